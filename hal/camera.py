@@ -1,0 +1,93 @@
+"""Interface of the monochrome UV camera: software trigger, one frame per trigger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import Event
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class PixelFormat(StrEnum):
+    """Pixel formats of the GenICam standard feature naming convention that we use."""
+
+    MONO8 = "Mono8"
+    MONO12 = "Mono12"
+
+    @property
+    def full_scale(self) -> int:
+        """Largest pixel value."""
+        return 255 if self is PixelFormat.MONO8 else 4095
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image.
+
+    Attributes:
+        pixels: uint16 (Mono12) or uint8 (Mono8), shape (height, width), an own copy.
+        frame_id: counts up by one per trigger of the camera; a gap is a lost frame.
+        timestamp_ns: camera clock at the start of the exposure.
+        exposure_us: exposure time the camera reports.
+        gain_db: analog gain.
+        temperature_c: sensor temperature, or None where the camera does not tell.
+    """
+
+    pixels: NDArray[np.uint16] | NDArray[np.uint8]
+    frame_id: int
+    timestamp_ns: int
+    exposure_us: float
+    gain_db: float
+    pixel_format: PixelFormat
+    temperature_c: float | None
+
+
+class Camera(Protocol):
+    """Owned by one thread.
+
+    After a :class:`~hal.errors.FrameError` the camera still works and the next trigger gives a
+    fresh frame; after any other :class:`~hal.errors.CameraError` it must be closed and reopened.
+    """
+
+    @property
+    def width_px(self) -> int:
+        """Image width."""
+
+    @property
+    def height_px(self) -> int:
+        """Image height."""
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """Format of the frames."""
+
+    def open(self) -> None:
+        """Connect, apply the settings, start acquisition.  Raises CameraError."""
+
+    def set_exposure(self, exposure_us: float) -> None:
+        """Set the exposure of the following frames, us.  Raises CameraError when out of range."""
+
+    def set_gain(self, gain_db: float) -> None:
+        """Set the analog gain of the following frames, dB.  Raises CameraError."""
+
+    def trigger(self) -> None:
+        """Start one exposure now.  Raises CameraError, DeviceClosedError."""
+
+    def wait_exposed(self, cancel: Event | None = None) -> None:
+        """Block until the triggered exposure has ended, so that the light may go off."""
+
+    def read(self, timeout_ms: float, cancel: Event | None = None) -> Frame:
+        """Return the frame of the last trigger; a stale or incomplete frame is never returned.
+
+        Raises:
+            FrameError: the frame was dropped, incomplete, or did not come before ``timeout_ms``.
+            CameraError: the camera failed.
+            Cancelled: ``cancel`` was set.
+            DeviceClosedError: the camera is not open.
+        """
+
+    def close(self) -> None:
+        """Stop and disconnect.  Never raises; can be called twice."""

@@ -1,0 +1,95 @@
+"""Settings of the hardware: defaults, units and ranges.  ``device.settings`` reads them from TOML."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """One table of the settings file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def quantity(
+    default: float | int, unit: str, low: float, high: float, description: str
+) -> Any:  # noqa: ANN401 (pydantic's Field is untyped in the same way)
+    """Declare a numeric setting with its unit and inclusive range."""
+    return Field(
+        default, ge=low, le=high, description=description, json_schema_extra={"unit": unit}
+    )
+
+
+class CameraConfig(Section):
+    """UV camera."""
+
+    driver: Literal["sim", "genicam"] = Field("sim", description="camera driver")
+    width_px: int = quantity(1392, "px", 64, 8192, "image width")
+    height_px: int = quantity(1040, "px", 64, 8192, "image height")
+    pixel_um: float = quantity(0.165, "um", 0.02, 2.0, "size of a pixel in the sample")
+    pixel_format: Literal["Mono8", "Mono12"] = Field("Mono12", description="pixel format")
+    exposure_ms: float = quantity(50.0, "ms", 1.0, 100.0, "exposure time")
+    gain_db: float = quantity(0.0, "dB", 0.0, 24.0, "analog gain")
+    frame_timeout_ms: float = quantity(
+        2000.0, "ms", 50.0, 30000.0, "longest wait for a frame after its exposure"
+    )
+
+
+class StageConfig(Section):
+    """Three-axis stage on a GRBL 1.1 controller."""
+
+    driver: Literal["grbl"] = Field("grbl", description="stage driver")
+    port: str = Field(
+        "sim", description="serial port; 'sim' starts the emulator behind a pseudo-terminal"
+    )
+    baud: int = quantity(115200, "1/s", 9600, 1000000, "serial speed")
+    travel_x_mm: float = quantity(100.0, "mm", 1.0, 500.0, "travel of x, as $130")
+    travel_y_mm: float = quantity(100.0, "mm", 1.0, 500.0, "travel of y, as $131")
+    travel_z_mm: float = quantity(20.0, "mm", 0.5, 200.0, "travel of z, as $132")
+    feed_xy_mm_per_min: float = quantity(1500.0, "mm/min", 1.0, 20000.0, "speed of x and y")
+    feed_z_mm_per_min: float = quantity(300.0, "mm/min", 1.0, 5000.0, "speed of z")
+    homing_timeout_s: float = quantity(60.0, "s", 1.0, 600.0, "longest homing cycle")
+    move_timeout_s: float = quantity(30.0, "s", 0.5, 600.0, "longest single move")
+
+
+class LightConfig(Section):
+    """260 nm LED on a GPIO line."""
+
+    gpio: Literal["sim", "RPi.GPIO"] = Field(
+        "sim", description="GPIO provider; Jetson.GPIO and rpi-lgpio both offer RPi.GPIO"
+    )
+    pin: int = quantity(33, "BOARD pin", 3, 40, "line that enables the LED driver")
+    max_pulse_ms: float = quantity(150.0, "ms", 1.0, 200.0, "hard maximum of one pulse")
+    irradiance_mw_per_cm2: float = quantity(
+        6.3, "mW/cm2", 0.0, 1000.0, "irradiance at the sample, for the dose ledger"
+    )
+
+
+class PanelConfig(Section):
+    """Front panel on GPIO lines of the same provider as the light."""
+
+    start_pin: int = quantity(16, "BOARD pin", 3, 40, "start button, active low")
+    lid_pin: int = quantity(18, "BOARD pin", 3, 40, "lid switch, high = closed")
+    lamp_green_pin: int = quantity(29, "BOARD pin", 3, 40, "green lamp")
+    lamp_amber_pin: int = quantity(31, "BOARD pin", 3, 40, "amber lamp")
+    debounce_ms: float = quantity(30.0, "ms", 0.0, 500.0, "time a level must hold")
+
+
+class SimulationConfig(Section):
+    """The virtual instrument, used by the drivers named ``sim``."""
+
+    smear: str = Field("healthy:42", description="donor on the slide, NAME:SEED")
+    speed: float = quantity(4.0, "", 0.1, 1000.0, "simulated seconds per real second")
+    lid_closed: bool = Field(True, description="lid at start")
+
+
+class HardwareConfig(Section):
+    """All devices."""
+
+    camera: CameraConfig = CameraConfig()
+    stage: StageConfig = StageConfig()
+    light: LightConfig = LightConfig()
+    panel: PanelConfig = PanelConfig()
+    simulation: SimulationConfig = SimulationConfig()

@@ -1,0 +1,120 @@
+"""The exception tree of the whole instrument.
+
+An *anticipated* failure is a :class:`LeukoluxError`: it carries a stable code, its cause and a
+remedy, and the same object reaches screen, API, log and exit code.  Anything else that is raised
+is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LeukoluxError(Exception):
+    """An anticipated failure.
+
+    Args:
+        cause: what happened, with the values that show it; one sentence for a person.
+        remedy: what the person at the instrument can do about it.
+        code: stable identifier, ``AREA-NAME``; defaults to the class's own code.
+    """
+
+    code: ClassVar[str] = "LEUKOLUX"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, cause: str, *, remedy: str, code: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+        self.error_code = code if code is not None else type(self).code
+
+    def __str__(self) -> str:
+        return f"{self.error_code}: {self.cause} {self.remedy}"
+
+    def as_dict(self) -> dict[str, str]:
+        """Return ``{"code", "cause", "remedy"}`` as screen, API and log show it."""
+        return {"code": self.error_code, "cause": self.cause, "remedy": self.remedy}
+
+
+class SettingsError(LeukoluxError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+    code = "SETTINGS"
+    exit_code = 2
+
+
+class InputError(LeukoluxError):
+    """A file, image or request from outside cannot be used."""
+
+    code = "INPUT"
+    exit_code = 2
+
+
+class DeviceError(LeukoluxError):
+    """A hardware device failed; the device is in its safe state when this is raised."""
+
+    code = "DEVICE"
+    exit_code = 3
+
+
+class DeviceClosedError(DeviceError):
+    """A method was called on a device that is closed or was never opened."""
+
+    code = "DEVICE-CLOSED"
+
+
+class DeviceTimeoutError(DeviceError):
+    """A device did not answer before its deadline."""
+
+    code = "DEVICE-TIMEOUT"
+
+
+class StageError(DeviceError):
+    """The stage refused a command or lost its position."""
+
+    code = "STAGE"
+
+
+class StageLimitError(StageError):
+    """A target lies outside the travel limits; nothing was sent to the controller."""
+
+    code = "STAGE-LIMIT"
+
+
+class StageAlarmError(StageError):
+    """The controller raised an alarm; the position is not trusted until the next homing."""
+
+    code = "STAGE-ALARM"
+
+
+class CameraError(DeviceError):
+    """The camera failed."""
+
+    code = "CAMERA"
+
+
+class FrameError(CameraError):
+    """One frame was lost, incomplete or stale; the camera itself still works, so try again."""
+
+    code = "CAMERA-FRAME"
+
+
+class LightError(DeviceError):
+    """The UV light refused a pulse or ended it early; the light is off."""
+
+    code = "LIGHT"
+
+
+class InterlockError(LightError):
+    """The lid is open: the UV light stays off."""
+
+    code = "LIGHT-INTERLOCK"
+
+
+class Cancelled(LeukoluxError):  # noqa: N818 (a request that was honoured, not an error)
+    """A wait ended because its cancel event was set."""
+
+    code = "CANCELLED"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was cancelled.", remedy="Nothing to do: it was asked for.")
