@@ -1,0 +1,1 @@
+"""The instrument: states, run engine, acquisition, analysis, records, command line."""

@@ -1,0 +1,68 @@
+"""A white cell as the analysis sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CellKind(StrEnum):
+    """What a candidate can be called: the five types, a dead cell, or another nucleated thing."""
+
+    NEUTROPHIL = "neutrophil"
+    EOSINOPHIL = "eosinophil"
+    BASOPHIL = "basophil"
+    LYMPHOCYTE = "lymphocyte"
+    MONOCYTE = "monocyte"
+    DEAD = "dead"
+    OTHER = "other"
+
+
+FIVE_TYPES = (
+    CellKind.NEUTROPHIL,
+    CellKind.EOSINOPHIL,
+    CellKind.BASOPHIL,
+    CellKind.LYMPHOCYTE,
+    CellKind.MONOCYTE,
+)
+
+THUMBNAIL_PX = 160
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One segmented and classified candidate.
+
+    Attributes:
+        tile_sequence: tile it was measured in.
+        x_um: centre of the cell region, stage frame (image frame for an image without a stage).
+        y_um: likewise.
+        x_px: centre in the tile.
+        y_px: likewise.
+        bbox_px: x0, y0, x1, y1 of the cell region in the tile, end exclusive.
+        kind: the class of highest probability.
+        probabilities: calibrated, one per :class:`CellKind`, sum 1.
+        identified: False when the highest probability is below the confidence threshold.
+        area_um2: area of the whole cell.
+        nucleus_area_um2: area of the nucleus.
+        thumbnail: uint8 (THUMBNAIL_PX, THUMBNAIL_PX) flat-fielded gray around the centre.
+        mask: uint8, same shape: 0 background, 1 cytoplasm, 2 nucleus of this cell.
+    """
+
+    tile_sequence: int
+    x_um: float
+    y_um: float
+    x_px: float
+    y_px: float
+    bbox_px: tuple[int, int, int, int]
+    kind: CellKind
+    probabilities: Mapping[CellKind, float]
+    identified: bool
+    area_um2: float
+    nucleus_area_um2: float
+    thumbnail: NDArray[np.uint8]
+    mask: NDArray[np.uint8]

@@ -1,0 +1,70 @@
+"""Settings of scan, analysis, records and screen: defaults, units and ranges."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hal.config import Section, quantity
+
+
+class ScanConfig(Section):
+    """Where and how the smear is scanned.  Positions are in the stage frame."""
+
+    left_um: float = quantity(30_000.0, "um", 0, 500_000, "left edge of the scan area")
+    top_um: float = quantity(40_000.0, "um", 0, 500_000, "upper edge of the scan area")
+    width_um: float = quantity(14_000.0, "um", 100, 100_000, "width of the scan area")
+    height_um: float = quantity(8_000.0, "um", 100, 100_000, "height of the scan area")
+    overlap_um: float = quantity(24.0, "um", 0, 150, "overlap of tiles; larger than any cell")
+    blank_x_um: float = quantity(60_000.0, "um", 0, 500_000, "blank glass for the background")
+    blank_y_um: float = quantity(44_000.0, "um", 0, 500_000, "blank glass for the background")
+    background_frames: int = quantity(8, "", 1, 64, "frames averaged into the background")
+    focus_z_um: float = quantity(5_000.0, "um", 0, 100_000, "where the first focus search starts")
+    focus_range_um: float = quantity(30.0, "um", 2, 500, "half range of the first focus search")
+    focus_coarse_step_um: float = quantity(2.0, "um", 0.2, 20, "step of the first focus search")
+    focus_fine_step_um: float = quantity(0.5, "um", 0.05, 5, "step of the fine focus search")
+    focus_anchors: int = quantity(9, "", 5, 49, "points of the focus map")
+    refocus_sharpness_ratio: float = quantity(
+        0.6, "", 0.1, 1.0, "refocus when sharpness falls below this share of the recent median"
+    )
+    settle_xy_ms: float = quantity(160.0, "ms", 0, 2000, "wait after a move of x or y")
+    settle_z_ms: float = quantity(20.0, "ms", 0, 2000, "wait after a move of z")
+    target_cells: int = quantity(200, "cells", 1, 2000, "classified white cells that end the scan")
+    max_tiles: int = quantity(6000, "tiles", 1, 100_000, "longest scan")
+    tile_retries: int = quantity(2, "", 0, 10, "further tries of a failed tile")
+    queue_tiles: int = quantity(6, "tiles", 1, 64, "tiles that may wait for analysis")
+    max_exposures_per_field: int = quantity(16, "", 1, 200, "dose limit: exposures of one field")
+
+
+class AnalysisConfig(Section):
+    """How tiles become counted cells."""
+
+    workers: int = quantity(1, "threads", 1, 8, "analysis threads")
+    min_confidence: float = quantity(
+        0.0, "", 0, 1, "below this probability a cell is unidentified; 0 uses the model's own value"
+    )
+    scout_threshold: float = quantity(
+        0.0, "", 0, 1, "score of a candidate; 0 uses the model's own value"
+    )
+    max_fill_fraction: float = quantity(
+        0.75, "", 0.1, 1, "tiles covered more than this are too thick to count"
+    )
+    max_saturated_fraction: float = quantity(
+        0.01, "", 0, 1, "tiles with more saturated pixels are refused"
+    )
+
+
+class RecordsConfig(Section):
+    """Where results are kept."""
+
+    directory: str = Field("data", description="folder of the database and the pictures")
+
+
+class WebConfig(Section):
+    """Touchscreen pages and results API."""
+
+    host: str = Field("127.0.0.1", description="address of the built-in screen's listener")
+    port: int = quantity(8260, "", 0, 65535, "port of the built-in screen's listener; 0 picks one")
+    lan: bool = Field(False, description="open the results read-only to the local network")
+    lan_host: str = Field("0.0.0.0", description="address of the local network's listener")  # noqa: S104
+    lan_port: int = quantity(8261, "", 0, 65535, "port of the local network's listener")
+    lan_token: str = Field("", description="token clients must send; required when lan is true")

@@ -1,0 +1,126 @@
+"""The settings file: one TOML document, defaults in code, every key with its unit and range."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from device.config import AnalysisConfig, RecordsConfig, ScanConfig, WebConfig
+from hal.config import HardwareConfig
+from hal.errors import SettingsError
+
+
+class Settings(HardwareConfig):
+    """Everything that can be set; the hardware's tables stand beside those of the instrument."""
+
+    scan: ScanConfig = ScanConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
+    records: RecordsConfig = RecordsConfig()
+    web: WebConfig = WebConfig()
+
+    @model_validator(mode="after")
+    def _token_for_the_network(self) -> Settings:
+        if self.web.lan and len(self.web.lan_token) < 16:
+            raise ValueError("web.lan needs web.lan_token of at least 16 characters")
+        return self
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read ``path``, or give the defaults for None.
+
+    Raises:
+        SettingsError: the file is missing or not TOML, or a key is unknown, of the wrong type or
+            out of range; names the key, the value and what is allowed.
+    """
+    if path is None:
+        return Settings()
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"The settings file {path} cannot be read: {error}.",
+            remedy="Check the path and the permissions.",
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"The settings file {path} is not valid TOML: {error}.", remedy="Mend that line."
+        ) from error
+    return parse_settings(document)
+
+
+def parse_settings(document: dict[str, Any]) -> Settings:
+    """Check a parsed settings document.  Raises SettingsError as :func:`load_settings`."""
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        raise SettingsError(
+            " ".join(problems), remedy="`leukolux settings` prints every key with its range."
+        ) from error
+
+
+def _explain(problem: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
+    path = tuple(str(part) for part in problem["loc"])
+    name = ".".join(path) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"Unknown setting {name} = {problem['input']!r}."
+    if not path:
+        return f"{problem['msg']}."
+    field = _field(path)
+    allowed = f" Allowed: {_allowed(field)}." if field is not None else ""
+    return f"{name} = {problem['input']!r}: {problem['msg'].lower()}.{allowed}"
+
+
+def _field(path: tuple[str, ...]) -> FieldInfo | None:
+    section: type[BaseModel] | None = Settings
+    found: FieldInfo | None = None
+    for part in path:
+        if section is None or part not in section.model_fields:
+            return found
+        found = section.model_fields[part]
+        annotation = found.annotation
+        section = (
+            annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            else None
+        )
+    return found
+
+
+def _allowed(field: FieldInfo) -> str:
+    low = next((item.ge for item in field.metadata if hasattr(item, "ge")), None)
+    high = next((item.le for item in field.metadata if hasattr(item, "le")), None)
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(field.annotation))
+    kind = getattr(field.annotation, "__name__", str(field.annotation))
+    if low is None:
+        return kind
+    unit = (
+        field.json_schema_extra.get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
+    )
+    return f"{kind} from {low} to {high} {unit}".rstrip()
+
+
+def describe_settings(settings: Settings | None = None) -> str:
+    """Return the settings as a commented TOML document: value, unit, range and meaning."""
+    settings = settings if settings is not None else Settings()
+    lines: list[str] = []
+    for name in Settings.model_fields:
+        section = getattr(settings, name)
+        lines += ["", f"# {(type(section).__doc__ or '').splitlines()[0]}", f"[{name}]"]
+        for key, field in type(section).model_fields.items():
+            lines.append(f"# {field.description} ({_allowed(field)})")
+            lines.append(f"{key} = {_toml(getattr(section, key))}")
+    return "\n".join(lines).lstrip() + "\n"
+
+
+def _toml(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
