@@ -63,7 +63,7 @@ def parse_settings(document: dict[str, Any]) -> Settings:
         ) from error
 
 
-def _explain(problem: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
+def _explain(problem: Any) -> str:
     path = tuple(str(part) for part in problem["loc"])
     name = ".".join(path) or "settings"
     if problem["type"] == "extra_forbidden":

@@ -13,7 +13,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def quantity(default: float | int, unit: str, low: float, high: float, description: str) -> Any:  # noqa: ANN401 (pydantic's Field is untyped in the same way)
+def quantity(default: float | int, unit: str, low: float, high: float, description: str) -> Any:
     """Declare a numeric setting with its unit and inclusive range."""
     return Field(
         default, ge=low, le=high, description=description, json_schema_extra={"unit": unit}

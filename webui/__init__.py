@@ -1,0 +1,1 @@
+"""The touchscreen pages and the results API."""

@@ -1,0 +1,1 @@
+"""The virtual instrument: physics with ground truth under the real drivers."""

@@ -1,0 +1,1 @@
+"""The commands of ``leukolux``, one module each."""
