@@ -1,0 +1,57 @@
+"""Anticipated failures of the instrument above the hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hal.errors import LeukoluxError
+
+if TYPE_CHECKING:
+    from device.status import StartCondition
+
+
+class RecordsError(LeukoluxError):
+    """The database cannot be read or written."""
+
+    code = "RECORDS"
+    exit_code = 4
+
+
+class RequestRefusedError(LeukoluxError):
+    """A request does not fit the state the instrument is in; nothing was changed."""
+
+    code = "REQUEST-REFUSED"
+    exit_code = 5
+
+
+class StartRefusedError(RequestRefusedError):
+    """Start is not possible now.
+
+    Args:
+        conditions: the start conditions that are not met.
+    """
+
+    code = "START-REFUSED"
+
+    def __init__(self, conditions: Sequence[StartCondition]) -> None:
+        self.conditions = tuple(conditions)
+        names = ", ".join(condition.name for condition in conditions)
+        super().__init__(
+            f"Start is not possible: {names}.",
+            remedy=" ".join(condition.explanation for condition in conditions),
+        )
+
+
+class SampleRefusedError(LeukoluxError):
+    """The sample cannot be measured (no smear, out of focus, saturated): a result, not a fault."""
+
+    code = "SAMPLE-REFUSED"
+    exit_code = 6
+
+
+class SelfTestError(LeukoluxError):
+    """A step of the self-test failed."""
+
+    code = "SELF-TEST"
+    exit_code = 3
