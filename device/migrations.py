@@ -1,0 +1,105 @@
+"""The schema of the records, as numbered migrations; one that was released never changes."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("leukolux")
+
+
+@MIGRATIONS(name="0001_runs_tiles_cells_results_events")
+def _first(db: Database) -> None:
+    db.table("runs").create(
+        {
+            "id": int,
+            "sample_id": str,
+            "state": str,
+            "reason": str,
+            "started_utc": str,
+            "ended_utc": str,
+            "started_monotonic_s": float,
+            "ended_monotonic_s": float,
+            "tiles_planned": int,
+            "settings": str,
+            "versions": str,
+            "error": str,
+        },
+        pk="id",
+        not_null={
+            *("sample_id", "state", "started_utc", "started_monotonic_s"),
+            *("tiles_planned", "settings", "versions"),
+        },
+    )
+    db.table("tiles").create(
+        {
+            "id": int,
+            "run_id": int,
+            "sequence": int,
+            "row": int,
+            "column": int,
+            "x_um": float,
+            "y_um": float,
+            "z_um": float,
+            "state": str,
+            "usable": int,
+            "reason": str,
+            "sharpness": float,
+            "fill_fraction": float,
+            "saturated_fraction": float,
+            "cells": int,
+            "red_cells": int,
+            "platelets": int,
+            "analysis_ms": float,
+            "exposure_ms": float,
+            "exposures": int,
+            "dose_mj_per_cm2": float,
+            "error": str,
+        },
+        pk="id",
+        not_null={"run_id", "row", "column", "state", "usable"},
+        foreign_keys=[("run_id", "runs", "id")],
+    )
+    db.table("tiles").create_index(["run_id", "row", "column"], unique=True)
+    db.table("cells").create(
+        {
+            "id": int,
+            "run_id": int,
+            "tile_sequence": int,
+            "x_um": float,
+            "y_um": float,
+            "x_px": float,
+            "y_px": float,
+            "bbox_px": str,
+            "kind": str,
+            "identified": int,
+            "probabilities": str,
+            "area_um2": float,
+            "nucleus_area_um2": float,
+            "picture": bytes,
+            "mask": bytes,
+        },
+        pk="id",
+        not_null={"run_id", "tile_sequence", "x_um", "y_um", "kind", "identified"},
+        foreign_keys=[("run_id", "runs", "id")],
+    )
+    db.table("cells").create_index(["run_id", "kind"])
+    db.table("results").create(
+        {"run_id": int, "version": int, "stored_utc": str, "document": str},
+        pk=("run_id", "version"),
+        not_null={"stored_utc", "document"},
+        foreign_keys=[("run_id", "runs", "id")],
+    )
+    db.table("events").create(
+        {
+            "id": int,
+            "run_id": int,
+            "utc": str,
+            "monotonic_s": float,
+            "kind": str,
+            "data": str,
+        },
+        pk="id",
+        not_null={"utc", "monotonic_s", "kind", "data"},
+        foreign_keys=[("run_id", "runs", "id")],
+    )
+    db.table("events").create_index(["run_id"])

@@ -1,0 +1,212 @@
+"""Reading the records: every reader has its own read-only connection."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from device.cell import CellKind
+from device.errors import RecordsError
+from device.record_types import (
+    CellRecord,
+    EventRecord,
+    RunRecord,
+    RunState,
+    TileRecord,
+    TileState,
+)
+from device.status import StopReason
+
+BUSY_TIMEOUT_S = 5.0
+MAX_PAGE = 5000
+_CELL_COLUMNS = (
+    "id, run_id, tile_sequence, x_um, y_um, x_px, y_px, bbox_px, kind, identified, "
+    "probabilities, area_um2, nucleus_area_um2"
+)
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+@contextmanager
+def records_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise in the block into :class:`RecordsError`."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        # The extended code keeps the primary code in its low byte.
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code in _FULL:
+            remedy = "Free space on the disk and check that it is healthy."
+        elif code in _BROKEN:
+            remedy = "Move the damaged file aside and restore it from a backup."
+        else:
+            remedy = "Check that the folder exists, may be written, and is not used elsewhere."
+        raise RecordsError(f"The records in {path} failed: {error}.", remedy=remedy) from error
+
+
+class RecordsReader:
+    """Reads runs, tiles, cells, results and events; a context manager, for one thread.
+
+    Lists are pages in order of id: ``after`` is the last id already seen.  Every method raises
+    RecordsError when the database cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with records_errors(path):
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+            )
+            self._connection.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> RecordsReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def list_runs(
+        self, after: int = 0, limit: int = 50, newest_first: bool = False
+    ) -> list[RunRecord]:
+        """Return the runs after id ``after``; newest first, 0 starts at the newest."""
+        if newest_first:
+            rows = self._query(
+                "SELECT * FROM runs WHERE ? = 0 OR id < ? ORDER BY id DESC LIMIT ?",
+                (after, after, _page(limit)),
+            )
+        else:
+            rows = self._query(
+                "SELECT * FROM runs WHERE id > ? ORDER BY id LIMIT ?", (after, _page(limit))
+            )
+        return [_run(row) for row in rows]
+
+    def run(self, run_id: int) -> RunRecord | None:
+        """Return one run."""
+        row = self._one("SELECT * FROM runs WHERE id = ?", (run_id,))
+        return _run(row) if row is not None else None
+
+    def result(self, run_id: int) -> dict[str, Any] | None:
+        """Return the newest version of the result document of a run."""
+        row = self._one(
+            "SELECT document FROM results WHERE run_id = ? ORDER BY version DESC LIMIT 1", (run_id,)
+        )
+        return dict(json.loads(row["document"])) if row is not None else None
+
+    def cells(
+        self, run_id: int, after: int = 0, limit: int = 1000, kind: CellKind | None = None
+    ) -> list[CellRecord]:
+        """Return counted cells of a run, all or of one kind."""
+        rows = self._query(
+            f"SELECT {_CELL_COLUMNS} FROM cells "  # noqa: S608 (a constant)
+            "WHERE run_id = ? AND id > ? AND (? IS NULL OR kind = ?) ORDER BY id LIMIT ?",
+            (run_id, after, kind, kind, _page(limit)),
+        )
+        return [_cell(row) for row in rows]
+
+    def cell(self, cell_id: int) -> CellRecord | None:
+        """Return one cell."""
+        row = self._one(
+            f"SELECT {_CELL_COLUMNS} FROM cells WHERE id = ?",  # noqa: S608 (a constant)
+            (cell_id,),
+        )
+        return _cell(row) if row is not None else None
+
+    def cell_picture(self, cell_id: int) -> bytes | None:
+        """Return the gray thumbnail of a cell as PNG."""
+        row = self._one("SELECT picture FROM cells WHERE id = ?", (cell_id,))
+        return bytes(row["picture"]) if row is not None else None
+
+    def cell_mask(self, cell_id: int) -> bytes | None:
+        """Return the mask of a cell as PNG: 0 background, 1 cytoplasm, 2 nucleus."""
+        row = self._one("SELECT mask FROM cells WHERE id = ?", (cell_id,))
+        return bytes(row["mask"]) if row is not None else None
+
+    def tiles(self, run_id: int, after: int = 0, limit: int = 1000) -> list[TileRecord]:
+        """Return the journal of a run, missing tiles included, in the order it was written."""
+        rows = self._query(
+            "SELECT * FROM tiles WHERE run_id = ? AND id > ? ORDER BY id LIMIT ?",
+            (run_id, after, _page(limit)),
+        )
+        return [_tile(row) for row in rows]
+
+    def events(
+        self, run_id: int | None = None, after: int = 0, limit: int = 1000
+    ) -> list[EventRecord]:
+        """Return what happened in a run, or outside any run for None."""
+        rows = self._query(
+            "SELECT * FROM events WHERE run_id IS ? AND id > ? ORDER BY id LIMIT ?",
+            (run_id, after, _page(limit)),
+        )
+        return [EventRecord(**{**dict(row), "data": json.loads(row["data"])}) for row in rows]
+
+    def _query(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+        with records_errors(self._path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def _one(self, sql: str, parameters: Sequence[object]) -> sqlite3.Row | None:
+        rows = self._query(sql, parameters)
+        return rows[0] if rows else None
+
+
+def _page(limit: int) -> int:
+    return max(1, min(limit, MAX_PAGE))
+
+
+def _run(row: sqlite3.Row) -> RunRecord:
+    ended_s = row["ended_monotonic_s"]
+    return RunRecord(
+        id=row["id"],
+        sample_id=row["sample_id"],
+        state=RunState(row["state"]),
+        reason=StopReason(row["reason"]) if row["reason"] is not None else None,
+        started_utc=row["started_utc"],
+        ended_utc=row["ended_utc"],
+        duration_s=ended_s - row["started_monotonic_s"] if ended_s is not None else None,
+        tiles_planned=row["tiles_planned"],
+        settings=json.loads(row["settings"]),
+        versions=json.loads(row["versions"]),
+        error=_json_or_none(row["error"]),
+    )
+
+
+def _cell(row: sqlite3.Row) -> CellRecord:
+    x0, y0, x1, y1 = json.loads(row["bbox_px"])
+    probabilities = json.loads(row["probabilities"])
+    return CellRecord(
+        **{
+            **dict(row),
+            "bbox_px": (x0, y0, x1, y1),
+            "kind": CellKind(row["kind"]),
+            "identified": bool(row["identified"]),
+            "probabilities": {CellKind(kind): value for kind, value in probabilities.items()},
+        }
+    )
+
+
+def _tile(row: sqlite3.Row) -> TileRecord:
+    return TileRecord(
+        **{
+            **dict(row),
+            "state": TileState(row["state"]),
+            "usable": bool(row["usable"]),
+            "error": _json_or_none(row["error"]),
+        }
+    )
+
+
+def _json_or_none(text: str | None) -> dict[str, str] | None:
+    return json.loads(text) if text is not None else None

@@ -1,0 +1,128 @@
+"""Rows of the records as the rest of the program sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from device.cell import CellKind
+from device.status import StopReason
+
+
+class RunState(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    ABORTED = "aborted"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """The process ended during the run; found at the next start."""
+
+
+class TileState(StrEnum):
+    """What became of a place of the plan."""
+
+    ANALYSED = "analysed"
+    MISSING = "missing"
+    """No frame could be taken there in spite of all retries."""
+
+
+class _Row:
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as JSON-compatible values."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]  # every row is a dataclass
+
+
+@dataclass(frozen=True)
+class RunRecord(_Row):
+    """One sample from start to result.
+
+    Attributes:
+        started_utc: ISO 8601 wall-clock time; durations use the monotonic columns.
+        duration_s: seconds of the instrument's clock from start to end, None while running.
+        settings: the effective settings.
+        versions: software and model versions.
+        error: code, cause and remedy when the run failed or was refused.
+    """
+
+    id: int
+    sample_id: str
+    state: RunState
+    reason: StopReason | None
+    started_utc: str
+    ended_utc: str | None
+    duration_s: float | None
+    tiles_planned: int
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    error: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class TileRecord(_Row):
+    """One place of the plan: analysed, or missing with its error.
+
+    Attributes:
+        sequence: order of acquisition, None when missing.
+        usable: whether its cells count.
+        reason: why it is not usable.
+        exposures: exposures this field received, focus search included.
+        dose_mj_per_cm2: dose this field received.
+    """
+
+    id: int
+    run_id: int
+    sequence: int | None
+    row: int
+    column: int
+    x_um: float
+    y_um: float
+    z_um: float | None
+    state: TileState
+    usable: bool
+    reason: str | None
+    sharpness: float | None
+    fill_fraction: float | None
+    saturated_fraction: float | None
+    cells: int | None
+    red_cells: int | None
+    platelets: int | None
+    analysis_ms: float | None
+    exposure_ms: float | None
+    exposures: int
+    dose_mj_per_cm2: float
+    error: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class CellRecord(_Row):
+    """One counted cell without its pictures; fields as :class:`device.cell.Cell`."""
+
+    id: int
+    run_id: int
+    tile_sequence: int
+    x_um: float
+    y_um: float
+    x_px: float
+    y_px: float
+    bbox_px: tuple[int, int, int, int]
+    kind: CellKind
+    identified: bool
+    probabilities: Mapping[CellKind, float]
+    area_um2: float
+    nucleus_area_um2: float
+
+
+@dataclass(frozen=True)
+class EventRecord(_Row):
+    """Something that happened, in a run or outside one (``run_id`` None)."""
+
+    id: int
+    run_id: int | None
+    utc: str
+    monotonic_s: float
+    kind: str
+    data: Mapping[str, Any]

@@ -1,0 +1,266 @@
+"""The records: one SQLite database that a killed process or a full disk cannot make lie.
+
+Write-ahead log with ``synchronous=FULL``: what a method has returned from is on the disk.  One
+writer connection behind a lock; readers have their own (:meth:`Records.reader`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sqlite_utils import Database
+
+from device.cell import Cell
+from device.errors import RecordsError
+from device.migrations import MIGRATIONS
+from device.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
+from device.record_types import RunState, TileState
+from device.status import StopReason
+from hal.clock import Clock, SystemClock
+
+
+@dataclass(frozen=True)
+class TileEntry:
+    """A line of the journal; fields as :class:`device.record_types.TileRecord`."""
+
+    row: int
+    column: int
+    x_um: float
+    y_um: float
+    state: TileState
+    usable: bool
+    exposures: int
+    dose_mj_per_cm2: float
+    sequence: int | None = None
+    z_um: float | None = None
+    reason: str | None = None
+    sharpness: float | None = None
+    fill_fraction: float | None = None
+    saturated_fraction: float | None = None
+    cells: int | None = None
+    red_cells: int | None = None
+    platelets: int | None = None
+    analysis_ms: float | None = None
+    exposure_ms: float | None = None
+    error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended, with the document of its result.
+
+    Attributes:
+        document: JSON-compatible result.
+        error: code, cause and remedy when the run failed or was refused.
+    """
+
+    state: RunState
+    reason: StopReason
+    document: Mapping[str, Any]
+    error: Mapping[str, str] | None = None
+
+
+class Records:
+    """The only writer of the database; methods may be called from any thread.
+
+    Every method raises RecordsError when the disk or the database fails; nothing of that call is
+    stored then.
+
+    Args:
+        path: the database file; created with its folder when missing.
+        clock: monotonic time of the instrument.
+        now: wall-clock time, for the stamps people read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.path = path
+        self._clock = clock if clock is not None else SystemClock()
+        self._now = now
+        self._lock = RLock()
+        with records_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = _open(path)
+
+    def reader(self) -> RecordsReader:
+        """Open a read-only connection for the calling thread."""
+        return RecordsReader(self.path)
+
+    def close(self) -> None:
+        """Close the writer; what was returned from is safe."""
+        with self._lock:
+            self._db.close()
+
+    def check_writable(self) -> None:
+        """Write and take back one row."""
+        with self._transaction() as db:
+            row_id = self._insert_event(db, None, "self_test", {})
+            db.execute("DELETE FROM events WHERE id = ?", [row_id])
+
+    def begin_run(
+        self, sample_id: str, settings: Mapping[str, Any], versions: Mapping[str, str]
+    ) -> int:
+        """Store a new running run; return its id."""
+        with self._transaction() as db:
+            row = {
+                "sample_id": sample_id,
+                "state": RunState.RUNNING,
+                "started_utc": self._stamp(),
+                "started_monotonic_s": self._clock.monotonic_s(),
+                "tiles_planned": 0,
+                "settings": json.dumps(settings),
+                "versions": json.dumps(versions),
+            }
+            return _insert(db, "runs", row)
+
+    def set_plan(self, run_id: int, tiles_planned: int) -> None:
+        """Store the size of the plan."""
+        with self._transaction() as db:
+            db.table("runs").update(run_id, {"tiles_planned": tiles_planned})
+
+    def add_tile(self, run_id: int, entry: TileEntry, cells: Sequence[Cell] = ()) -> list[int]:
+        """Journal one tile together with the cells first counted in it; return the cells' ids."""
+        rows = [_cell_row(run_id, cell) for cell in cells]
+        with self._transaction() as db:
+            values = vars(entry) | {"run_id": run_id, "error": _json_or_none(entry.error)}
+            db.table("tiles").insert(values)
+            return [_insert(db, "cells", row) for row in rows]
+
+    def add_event(self, run_id: int | None, kind: str, data: Mapping[str, Any]) -> None:
+        """Store something that happened."""
+        with self._transaction() as db:
+            self._insert_event(db, run_id, kind, data)
+
+    def finish_run(self, run_id: int, end: RunEnd) -> None:
+        """Store the result and close the run, both or neither."""
+        with self._transaction() as db:
+            version = db.execute(
+                "SELECT coalesce(max(version), 0) + 1 FROM results WHERE run_id = ?", [run_id]
+            ).fetchone()[0]
+            db.table("results").insert(
+                {
+                    "run_id": run_id,
+                    "version": version,
+                    "stored_utc": self._stamp(),
+                    "document": json.dumps(end.document),
+                }
+            )
+            changes: dict[str, Any] = {
+                "state": end.state,
+                "reason": end.reason,
+                "error": _json_or_none(end.error),
+            }
+            # The monotonic clock of an interrupted run ended with its process.
+            if end.state is not RunState.INTERRUPTED:
+                changes["ended_utc"] = self._stamp()
+                changes["ended_monotonic_s"] = self._clock.monotonic_s()
+            db.table("runs").update(run_id, changes)
+
+    def unfinished_runs(self) -> list[int]:
+        """Return the ids of runs that are still marked as running."""
+        with self._lock, records_errors(self.path):
+            rows = self._db.execute("SELECT id FROM runs WHERE state = ?", [RunState.RUNNING])
+            return [int(row[0]) for row in rows.fetchall()]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Database]:
+        with self._lock, records_errors(self.path), self._db.atomic():
+            yield self._db
+
+    def _insert_event(
+        self, db: Database, run_id: int | None, kind: str, data: Mapping[str, Any]
+    ) -> int:
+        row = {
+            "run_id": run_id,
+            "utc": self._stamp(),
+            "monotonic_s": self._clock.monotonic_s(),
+            "kind": kind,
+            "data": json.dumps(data),
+        }
+        return _insert(db, "events", row)
+
+    def _stamp(self) -> str:
+        return self._now().isoformat(timespec="milliseconds")
+
+
+def _open(path: Path) -> Database:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _check_integrity(connection, path)
+        db = Database(connection)
+        _check_version(db, path)
+        MIGRATIONS.apply(db)
+    except BaseException:
+        connection.close()
+        raise
+    return db
+
+
+def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
+    problems = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+    if problems != ["ok"]:
+        raise RecordsError(
+            f"The records in {path} are damaged: {'; '.join(problems)}.",
+            remedy="Move the damaged file aside and restore it from a backup.",
+        )
+
+
+def _check_version(db: Database, path: Path) -> None:
+    with closing(Database(memory=True)) as empty:
+        known = {migration.name for migration in MIGRATIONS.pending(empty)}
+    if any(migration.name not in known for migration in MIGRATIONS.applied(db)):
+        raise RecordsError(
+            f"The records in {path} were written by a newer version of this software.",
+            remedy="Install that version, or start with an empty folder.",
+        )
+
+
+def _insert(db: Database, table: str, row: Mapping[str, Any]) -> int:
+    db.table(table).insert(dict(row))
+    return int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
+
+
+def _cell_row(run_id: int, cell: Cell) -> dict[str, Any]:
+    probabilities = {kind.value: float(value) for kind, value in cell.probabilities.items()}
+    return {
+        "run_id": run_id,
+        "tile_sequence": cell.tile_sequence,
+        "x_um": cell.x_um,
+        "y_um": cell.y_um,
+        "x_px": cell.x_px,
+        "y_px": cell.y_px,
+        "bbox_px": json.dumps([int(value) for value in cell.bbox_px]),
+        "kind": cell.kind,
+        "identified": cell.identified,
+        "probabilities": json.dumps(probabilities),
+        "area_um2": cell.area_um2,
+        "nucleus_area_um2": cell.nucleus_area_um2,
+        "picture": _png(cell.thumbnail),
+        "mask": _png(cell.mask),
+    }
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def _json_or_none(value: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(value) if value is not None else None

@@ -1,0 +1,176 @@
+"""The states of the instrument and the one table of legal transitions.
+
+Two kinds of event drive the machine: *requests* of a person (start, pause, resume, abort,
+acknowledge, shut down), which are flags until the owner of the hardware resolves them between two
+exposures, and *outcomes* of the instrument's own work.  Everything not in :data:`TRANSITIONS` is a
+:class:`Refusal`, so every pair of state and event has a defined answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class State(StrEnum):
+    """Where the instrument is."""
+
+    BOOTING = "booting"
+    """The devices are being opened, the light first; nothing can be asked of it yet."""
+
+    SELF_TEST = "self_test"
+    """Devices, networks and records are checked; no light on the sample."""
+
+    IDLE = "idle"
+    """Ready for a sample: the start conditions say whether Start is possible."""
+
+    PREPARING = "preparing"
+    """Homing, background on blank glass, focus; after a pause it makes sure they still hold."""
+
+    SCANNING = "scanning"
+    """Tiles are taken along the plan and analysed at the same time."""
+
+    PAUSING = "pausing"
+    """A pause was resolved: no further exposure; the tiles already taken are being analysed."""
+
+    PAUSED = "paused"
+    """Light off and stage still, on request or because the lid is open; goes on only by resume."""
+
+    FINISHING = "finishing"
+    """No further exposure: the last tiles are analysed and the result is computed and stored."""
+
+    COMPLETE = "complete"
+    """The run has ended, in whole or aborted, and its result is stored; a person acknowledges."""
+
+    ABORTING = "aborting"
+    """Light off and stage stopped on request; what was counted is being kept."""
+
+    FAULT = "fault"
+    """Something failed: light off, stage stopped, cause and remedy shown until acknowledged."""
+
+    SHUTTING_DOWN = "shutting_down"
+    """Light off and devices being closed; nothing leads out of here."""
+
+
+class Event(StrEnum):
+    """What can happen to the instrument."""
+
+    OPENED = "opened"
+    """All devices and the records are open."""
+
+    TEST_PASSED = "test_passed"
+    """Every step of the self-test passed."""
+
+    START = "start"
+    """A person asked for a run, and all start conditions hold."""
+
+    PREPARED = "prepared"
+    """Background and focus are good: tiles can be taken."""
+
+    PAUSE = "pause"
+    """A person asked for a pause."""
+
+    HELD = "held"
+    """The tiles taken before the pause are analysed."""
+
+    LID_OPENED = "lid_opened"
+    """The lid is open; the light is already off."""
+
+    RESUME = "resume"
+    """A person asked to go on, and the lid is closed."""
+
+    SCANNED = "scanned"
+    """No further tile is wanted: enough cells, end of the area, or the sample is refused."""
+
+    STORED = "stored"
+    """The result of the run is in the records."""
+
+    ABORT = "abort"
+    """A person asked to end the run."""
+
+    ACKNOWLEDGE = "acknowledge"
+    """A person has seen the result or the failure."""
+
+    FAIL = "fail"
+    """Something failed."""
+
+    SHUT_DOWN = "shut_down"
+    """The program ends."""
+
+
+REQUESTS = frozenset(
+    {Event.START, Event.PAUSE, Event.RESUME, Event.ABORT, Event.ACKNOWLEDGE, Event.SHUT_DOWN}
+)
+"""Events that a person may ask for; all others come from the instrument itself."""
+
+RUNNING = frozenset({State.PREPARING, State.SCANNING, State.PAUSING, State.PAUSED})
+"""States in which a run can still be paused, resumed or aborted."""
+
+LIT = frozenset({State.PREPARING, State.SCANNING})
+"""The only states in which the light may be pulsed and the stage may move to take images."""
+
+_WORK: dict[tuple[State, Event], State] = {
+    (State.BOOTING, Event.OPENED): State.SELF_TEST,
+    (State.SELF_TEST, Event.TEST_PASSED): State.IDLE,
+    (State.IDLE, Event.START): State.PREPARING,
+    (State.PREPARING, Event.PREPARED): State.SCANNING,
+    (State.PREPARING, Event.PAUSE): State.PAUSING,
+    (State.PREPARING, Event.LID_OPENED): State.PAUSED,
+    (State.PREPARING, Event.SCANNED): State.FINISHING,
+    (State.PREPARING, Event.ABORT): State.ABORTING,
+    (State.SCANNING, Event.PAUSE): State.PAUSING,
+    (State.SCANNING, Event.LID_OPENED): State.PAUSED,
+    (State.SCANNING, Event.SCANNED): State.FINISHING,
+    (State.SCANNING, Event.ABORT): State.ABORTING,
+    (State.PAUSING, Event.HELD): State.PAUSED,
+    (State.PAUSING, Event.LID_OPENED): State.PAUSED,
+    (State.PAUSING, Event.ABORT): State.ABORTING,
+    (State.PAUSED, Event.LID_OPENED): State.PAUSED,
+    (State.PAUSED, Event.RESUME): State.PREPARING,
+    (State.PAUSED, Event.ABORT): State.ABORTING,
+    (State.FINISHING, Event.STORED): State.COMPLETE,
+    (State.ABORTING, Event.STORED): State.COMPLETE,
+    (State.COMPLETE, Event.ACKNOWLEDGE): State.IDLE,
+    (State.FAULT, Event.ACKNOWLEDGE): State.SELF_TEST,
+}
+
+TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+    _WORK
+    | {(state, Event.FAIL): State.FAULT for state in State if state is not State.SHUTTING_DOWN}
+    | {(state, Event.SHUT_DOWN): State.SHUTTING_DOWN for state in State}
+)
+"""Every legal transition.  Failing and shutting down are possible from everywhere."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The answer to an event that does not fit the state: nothing changes."""
+
+    state: State
+    event: Event
+
+    @property
+    def explanation(self) -> str:
+        """One sentence for a person."""
+        asked = self.event.replace("_", " ").capitalize()
+        return f"{asked} is not possible while the instrument is {self.state.replace('_', ' ')}."
+
+
+def answer(state: State, event: Event) -> State | Refusal:
+    """Return the state that ``event`` leads to from ``state``, or the refusal."""
+    return TRANSITIONS.get((state, event)) or Refusal(state, event)
+
+
+def diagram() -> str:
+    """Return the transition table as a Mermaid state diagram, for documentation."""
+    lines = ["stateDiagram-v2", "    [*] --> booting"]
+    lines += [f"    {state} --> {to}: {event}" for (state, event), to in _WORK.items()]
+    lines += [
+        f"    any_state --> {State.FAULT}: {Event.FAIL}",
+        f"    any_state --> {State.SHUTTING_DOWN}: {Event.SHUT_DOWN}",
+        "    any_state: any state",
+        f"    {State.SHUTTING_DOWN} --> [*]",
+    ]
+    return "\n".join(lines)
