@@ -51,6 +51,15 @@ class AnalysisConfig(Section):
     max_saturated_fraction: float = quantity(
         0.01, "", 0, 1, "tiles with more saturated pixels are refused"
     )
+    min_sharpness: float = quantity(
+        0.0, "", 0, 100, "tiles less sharp (fine over coarse detail) are out of focus"
+    )
+    min_usability: float = quantity(
+        0.0, "", 0, 1, "tiles the scout finds less readable are out of focus"
+    )
+    merge_distance_um: float = quantity(
+        3.0, "um", 0.5, 10, "views of one cell in two tiles lie no farther apart"
+    )
 
 
 class RecordsConfig(Section):

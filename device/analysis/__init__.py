@@ -1,0 +1,1 @@
+"""From a tile to counted cells: flat field, quality, candidates, cells, one count per cell."""

@@ -1,0 +1,191 @@
+"""From one normalised image to its white cells: scout, segment, post-process, classify."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.analysis.candidates import corner, cut, inside, touches_border
+from device.analysis.checkpoint import reconsider_dead
+from device.analysis.networks import Image, Networks
+from device.analysis.postprocess import CellShape, Rejection, central_cell
+from device.cell import THUMBNAIL_PX, CellKind
+from device.config import AnalysisConfig
+
+_Item = TypeVar("_Item")
+
+_BATCH = 16
+_SAME_CELL_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class FoundCell:
+    """One white cell in the pixels of the normalised image.
+
+    Attributes:
+        x_px: centroid of the cell region.
+        y_px: likewise.
+        bbox_px: x0, y0, x1, y1 of the cell region, end exclusive.
+        mask: uint8, shape of the bounding box: 0 not this cell, 1 cytoplasm, 2 nucleus.
+        shape: what was measured on it.
+        kind: class of highest probability.
+        probabilities: calibrated, one per kind.
+        identified: whether the highest probability reaches the confidence threshold.
+        cut: whether the cell may continue beyond the image's border.
+        thumbnail: uint8 (THUMBNAIL_PX, THUMBNAIL_PX) around the centroid.
+        thumbnail_mask: its mask 0/1/2, same shape.
+    """
+
+    x_px: float
+    y_px: float
+    bbox_px: tuple[int, int, int, int]
+    mask: NDArray[np.uint8]
+    shape: CellShape
+    kind: CellKind
+    probabilities: Mapping[CellKind, float]
+    identified: bool
+    cut: bool
+    thumbnail: Image
+    thumbnail_mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """An accepted candidate before it is classified; image pixels."""
+
+    x_px: float
+    y_px: float
+    bbox_px: tuple[int, int, int, int]
+    mask: NDArray[np.uint8]
+    shape: CellShape
+
+
+@dataclass
+class FoundCells:
+    """The cells of one image and why other candidates were refused."""
+
+    cells: list[FoundCell] = field(default_factory=list)
+    rejected: Counter[Rejection] = field(default_factory=Counter)
+
+
+class CellFinder:
+    """Runs the two crop networks over the scout's candidates.  One per worker thread."""
+
+    def __init__(self, networks: Networks, config: AnalysisConfig) -> None:
+        self._networks = networks
+        self._min_confidence = config.min_confidence or networks.classifier.threshold
+        self._scout_threshold = config.scout_threshold
+
+    def find(
+        self, image: Image, nuclei: NDArray[np.float32], *, keep_cut: bool = False
+    ) -> FoundCells:
+        """Outline and name the cells at the scout's candidates.
+
+        Args:
+            image: normalised, (h, w), at the networks' pixel size.
+            nuclei: columns x, y, score, highest score first; (N, 3).
+            keep_cut: also report cells that the border of the image cuts.
+        """
+        found = FoundCells()
+        candidates = [(x, y) for x, y, score in nuclei if score >= self._scout_threshold]
+        outlines: list[_Outline] = []
+        for batch in _batches(candidates):
+            for outcome in self._outline(image, batch):
+                if isinstance(outcome, Rejection):
+                    found.rejected[outcome] += 1
+                elif (
+                    keep_cut or not touches_border(outcome.bbox_px, image.shape)
+                ) and not _is_known(outcome, outlines):
+                    outlines.append(outcome)
+        for accepted in _batches(outlines):
+            found.cells.extend(self._name(image, accepted))
+        return found
+
+    def _outline(
+        self, image: Image, points: Sequence[tuple[float, float]]
+    ) -> Iterator[_Outline | Rejection]:
+        size = self._networks.segmenter.crop_px
+        crops = np.stack([cut(image, x, y, size) for x, y in points])
+        probabilities = self._networks.segmenter.segment(crops)
+        for (x, y), crop, probability in zip(points, crops, probabilities, strict=True):
+            visible = inside(image.shape, x, y, size)
+            shape = central_cell(probability, crop, visible, self._networks.pixel_um)
+            if isinstance(shape, Rejection):
+                yield shape
+                continue
+            x0, y0 = corner(x, size), corner(y, size)
+            left, top, right, bottom = shape.bbox_px
+            yield _Outline(
+                x_px=x0 + shape.x_px,
+                y_px=y0 + shape.y_px,
+                bbox_px=(x0 + left, y0 + top, x0 + right, y0 + bottom),
+                mask=shape.mask[top:bottom, left:right],
+                shape=shape,
+            )
+
+    def _name(self, image: Image, outlines: Sequence[_Outline]) -> Iterator[FoundCell]:
+        size = self._networks.classifier.crop_px
+        crops = np.stack([cut(image, cell.x_px, cell.y_px, size) for cell in outlines])
+        masks = np.stack([_mask_around(cell, size) for cell in outlines])
+        for cell, row in zip(
+            outlines, self._networks.classifier.classify(crops, masks), strict=True
+        ):
+            probabilities = reconsider_dead(
+                dict(zip(CellKind, row.tolist(), strict=True)),
+                cell.shape,
+                self._networks.pixel_um,
+            )
+            kind = max(probabilities, key=lambda name: probabilities[name])
+            yield FoundCell(
+                x_px=cell.x_px,
+                y_px=cell.y_px,
+                bbox_px=cell.bbox_px,
+                mask=cell.mask,
+                shape=cell.shape,
+                kind=kind,
+                probabilities=probabilities,
+                identified=probabilities[kind] >= self._min_confidence,
+                cut=touches_border(cell.bbox_px, image.shape),
+                thumbnail=cut(image, cell.x_px, cell.y_px, THUMBNAIL_PX),
+                thumbnail_mask=_mask_around(cell, THUMBNAIL_PX),
+            )
+
+
+def _batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
+
+
+def _mask_around(cell: _Outline, size_px: int) -> NDArray[np.uint8]:
+    x0, y0 = cell.bbox_px[:2]
+    return cut(cell.mask, cell.x_px - x0, cell.y_px - y0, size_px, outside=0)
+
+
+def _is_known(cell: _Outline, known: Sequence[_Outline]) -> bool:
+    """Return whether a cell found from a better candidate covers most of this one."""
+    return any(
+        _overlap_px(cell, other) > _SAME_CELL_OVERLAP * min(cell.shape.area_px, other.shape.area_px)
+        for other in known
+    )
+
+
+def _overlap_px(one: _Outline, other: _Outline) -> int:
+    x0, y0 = (max(a, b) for a, b in zip(one.bbox_px[:2], other.bbox_px[:2], strict=True))
+    x1, y1 = (min(a, b) for a, b in zip(one.bbox_px[2:], other.bbox_px[2:], strict=True))
+    if x0 >= x1 or y0 >= y1:
+        return 0
+    windows = (
+        cell.mask[
+            y0 - cell.bbox_px[1] : y1 - cell.bbox_px[1],
+            x0 - cell.bbox_px[0] : x1 - cell.bbox_px[0],
+        ]
+        > 0
+        for cell in (one, other)
+    )
+    first, second = windows
+    return int(np.count_nonzero(first & second))

@@ -1,0 +1,105 @@
+"""Can this tile be counted, and if not, why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import cv2
+import numpy as np
+
+from device.analysis.networks import BLANK_LEVEL, Image
+from device.config import AnalysisConfig
+
+PREVIEW_STEP = 4
+
+_CELL_LEVEL = 0.92 * BLANK_LEVEL
+_MIN_FILL_FRACTION = 0.0005
+
+
+class Unusable(StrEnum):
+    """Why a tile is not counted."""
+
+    EMPTY = "empty"
+    TOO_THICK = "too thick"
+    OUT_OF_FOCUS = "out of focus"
+    SATURATED = "saturated"
+
+
+@dataclass(frozen=True)
+class TileQuality:
+    """How good a tile is.
+
+    Attributes:
+        sharpness: energy of fine detail over energy of coarse detail; independent of exposure and
+            nearly so of the number of cells.  0 for a tile without detail.
+        fill_fraction: share of the tile that cells cover, 0 to 1.
+        saturated_fraction: share of pixels at full scale, 0 to 1.
+        usable: whether its cells count.
+        reason: why not, a value of :class:`Unusable`, or None.
+    """
+
+    sharpness: float
+    fill_fraction: float
+    saturated_fraction: float
+    usable: bool
+    reason: Unusable | None
+
+    def refused(self, reason: Unusable) -> TileQuality:
+        """Return the same tile as unusable for ``reason``."""
+        return replace(self, usable=False, reason=reason)
+
+
+def shrink(image: Image) -> Image:
+    """Return the image at a quarter of its size, averaged over blocks of 4x4 pixels."""
+    height, width = image.shape
+    size = (max(1, width // PREVIEW_STEP), max(1, height // PREVIEW_STEP))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def sharpness(image: Image, preview: Image) -> float:
+    """Return the ratio of fine to coarse detail of a normalised image.
+
+    Mean squared Laplacian at half resolution over mean squared gradient at a quarter, so that
+    more cells raise both alike and defocus lowers only the first.
+
+    Args:
+        image: normalised, (h, w).
+        preview: the same from :func:`shrink`.
+    """
+    half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    fine = cv2.norm(cv2.Laplacian(half, cv2.CV_16S), cv2.NORM_L2SQR) / half.size
+    across = cv2.norm(cv2.Sobel(preview, cv2.CV_16S, 1, 0), cv2.NORM_L2SQR)
+    down = cv2.norm(cv2.Sobel(preview, cv2.CV_16S, 0, 1), cv2.NORM_L2SQR)
+    coarse = (across + down) / preview.size
+    return fine / coarse if coarse > 0 else 0.0
+
+
+def fill_fraction(preview: Image) -> float:
+    """Return the share of a preview that is darker than 92 % transmission."""
+    return float(np.count_nonzero(preview < _CELL_LEVEL)) / preview.size
+
+
+def assess(
+    image: Image, preview: Image, saturated_fraction: float, config: AnalysisConfig
+) -> TileQuality:
+    """Judge a normalised tile.
+
+    Args:
+        image: normalised, (h, w).
+        preview: the same from :func:`shrink`.
+        saturated_fraction: share of raw pixels at full scale.
+        config: the limits.
+    """
+    sharp = sharpness(image, preview)
+    fill = fill_fraction(preview)
+    reason = None
+    if saturated_fraction > config.max_saturated_fraction:
+        reason = Unusable.SATURATED
+    elif fill < _MIN_FILL_FRACTION:
+        reason = Unusable.EMPTY
+    elif fill > config.max_fill_fraction:
+        reason = Unusable.TOO_THICK
+    elif sharp < config.min_sharpness:
+        reason = Unusable.OUT_OF_FOCUS
+    return TileQuality(sharp, fill, saturated_fraction, reason is None, reason)

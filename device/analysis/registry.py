@@ -1,0 +1,181 @@
+"""Each cell counted once, however many overlapping tiles show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from device.analysis.networks import Image
+from device.analysis.quality import PREVIEW_STEP
+from device.analysis.registration import measure_shift_px
+from device.analysis.tile_analyzer import TileAnalysis
+from device.cell import Cell
+
+# Relative error of two stage positions that registration can take out.
+STAGE_ERROR_UM = 6.0
+# Previews of about five rows of a scan; older tiles have no neighbours still to come.
+_PREVIEWS_KEPT = 512
+
+
+@dataclass
+class _View:
+    """A cell as one tile shows it; ``index`` is its place among the counted cells."""
+
+    cell: Cell
+    margin_px: int
+    index: int
+
+
+@dataclass
+class _Placed:
+    """A tile with its place in the stage frame, as reported and as registered."""
+
+    reported_um: tuple[float, float]
+    placed_um: tuple[float, float]
+    preview: Image | None
+    half_um: tuple[float, float]
+    registered: bool = False
+    views: list[_View] = field(default_factory=list)
+
+
+class CellRegistry:
+    """Registers tiles against their neighbours and counts each cell once.
+
+    Two views from different tiles are one cell when they lie within ``merge_distance_um`` of each
+    other after registration; each view is paired with at most one view of another tile, and views
+    of the same tile are never merged, so that two touching cells stay two.  Not thread-safe.
+
+    Args:
+        pixel_um: size of a pixel of the tiles.
+        merge_distance_um: largest distance of two views of one cell after registration.
+    """
+
+    def __init__(self, pixel_um: float, merge_distance_um: float) -> None:
+        self._preview_um = pixel_um * PREVIEW_STEP
+        self._merge_distance_um = merge_distance_um
+        self._tiles: list[_Placed] = []
+        self._reported_um = np.empty((0, 2))
+        self._best: list[_View] = []
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All counted cells in the order in which :meth:`add` gave them.
+
+        Each in its best view: the one farthest from the border of its tile, which may have come
+        in a later tile than the one that counted it.
+        """
+        return tuple(view.cell for view in self._best)
+
+    def add(self, analysis: TileAnalysis, tile_x_um: float, tile_y_um: float) -> tuple[Cell, ...]:
+        """Place one tile and return the cells no earlier tile has counted.
+
+        Args:
+            analysis: of the tile; its cells must be whole in it.
+            tile_x_um: centre of the tile as the stage reported it.
+            tile_y_um: likewise.
+
+        Returns:
+            The new cells, with positions in the registered frame.
+        """
+        rows, columns = analysis.preview.shape
+        tile = _Placed(
+            reported_um=(tile_x_um, tile_y_um),
+            placed_um=(tile_x_um, tile_y_um),
+            preview=analysis.preview,
+            half_um=(columns * self._preview_um / 2, rows * self._preview_um / 2),
+        )
+        neighbours = self._neighbours(tile)
+        self._register(tile, neighbours)
+        dx_um, dy_um = tile.placed_um[0] - tile_x_um, tile.placed_um[1] - tile_y_um
+        tile.views = [
+            _View(
+                replace(cell, x_um=cell.x_um + dx_um, y_um=cell.y_um + dy_um),
+                _margin_px(cell, columns * PREVIEW_STEP, rows * PREVIEW_STEP),
+                index=-1,
+            )
+            for cell in analysis.cells
+        ]
+        for neighbour in neighbours:
+            self._recognise(tile, neighbour)
+        new = [view for view in tile.views if view.index < 0]
+        for view in new:
+            view.index = len(self._best)
+            self._best.append(view)
+        self._keep(tile)
+        return tuple(view.cell for view in new)
+
+    def _neighbours(self, tile: _Placed) -> list[_Placed]:
+        """Return the tiles that may overlap this one, nearest first."""
+        if not self._tiles:
+            return []
+        apart_um = np.abs(self._reported_um - tile.reported_um)
+        reach_um = 2 * np.array(tile.half_um) + STAGE_ERROR_UM
+        near = np.flatnonzero((apart_um < reach_um).all(axis=1))
+        order = np.argsort(np.hypot(*apart_um[near].T), kind="stable")
+        return [self._tiles[i] for i in near[order]]
+
+    def _register(self, tile: _Placed, neighbours: Sequence[_Placed]) -> None:
+        """Place the tile by all neighbours it can be registered with."""
+        places = []
+        for other in neighbours:
+            shift_um = self._shift_um(other, tile)
+            if shift_um is not None:
+                other.registered = True
+                places.append(
+                    np.add(other.placed_um, shift_um)
+                    + np.subtract(tile.reported_um, other.reported_um)
+                )
+        if places:
+            x_um, y_um = np.mean(places, axis=0)
+            tile.placed_um = (float(x_um), float(y_um))
+            tile.registered = True
+
+    def _shift_um(self, fixed: _Placed, moving: _Placed) -> tuple[float, float] | None:
+        if fixed.preview is None or moving.preview is None:
+            return None
+        fixed_corner_um = np.subtract(fixed.reported_um, fixed.half_um)
+        moving_corner_um = np.subtract(moving.reported_um, moving.half_um)
+        x_px, y_px = (moving_corner_um - fixed_corner_um) / self._preview_um
+        search_px = round(STAGE_ERROR_UM / self._preview_um)
+        shift_px = measure_shift_px(fixed.preview, moving.preview, (x_px, y_px), search_px)
+        if shift_px is None:
+            return None
+        return shift_px[0] * self._preview_um, shift_px[1] * self._preview_um
+
+    def _recognise(self, tile: _Placed, neighbour: _Placed) -> None:
+        """Pair the tile's views with those of a neighbour, closest first, each once."""
+        limit_um = self._merge_distance_um
+        if not (tile.registered and neighbour.registered):
+            limit_um += STAGE_ERROR_UM
+        pairs = sorted(
+            (distance_um, i, j)
+            for i, view in enumerate(tile.views)
+            for j, other in enumerate(neighbour.views)
+            if (distance_um := _apart_um(view.cell, other.cell)) <= limit_um
+        )
+        taken = {view.index for view in tile.views}
+        for _, i, j in pairs:
+            view, index = tile.views[i], neighbour.views[j].index
+            if view.index >= 0 or index in taken:
+                continue
+            taken.add(index)
+            view.index = index
+            if view.margin_px > self._best[index].margin_px:
+                self._best[index] = view
+
+    def _keep(self, tile: _Placed) -> None:
+        self._tiles.append(tile)
+        self._reported_um = np.vstack([self._reported_um, tile.reported_um])
+        if len(self._tiles) > _PREVIEWS_KEPT:
+            self._tiles[-_PREVIEWS_KEPT - 1].preview = None
+
+
+def _margin_px(cell: Cell, width_px: int, height_px: int) -> int:
+    x0, y0, x1, y1 = cell.bbox_px
+    return min(x0, y0, width_px - x1, height_px - y1)
+
+
+def _apart_um(one: Cell, other: Cell) -> float:
+    return float(np.hypot(one.x_um - other.x_um, one.y_um - other.y_um))

@@ -1,0 +1,120 @@
+"""One tile in, its cells and its quality out.  Pure: no state between tiles, one per thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from device.analysis.cell_finder import CellFinder, FoundCell
+from device.analysis.flatfield import Background, flat_field, saturated_fraction
+from device.analysis.networks import Image, Networks
+from device.analysis.quality import TileQuality, Unusable, assess, shrink
+from device.cell import Cell
+from device.config import AnalysisConfig
+from device.tile import Tile
+from hal.errors import InputError
+
+_PIXEL_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class TileAnalysis:
+    """What one tile shows.
+
+    Attributes:
+        sequence: of the tile.
+        quality: whether it counts; the cells of an unusable tile are not looked for.
+        cells: those that are whole in this tile; the ones its border cuts are left to the
+            neighbour.  A cell in the overlap is reported by each tile that sees it whole.
+        red_cell_count: red cells in the tile.
+        platelet_count: platelets in the tile.
+        elapsed_ms: time of the analysis.
+        preview: uint8, the normalised tile at a quarter of its size.
+    """
+
+    sequence: int
+    quality: TileQuality
+    cells: tuple[Cell, ...]
+    red_cell_count: int
+    platelet_count: int
+    elapsed_ms: float
+    preview: Image
+
+
+class TileAnalyzer:
+    """Analyses tiles taken under one background.
+
+    Raises:
+        InputError: the tiles' pixel size is not the networks'; from :meth:`analyze`.
+    """
+
+    def __init__(self, networks: Networks, config: AnalysisConfig, background: Background) -> None:
+        self._networks = networks
+        self._config = config
+        self._background = background
+        self._finder = CellFinder(networks, config)
+
+    def analyze(self, tile: Tile) -> TileAnalysis:
+        """Analyse one tile; several analyzers may do so at once, in any order.
+
+        Raises:
+            InputError: the tile does not fit the background or the networks.
+        """
+        start_s = time.perf_counter()
+        self._check_pixel_size(tile)
+        image = flat_field(tile.pixels, self._background)
+        preview = shrink(image)
+        saturated = saturated_fraction(tile.pixels, tile.full_scale)
+        quality = assess(image, preview, saturated, self._config)
+        cells: tuple[Cell, ...] = ()
+        red_cells = platelets = 0
+        if quality.usable:
+            seen = self._networks.scout.find(image)
+            red_cells, platelets = len(seen.red_cells), len(seen.platelets)
+            if seen.usability < self._config.min_usability:
+                quality = quality.refused(Unusable.OUT_OF_FOCUS)
+            else:
+                found = self._finder.find(image, seen.nuclei)
+                cells = tuple(_located(cell, tile) for cell in found.cells)
+        return TileAnalysis(
+            sequence=tile.sequence,
+            quality=quality,
+            cells=cells,
+            red_cell_count=red_cells,
+            platelet_count=platelets,
+            elapsed_ms=(time.perf_counter() - start_s) * 1e3,
+            preview=preview,
+        )
+
+    def _check_pixel_size(self, tile: Tile) -> None:
+        wanted_um = self._networks.pixel_um
+        if abs(tile.pixel_um / wanted_um - 1.0) > _PIXEL_TOLERANCE:
+            raise InputError(
+                f"The tile has pixels of {tile.pixel_um:g} um, the networks want {wanted_um:g} um.",
+                remedy="Set camera.pixel_um to the true value, or use networks made for it.",
+            )
+
+
+def centre_px(shape: tuple[int, int]) -> tuple[float, float]:
+    """Return x and y of the middle of an image of ``shape`` (height, width)."""
+    return (shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0
+
+
+def _located(cell: FoundCell, tile: Tile) -> Cell:
+    middle_x_px, middle_y_px = centre_px(tile.pixels.shape)
+    pixel_um2 = tile.pixel_um**2
+    return Cell(
+        tile_sequence=tile.sequence,
+        x_um=tile.x_um + (cell.x_px - middle_x_px) * tile.pixel_um,
+        y_um=tile.y_um + (cell.y_px - middle_y_px) * tile.pixel_um,
+        x_px=cell.x_px,
+        y_px=cell.y_px,
+        bbox_px=cell.bbox_px,
+        kind=cell.kind,
+        probabilities=cell.probabilities,
+        identified=cell.identified,
+        area_um2=cell.shape.area_px * pixel_um2,
+        nucleus_area_um2=cell.shape.nucleus_area_px * pixel_um2,
+        thumbnail=cell.thumbnail,
+        mask=cell.thumbnail_mask,
+    )
