@@ -39,8 +39,14 @@ def _blank(sketch: Sketch) -> Float32Array:
 
 def _dust(rng: np.random.Generator, pixel_um: float) -> Float32Array:
     radius_um = float(np.clip(rng.lognormal(-0.1, 0.6), 0.3, 5.0))
-    sketch = Sketch(rng, 2.2 * radius_um, pixel_um, warp_um=0.25 * radius_um,
-                    warp_scale_um=0.8 * radius_um, aspect=rng.uniform(1.0, 2.5))
+    sketch = Sketch(
+        rng,
+        2.2 * radius_um,
+        pixel_um,
+        warp_um=0.25 * radius_um,
+        warp_scale_um=0.8 * radius_um,
+        aspect=rng.uniform(1.0, 2.5),
+    )
     masses = _blank(sketch)
     shape = sketch.soft(sketch.outline(radius_um, 0.3), 0.3)
     masses[Channel.SCATTER] = shape * np.float32(rng.uniform(0.15, 1.2))
@@ -50,8 +56,14 @@ def _dust(rng: np.random.Generator, pixel_um: float) -> Float32Array:
 
 def _drying_ring(rng: np.random.Generator, pixel_um: float) -> Float32Array:
     radius_um = rng.uniform(6.0, 28.0)
-    sketch = Sketch(rng, 1.35 * radius_um, pixel_um, warp_um=0.05 * radius_um,
-                    warp_scale_um=0.5 * radius_um, aspect=rng.uniform(1.0, 1.4))
+    sketch = Sketch(
+        rng,
+        1.35 * radius_um,
+        pixel_um,
+        warp_um=0.05 * radius_um,
+        warp_scale_um=0.5 * radius_um,
+        aspect=rng.uniform(1.0, 1.4),
+    )
     masses = _blank(sketch)
     depth = sketch.outline(radius_um, 0.05)
     ridge = np.exp(-((depth / np.float32(rng.uniform(0.3, 0.9))) ** 2))

@@ -28,7 +28,7 @@ DIAMETERS_UM = {
     "neutrophil": (12.6, 0.8, 10.0, 15.0),
     "eosinophil": (13.2, 0.9, 10.0, 17.0),
     "basophil": (11.4, 1.1, 8.0, 15.0),
-    "lymphocyte": (8.6, 0.6, 7.0, 15.0),
+    "lymphocyte": (8.3, 0.6, 7.0, 15.0),
     "monocyte": (15.6, 1.3, 12.0, 20.0),
     "erythroblast": (9.2, 0.8, 7.5, 12.0),
     "immature_granulocyte": (15.0, 1.4, 12.0, 19.0),
@@ -113,9 +113,7 @@ def _begin(
     warp_um: float = 0.18,
     aspect: tuple[float, float] = (1.0, 1.2),
 ) -> tuple[Sketch, Float32Array]:
-    sketch = Sketch(
-        rng, 0.78 * diameter_um, pixel_um, warp_um=warp_um, aspect=rng.uniform(*aspect)
-    )
+    sketch = Sketch(rng, 0.78 * diameter_um, pixel_um, warp_um=warp_um, aspect=rng.uniform(*aspect))
     outline = sketch.outline(diameter_um / 2.0, irregularity)
     return sketch, sketch.grown_to(outline, math.pi * diameter_um**2 / 4.0)
 
@@ -129,7 +127,8 @@ def _chromatin(
     sketch: Sketch, nucleus: Float32Array, contrast: float, scale_um: float, rim: float
 ) -> Float32Array:
     """Return the relative density of chromatin: clumps, light gaps, a denser membrane."""
-    clumps = np.tanh(1.6 * sketch.noise(scale_um)) + 0.5 * np.tanh(sketch.noise(0.22))
+    scale_um *= sketch.rng.uniform(0.75, 1.3)
+    clumps = 0.85 * np.tanh(1.3 * sketch.noise(scale_um)) + 0.7 * np.tanh(sketch.noise(0.2))
     membrane = np.exp(-np.maximum(nucleus, 0.0) / 0.35)
     return np.asarray(np.maximum(1.0 + contrast * clumps + rim * membrane, 0.15), np.float32)
 
@@ -141,8 +140,8 @@ def _fill_nucleus(
     density = shape * texture
     mass_pg = float(density.sum()) * draft.sketch.pixel_um**2
     draft.masses[Channel.NUCLEIC_ACID] += density * np.float32(nucleic_acid_pg / mass_pg)
-    draft.masses[Channel.PROTEIN] += shape * np.float32(protein_pg_per_um2) * (
-        0.7 + np.float32(0.3) * texture
+    draft.masses[Channel.PROTEIN] += (
+        shape * np.float32(protein_pg_per_um2) * (0.7 + np.float32(0.3) * texture)
     )
 
 
@@ -167,8 +166,13 @@ def _draft(sketch: Sketch, cell: Float32Array, nucleus: Float32Array) -> _Draft:
     return _Draft(sketch, cell, nucleus, masses)
 
 
-def _add_granules(draft: _Draft, thickness_um: Float32Array, index_step: float,
-                  protein_pg_per_um3: float, scatter_per_um: float) -> None:
+def _add_granules(
+    draft: _Draft,
+    thickness_um: Float32Array,
+    index_step: float,
+    protein_pg_per_um3: float,
+    scatter_per_um: float,
+) -> None:
     draft.masses[Channel.RETARDATION] += thickness_um * np.float32(index_step)
     draft.masses[Channel.PROTEIN] += thickness_um * np.float32(protein_pg_per_um3)
     draft.masses[Channel.SCATTER] += thickness_um * np.float32(scatter_per_um)
@@ -183,8 +187,12 @@ def _neutrophil(
     nucleus = _confine(sketch, nuclei.neutrophil(sketch, area_um2, diameter_um / 2.0), cell)
     draft = _draft(sketch, cell, nucleus)
     contrast = 0.28 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.65 * donor.mass_factor,
-                  _chromatin(sketch, nucleus, contrast, 0.45, 0.25))
+    _fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.65 * donor.mass_factor,
+        _chromatin(sketch, nucleus, contrast, 0.45, 0.25),
+    )
     grain = 1.0 + 0.28 * donor.granularity_factor * sketch.noise(0.17)
     _fill_cytoplasm(draft, 0.44 * donor.mass_factor, 0.0008, np.maximum(grain, 0.0))
     draft.masses[Channel.RETARDATION] += (
@@ -204,13 +212,17 @@ def _eosinophil(
     nucleus = _confine(sketch, nucleus, cell)
     draft = _draft(sketch, cell, nucleus)
     contrast = 0.22 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.80 * donor.mass_factor,
-                  _chromatin(sketch, nucleus, contrast, 0.5, 0.2))
+    _fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.80 * donor.mass_factor,
+        _chromatin(sketch, nucleus, contrast, 0.5, 0.2),
+    )
     _fill_cytoplasm(draft, 0.40 * donor.mass_factor, 0.0, 1.0)
-    thickness = sketch.granules(cell - np.float32(0.1), 0.70, (0.5, 1.0), 0.97)
+    thickness = sketch.granules(cell, 0.68, (0.5, 1.0), 0.97)
     over_nucleus = np.float32(rng.uniform(0.1, 0.3))
     thickness *= 1.0 - (1.0 - over_nucleus) * sketch.soft(nucleus, 0.4)
-    _add_granules(draft, thickness, 0.09 * donor.granularity_factor, 0.75, 0.012)
+    _add_granules(draft, thickness, 0.034 * donor.granularity_factor, 0.55, 0.012)
     return draft
 
 
@@ -223,12 +235,16 @@ def _basophil(
     nucleus = nuclei.segmented(sketch, int(rng.integers(2, 4)), area_um2, diameter_um * 0.35)
     nucleus = _confine(sketch, nucleus, cell)
     draft = _draft(sketch, cell, nucleus)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.45 * donor.mass_factor,
-                  _chromatin(sketch, nucleus, 0.15 * donor.chromatin_factor, 0.8, 0.0))
-    _fill_cytoplasm(draft, 0.42 * donor.mass_factor, 0.002, 1.0)
+    _fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.45 * donor.mass_factor,
+        _chromatin(sketch, nucleus, 0.15 * donor.chromatin_factor, 0.8, 0.0),
+    )
+    _fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
     # Water-soluble granules are lost to a varying degree.
-    thickness = sketch.granules(cell, 1.25, (0.5, 1.2), rng.uniform(0.35, 0.75))
-    _add_granules(draft, thickness, 0.10 * donor.granularity_factor, 0.6, 0.14)
+    thickness = sketch.granules(cell, 1.3, (0.5, 1.2), rng.uniform(0.3, 0.85))
+    _add_granules(draft, thickness, 0.03 * donor.granularity_factor, 0.6, 0.14)
     return draft
 
 
@@ -240,7 +256,7 @@ def _lymphocyte(
         rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06 if small else 0.10)
     )
     nucleic_acid_pg = _nucleic_acid_pg(rng, donor)
-    ratio = rng.uniform(0.70, 0.93) if small else rng.uniform(0.50, 0.74)
+    ratio = rng.uniform(0.66, 0.90) if small else rng.uniform(0.50, 0.74)
     area_um2 = min(ratio * sketch.area_um2(cell), 62.0 * rng.normal(1.0, 0.06))
     dent = rng.uniform(0.2, 0.6) if rng.random() < 0.35 else 0.0
     nucleus = nuclei.rounded(sketch, area_um2, 0.05, dent)
@@ -249,13 +265,22 @@ def _lymphocyte(
     nucleus = _confine(sketch, nucleus, cell)
     draft = _draft(sketch, cell, nucleus)
     contrast = 0.20 * donor.chromatin_factor * rng.uniform(0.6, 1.3)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.38 * donor.mass_factor,
-                  _chromatin(sketch, nucleus, contrast, 0.7, 0.15))
-    _fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.004, 0.016),
-                    1.0 + np.float32(0.06) * sketch.noise(0.5), rim_um=0.6)
+    _fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.38 * donor.mass_factor,
+        _chromatin(sketch, nucleus, contrast, 0.7, 0.15),
+    )
+    _fill_cytoplasm(
+        draft,
+        0.50 * donor.mass_factor,
+        rng.uniform(0.004, 0.016),
+        1.0 + np.float32(0.06) * sketch.noise(0.5),
+        rim_um=0.6,
+    )
     if not small and rng.random() < 0.3:
         thickness = sketch.granules(np.minimum(cell, -nucleus), 2.2, (0.3, 0.6), 0.4)
-        _add_granules(draft, thickness, 0.08, 0.5, 0.05)
+        _add_granules(draft, thickness, 0.03, 0.5, 0.05)
     return draft
 
 
@@ -263,7 +288,11 @@ def _monocyte(
     rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float
 ) -> _Draft:
     sketch, cell = _begin(
-        rng, diameter_um, pixel_um, irregularity=rng.uniform(0.03, 0.16), warp_um=0.25,
+        rng,
+        diameter_um,
+        pixel_um,
+        irregularity=rng.uniform(0.03, 0.16),
+        warp_um=0.25,
         aspect=(1.0, 1.35),
     )
     nucleic_acid_pg = _nucleic_acid_pg(rng, donor) * 1.02
@@ -297,8 +326,12 @@ def _erythroblast(
     nucleus = _shift(sketch, nucleus, slack_um * rng.uniform(0.0, 1.0))
     nucleus = _confine(sketch, nucleus, cell)
     draft = _draft(sketch, cell, nucleus)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.4 * donor.mass_factor,
-                  _chromatin(sketch, nucleus, 0.2 * donor.chromatin_factor, 0.6, 0.1))
+    _fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.4 * donor.mass_factor,
+        _chromatin(sketch, nucleus, 0.2 * donor.chromatin_factor, 0.6, 0.1),
+    )
     body = sketch.soft(cell - np.float32(0.2), 0.8)
     draft.masses[Channel.HEMOGLOBIN] += body * np.float32(rng.uniform(0.25, 0.6))
     _fill_cytoplasm(draft, 0.2 * donor.mass_factor, rng.uniform(0.004, 0.02), 1.0)
@@ -316,29 +349,40 @@ def _immature_granulocyte(
     nucleus = _shift(sketch, nucleus, slack_um * rng.uniform(0.3, 1.0))
     nucleus = _confine(sketch, nucleus, cell)
     draft = _draft(sketch, cell, nucleus)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.55 * donor.mass_factor,
-                  _chromatin(sketch, nucleus, 0.16 * donor.chromatin_factor, 0.4, 0.15))
+    _fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.55 * donor.mass_factor,
+        _chromatin(sketch, nucleus, 0.16 * donor.chromatin_factor, 0.4, 0.15),
+    )
     _fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
     thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))
-    _add_granules(draft, thickness, 0.06 * donor.granularity_factor, 0.5, 0.02)
+    _add_granules(draft, thickness, 0.03 * donor.granularity_factor, 0.5, 0.03)
     return draft
 
 
 def _dead(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float) -> _Draft:
     """Draw a smudge: the nucleus has run out and the membrane is gone."""
     sketch, spread = _begin(
-        rng, diameter_um, pixel_um, irregularity=rng.uniform(0.10, 0.3), warp_um=0.5,
-        aspect=(1.0, 1.9),
+        rng,
+        diameter_um,
+        pixel_um,
+        irregularity=rng.uniform(0.04, 0.22),
+        warp_um=0.35,
+        aspect=(1.0, 1.7),
     )
     nucleic_acid_pg = _nucleic_acid_pg(rng, donor) * rng.uniform(0.6, 1.0)
     share = rng.uniform(0.55, 0.95)
-    nucleus = spread - np.float32(rng.uniform(0.0, 1.0)) + np.float32(0.7) * sketch.noise(1.4)
+    nucleus = spread - np.float32(rng.uniform(0.0, 1.0)) + np.float32(0.5) * sketch.noise(2.2)
     nucleus = sketch.grown_to(nucleus, share * sketch.area_um2(spread))
     cell = union([spread, nucleus + np.float32(0.1)])
     draft = _draft(sketch, cell, nucleus)
-    strands = np.maximum(0.75 + 0.45 * sketch.noise(0.8) + 0.25 * sketch.noise(0.25), 0.05)
-    fade = sketch.soft(nucleus - np.float32(0.6), rng.uniform(1.5, 3.5)) + np.float32(0.05)
-    _fill_nucleus(draft, nucleic_acid_pg, 0.25 * donor.mass_factor, strands * fade)
+    contrast = np.float32(rng.uniform(0.08, 0.38))
+    streams = 1.0 + contrast * (sketch.noise(rng.uniform(0.7, 1.6)) + 0.6 * sketch.noise(0.22))
+    fade = sketch.soft(nucleus - np.float32(0.6), rng.uniform(1.2, 3.5)) + np.float32(0.05)
+    _fill_nucleus(
+        draft, nucleic_acid_pg, 0.25 * donor.mass_factor, np.maximum(streams, 0.05) * fade
+    )
     _fill_cytoplasm(draft, rng.uniform(0.05, 0.2), 0.0, 1.0, rim_um=2.0)
     return draft
 

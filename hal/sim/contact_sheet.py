@@ -38,8 +38,16 @@ def _row(kind: str) -> NDArray[np.uint8]:
         crops += _crops(VirtualMicroscope(smear), 36_000.0 + 200.0 * number, 44_000.0)[:2]
     label = np.full((CROP_PX, _LABEL_WIDTH_PX), 255, np.uint8)
     for line, word in enumerate(kind.split("_")):
-        cv2.putText(label, word, (6, CROP_PX // 2 + 22 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1,
-                    cv2.LINE_AA)
+        cv2.putText(
+            label,
+            word,
+            (6, CROP_PX // 2 + 22 * line),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.6,
+            0,
+            1,
+            cv2.LINE_AA,
+        )
     pictures = np.hstack(crops[:CELLS_PER_ROW]) * _BRIGHTNESS
     return np.hstack([label, np.clip(np.rint(pictures), 0, 255).astype(np.uint8)])
 

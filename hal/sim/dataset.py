@@ -131,8 +131,14 @@ def write_dataset(spec: str, tiles: int, out: Path) -> None:
         out / "tiles.csv",
         ("file", "x_um", "y_um", "z_um", "exposure_ms", "pixel_um"),
         (
-            (_tile_name(index), place.x_um, place.y_um, place.z_um, EXPOSURE_MS,
-             microscope.pixel_um)
+            (
+                _tile_name(index),
+                place.x_um,
+                place.y_um,
+                place.z_um,
+                EXPOSURE_MS,
+                microscope.pixel_um,
+            )
             for index, place in enumerate(positions)
         ),
     )
@@ -180,8 +186,15 @@ def _write_truth(truth_dir: Path, truths: Sequence[FieldTruth]) -> None:
         truth_dir / "cells.csv",
         ("id", "kind", "x_um", "y_um", "area_um2", "nucleus_area_um2", "alive"),
         (
-            (cell.id, cell.kind, round(cell.x_um, 3), round(cell.y_um, 3),
-             round(cell.area_um2, 3), round(cell.nucleus_area_um2, 3), int(cell.alive))
+            (
+                cell.id,
+                cell.kind,
+                round(cell.x_um, 3),
+                round(cell.y_um, 3),
+                round(cell.area_um2, 3),
+                round(cell.nucleus_area_um2, 3),
+                int(cell.alive),
+            )
             for cell in cells
         ),
     )

@@ -203,8 +203,9 @@ class VirtualMicroscope:
         )
         return points[inside].astype(np.float32)
 
-    def _column_row(self, object_x_um: float, object_y_um: float, x_um: float, y_um: float
-                    ) -> tuple[float, float]:
+    def _column_row(
+        self, object_x_um: float, object_y_um: float, x_um: float, y_um: float
+    ) -> tuple[float, float]:
         """Return the pixel coordinates of an object; pixel centres are whole numbers."""
         return (
             (object_x_um - x_um) / self.pixel_um + (self.width_px - 1) / 2.0,
@@ -223,7 +224,6 @@ class VirtualMicroscope:
         """Draw a cell's masks where no earlier cell lies; None when no pixel is in the field."""
         stamp = self._stamp(cell)
         column, row = self._column_row(cell.x_um, cell.y_um, x_um, y_um)
-        half_px = stamp.labels.shape[0] // 2
         shifted, left, top = _shifted(stamp.labels, column, row, cv2.INTER_NEAREST)
         y0, y1 = max(top, 0), min(top + shifted.shape[0], self.height_px)
         x0, x1 = max(left, 0), min(left + shifted.shape[1], self.width_px)
@@ -236,12 +236,6 @@ class VirtualMicroscope:
         labels[y0:y1, x0:x1][own] = part[own]
         instances[y0:y1, x0:x1][own] = index
         rows, columns = np.nonzero(own.any(axis=1))[0], np.nonzero(own.any(axis=0))[0]
-        whole = np.count_nonzero(part) == np.count_nonzero(shifted)
-        border = (
-            (y0 == 0 and part[0].any()) or (x0 == 0 and part[:, 0].any())
-            or (y1 == self.height_px and part[-1].any())
-            or (x1 == self.width_px and part[:, -1].any())
-        ) and 2 * half_px > 0
         return CellTruth(
             id=cell.id,
             kind=cell.kind,
@@ -252,10 +246,12 @@ class VirtualMicroscope:
             nucleus_area_um2=stamp.nucleus_area_um2,
             nucleic_acid_pg=stamp.nucleic_acid_pg,
             bbox_px=(
-                x0 + int(columns[0]), y0 + int(rows[0]),
-                x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1,
+                x0 + int(columns[0]),
+                y0 + int(rows[0]),
+                x0 + int(columns[-1]) + 1,
+                y0 + int(rows[-1]) + 1,
             ),
-            cut=bool(border) or not whole,
+            cut=np.count_nonzero(part) < np.count_nonzero(shifted),
         )
 
     def _make_imager(self, wavelength_nm: float) -> Imager:
@@ -274,9 +270,7 @@ class VirtualMicroscope:
         return red_cell_bank(donor, self.pixel_um), platelet_bank(donor, self.pixel_um)
 
     def _draw_stamp(self, cell: WhiteCell) -> CellStamp:
-        return white_cell(
-            cell.kind, cell.key, cell.diameter_um, self.smear.donor, self.pixel_um
-        )
+        return white_cell(cell.kind, cell.key, cell.diameter_um, self.smear.donor, self.pixel_um)
 
     def _make_white_maps(self, cell: WhiteCell, wavelength_nm: float) -> Float32Array:
         return optical_maps(self._stamp(cell).masses, wavelength_nm)
@@ -293,6 +287,11 @@ class VirtualMicroscope:
             x_um, y_um, half_width_um + _REACH_UM, half_height_um + _REACH_UM
         )
         maps = np.zeros((2, imager.padded_height_px, imager.padded_width_px), np.float32)
+        columns = np.arange(imager.padded_width_px) - imager.left_px - (self.width_px - 1) / 2.0
+        rows = np.arange(imager.padded_height_px) - imager.top_px - (self.height_px - 1) / 2.0
+        maps[0] = self.smear.film_density(
+            x_um + columns * self.pixel_um, y_um + rows * self.pixel_um
+        )
         self._add_bank_objects(maps, imager, chunks, (x_um, y_um), wavelength_nm)
         self._add_drawn_objects(maps, imager, chunks, (x_um, y_um), wavelength_nm)
         return imager.spectrum(maps[0], maps[1])
@@ -316,7 +315,9 @@ class VirtualMicroscope:
             left = np.rint(columns).astype(int) - half_px + imager.left_px
             top = np.rint(rows).astype(int) - half_px + imager.top_px
             choices = objects[:, 2:].astype(int)
-            for x, y, (index, turn) in zip(left.tolist(), top.tolist(), choices.tolist(), strict=True):
+            for x, y, (index, turn) in zip(
+                left.tolist(), top.tolist(), choices.tolist(), strict=True
+            ):
                 _add(maps, _turned(bank[index], turn), x, y)
 
     def _add_drawn_objects(

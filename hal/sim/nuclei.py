@@ -19,7 +19,7 @@ def segmented(sketch: Sketch, lobes: int, area_um2: float, cell_radius_um: float
     rng = sketch.rng
     shares = rng.dirichlet([9.0] * lobes)
     radii_um = np.sqrt(area_um2 * shares / math.pi)
-    gaps_um = rng.uniform(-0.9, 0.7, lobes)
+    gaps_um = rng.uniform(-0.8, 1.1, lobes)
     orbit_um = max(0.46 * cell_radius_um, 0.30 * float(radii_um.sum())) * rng.uniform(0.9, 1.15)
     steps = (radii_um[:-1] + radii_um[1:] + gaps_um[1:]) / orbit_um
     angles = np.concatenate([[0.0], np.cumsum(steps)])
@@ -62,6 +62,30 @@ def ribbon(sketch: Sketch, area_um2: float, bend_rad: float, orbit_um: float) ->
     return sketch.grown_to(sketch.chain(points, half_um * (1.0 + 0.13 * wave)), area_um2)
 
 
+def lobed_ribbon(
+    sketch: Sketch, lobes: int, area_um2: float, cell_radius_um: float
+) -> Float32Array:
+    """Return a curved band with ``lobes - 1`` constrictions, from wide bridges to filaments."""
+    rng = sketch.rng
+    bend_rad = rng.uniform(1.6, 2.6) + 0.55 * lobes
+    orbit_um = cell_radius_um * rng.uniform(0.46, 0.58)
+    points = arc(orbit_um, -bend_rad / 2.0, bend_rad / 2.0, 12 * lobes + 1)
+    points += rng.uniform(-0.5, 0.5, (1, 2))
+    borders = np.arange(1, lobes) / lobes + rng.uniform(-0.12, 0.12, lobes - 1) / lobes
+    position = np.linspace(0.0, 1.0, len(points))
+    half_um = np.full(len(points), 0.5 * area_um2 / (bend_rad * orbit_um))
+    half_um *= 1.0 + 0.15 * np.sin(rng.uniform(3.0, 8.0) * position + rng.uniform(0.0, 6.3))
+    for border in borders:
+        depth = 1.0 - rng.uniform(0.12, 0.65)
+        half_um *= 1.0 - depth * np.exp(-(((position - border) * lobes / 0.19) ** 2))
+    half_um = np.maximum(half_um, 0.25)
+    scale = math.sqrt(area_um2 / sketch.area_um2(sketch.chain(points, half_um)))
+    # Thin bridges keep their width; lobes take the area.
+    wide = half_um > 0.6
+    half_um[wide] *= np.clip(scale, 0.8, 1.5)
+    return sketch.chain(points, half_um)
+
+
 def rounded(sketch: Sketch, area_um2: float, irregularity: float, dent: float) -> Float32Array:
     """Return a round nucleus with a dent of ``dent`` (0 none to 1 deep)."""
     rng = sketch.rng
@@ -69,12 +93,13 @@ def rounded(sketch: Sketch, area_um2: float, irregularity: float, dent: float) -
     depth = sketch.outline(radius_um, irregularity)
     if dent > 0.0:
         angle = rng.uniform(0.0, 2.0 * math.pi)
-        notch_um = radius_um * rng.uniform(0.35, 0.75)
-        away_um = radius_um + notch_um * (1.0 - 1.5 * dent)
+        # A dent is wide where it is shallow, and its lips are round.
+        notch_um = radius_um * rng.uniform(0.7, 1.4) * (1.2 - 0.6 * dent)
+        away_um = radius_um + notch_um - 0.75 * dent * radius_um
         notch = sketch.outline(
-            notch_um, 0.05, (away_um * math.cos(angle), away_um * math.sin(angle))
+            notch_um, 0.08, (away_um * math.cos(angle), away_um * math.sin(angle))
         )
-        depth = np.minimum(depth, -notch)
+        depth = sketch.blurred(np.minimum(depth, -notch), 0.18 * radius_um)
     return sketch.grown_to(depth, area_um2)
 
 
@@ -85,6 +110,8 @@ def neutrophil(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float3
     if lobes == 1:
         bend_rad = rng.uniform(1.8, 4.2)
         return ribbon(sketch, 0.95 * area_um2, bend_rad, cell_radius_um * rng.uniform(0.42, 0.55))
+    if rng.random() < 0.55:
+        return lobed_ribbon(sketch, lobes, area_um2, cell_radius_um)
     return segmented(sketch, lobes, area_um2, cell_radius_um)
 
 
@@ -93,7 +120,7 @@ def monocyte(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float32A
     rng = sketch.rng
     form = rng.random()
     if form < 0.40:
-        return ribbon(sketch, area_um2, rng.uniform(0.9, 1.9), cell_radius_um * 0.55)
+        return ribbon(sketch, area_um2, rng.uniform(1.0, 2.3), cell_radius_um * 0.55)
     if form < 0.65:
         return ribbon(sketch, area_um2, rng.uniform(2.4, 3.9), cell_radius_um * 0.50)
     if form < 0.85:
@@ -102,6 +129,5 @@ def monocyte(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float32A
     lobes = int(rng.integers(2, 4))
     angles = np.arange(lobes) * 2.0 * math.pi / lobes + rng.uniform(-0.3, 0.3, lobes)
     centres = 0.5 * radius_um * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return sketch.grown_to(
-        sketch.chain(centres, radius_um * rng.uniform(0.55, 0.75, lobes)), area_um2
-    )
+    folded = sketch.chain(centres, radius_um * rng.uniform(0.55, 0.75, lobes))
+    return sketch.grown_to(sketch.blurred(folded, 0.5), area_um2)

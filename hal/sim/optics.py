@@ -119,7 +119,9 @@ class Imager:
         axial = np.sqrt(np.maximum(wavelength_um**-2 - radius**2, 0.0)) - 1.0 / wavelength_um
         self._defocus_rad_per_um = (-2.0 * math.pi * axial).astype(np.float32)
 
-    def spectrum(self, optical_density: Float32Array, phase_rad: Float32Array) -> NDArray[np.complex64]:
+    def spectrum(
+        self, optical_density: Float32Array, phase_rad: Float32Array
+    ) -> NDArray[np.complex64]:
         """Return the part of an object's spectrum that the pupil can pass.
 
         Args:

@@ -62,14 +62,14 @@ def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Floa
     )
     radius_um = donor.rbc_diameter_um / 2.0 * float(np.clip(rng.normal(1.0, 0.055), 0.8, 1.2))
     depth = sketch.outline(radius_um, rng.uniform(0.01, 0.07))
-    if rng.random() < 0.03:
-        x, y = sketch.x, sketch.y
-        depth = depth + np.float32(0.22) * np.cos(np.float32(11.0) * np.arctan2(y, x))
+    if rng.random() < 0.015:
+        spikes = np.float32(rng.integers(9, 15)) * np.arctan2(sketch.y, sketch.x)
+        depth = depth + np.float32(rng.uniform(0.08, 0.22)) * np.cos(spikes)
     s2 = np.clip(1.0 - depth / radius_um, 0.0, 1.0) ** 2
     # Biconcave profile of Evans and Fung, Microvasc. Res. 1972, flattened by drying.
     biconcave = np.sqrt(1.0 - s2) * (0.81 + 7.83 * s2 - 4.39 * s2**2) / 2.4
     flat = np.sqrt(np.sqrt(1.0 - s2))
-    pallor = rng.uniform(0.05, 0.75)
+    pallor = float(np.clip(rng.normal(0.6, 0.22), 0.05, 1.0))
     profile = pallor * biconcave + (1.0 - pallor) * flat
     if rng.random() < 0.02:
         profile = profile + 0.5 * np.exp(-s2 / 0.03)
@@ -99,8 +99,14 @@ def _sickled_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Fl
 
 def _platelet(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Float32Array:
     """Draw a platelet: a pale ragged disc around a denser granulomere."""
-    sketch = Sketch(rng, _PLATELET_REACH_UM, pixel_um, warp_um=0.12, warp_scale_um=0.8,
-                    aspect=rng.uniform(1.0, 1.5))
+    sketch = Sketch(
+        rng,
+        _PLATELET_REACH_UM,
+        pixel_um,
+        warp_um=0.12,
+        warp_scale_um=0.8,
+        aspect=rng.uniform(1.0, 1.5),
+    )
     radius_um = float(np.clip(rng.normal(1.3, 0.25), 0.9, 2.0))
     depth = sketch.outline(radius_um, rng.uniform(0.05, 0.25))
     core = sketch.outline(radius_um * rng.uniform(0.4, 0.7), 0.2)

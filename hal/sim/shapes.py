@@ -73,7 +73,9 @@ class Sketch:
         """Return smooth noise of unit variance."""
         return smooth_noise(self.rng, self.size_px, scale_um / self.pixel_um)
 
-    def outline(self, radius_um: float, irregularity: float, centre: Point = (0, 0)) -> Float32Array:
+    def outline(
+        self, radius_um: float, irregularity: float, centre: Point = (0, 0)
+    ) -> Float32Array:
         """Return a rounded blob whose radius varies by a random Fourier series."""
         x, y = self.x - np.float32(centre[0]), self.y - np.float32(centre[1])
         distance, angle = cv2.cartToPolar(x, y)
@@ -88,9 +90,16 @@ class Sketch:
         """Return the union of discs at ``points`` (n, 2) um with ``radii_um`` (n,)."""
         depth = np.full_like(self.x, -1e3)
         for (x, y), radius in zip(points.tolist(), radii_um.tolist(), strict=True):
-            np.maximum(depth, np.float32(radius) - cv2.magnitude(
-                self.x - np.float32(x), self.y - np.float32(y)), out=depth)
+            np.maximum(
+                depth,
+                np.float32(radius) - cv2.magnitude(self.x - np.float32(x), self.y - np.float32(y)),
+                out=depth,
+            )
         return depth
+
+    def blurred(self, depth: Float32Array, radius_um: float) -> Float32Array:
+        """Return ``depth`` with its corners rounded off."""
+        return cv2.GaussianBlur(depth, (0, 0), radius_um / self.pixel_um)
 
     def grown_to(self, depth: Float32Array, area_um2: float) -> Float32Array:
         """Return ``depth`` shifted so that its inside covers ``area_um2``."""
@@ -110,7 +119,7 @@ class Sketch:
     def granules(
         self, depth: Float32Array, spacing_um: float, diameter_um: Point, share: float = 1.0
     ) -> Float32Array:
-        """Fill the inside of ``depth`` with spheres; return their thickness in um.
+        """Fill the inside of ``depth`` with soft spheres; return their thickness in um.
 
         Args:
             depth: shape to fill.
@@ -129,7 +138,10 @@ class Sketch:
         return self._spheres(depth, x, y, diameter_um)
 
     def _spheres(
-        self, depth: Float32Array, x_px: NDArray[np.float64], y_px: NDArray[np.float64],
+        self,
+        depth: Float32Array,
+        x_px: NDArray[np.float64],
+        y_px: NDArray[np.float64],
         diameter_um: Point,
     ) -> Float32Array:
         reach_px = math.ceil(diameter_um[1] / 2.0 / self.pixel_um) + 1
@@ -138,9 +150,10 @@ class Sketch:
             np.maximum(column, row) < self.size_px - reach_px
         )
         column, row, x_px, y_px = column[fits], row[fits], x_px[fits], y_px[fits]
-        inside = depth[row, column] > diameter_um[0] / 3.0
-        column, row, x_px, y_px = column[inside], row[inside], x_px[inside], y_px[inside]
         radius_um = self.rng.uniform(*diameter_um, size=column.size) / 2.0
+        inside = depth[row, column] > radius_um
+        column, row, x_px, y_px = column[inside], row[inside], x_px[inside], y_px[inside]
+        radius_um = radius_um[inside]
         offset = np.arange(-reach_px, reach_px + 1)
         dy = (offset[None, :] + (row - y_px)[:, None]) * self.pixel_um
         dx = (offset[None, :] + (column - x_px)[:, None]) * self.pixel_um
@@ -151,7 +164,7 @@ class Sketch:
             ((row[:, None] + offset)[:, :, None], (column[:, None] + offset)[:, None, :]),
             2.0 * np.sqrt(np.maximum(height2, 0.0)),
         )
-        return thickness
+        return self.blurred(thickness, 0.09)
 
 
 def arc(radius_um: float, start_rad: float, end_rad: float, points: int) -> NDArray[np.float64]:

@@ -39,6 +39,8 @@ _THIN_DENSITY = 0.25
 _ROULEAUX_SHARE = 0.015
 _ROULEAUX_LENGTH = (2, 5)
 _CLUMP_SHARE = 0.03
+_FILM_DENSITY = 0.004
+_FILM_RIPPLE = 1.6
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,25 @@ class Smear:
                 [_THICK_DENSITY, 1.0, 1.0, _THIN_DENSITY],
             )
         )
+
+    def film_density(
+        self, x_um: NDArray[np.float64], y_um: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Return the optical density of the dried plasma, (len(y_um), len(x_um)).
+
+        It is a sum of plane waves, each a product of functions of x and y, so that a whole field
+        costs one small matrix product.
+        """
+        along_x = 2.0 * math.pi * np.outer(self._flow[:, 0], x_um) + self._flow_rad[:, :1]
+        along_y = 2.0 * math.pi * np.outer(self._flow[:, 1], y_um) + self._flow_rad[:, 1:]
+        share = _FILM_RIPPLE / len(self._flow)
+        rows = np.concatenate(
+            [share * np.sin(along_y), share * np.cos(along_y), np.ones_like(along_y[:1])]
+        )
+        columns = np.concatenate([np.cos(along_x), np.sin(along_x), np.ones_like(along_x[:1])])
+        rows *= _FILM_DENSITY * ((y_um >= SMEAR_Y_UM[0]) & (y_um < SMEAR_Y_UM[1]))
+        columns *= (x_um >= SMEAR_X_UM[0]) & (x_um < SMEAR_X_UM[1])
+        return rows.T.astype(np.float32) @ columns.astype(np.float32)
 
     def chunks_near(
         self, x_um: float, y_um: float, half_width_um: float, half_height_um: float
