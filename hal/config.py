@@ -1,10 +1,10 @@
-"""Settings of the hardware: defaults, units and ranges.  ``device.settings`` reads them from TOML."""
+"""Settings of the hardware: defaults, units and ranges; ``device.settings`` reads them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -43,13 +43,39 @@ class StageConfig(Section):
         "sim", description="serial port; 'sim' starts the emulator behind a pseudo-terminal"
     )
     baud: int = quantity(115200, "1/s", 9600, 1000000, "serial speed")
-    travel_x_mm: float = quantity(100.0, "mm", 1.0, 500.0, "travel of x, as $130")
-    travel_y_mm: float = quantity(100.0, "mm", 1.0, 500.0, "travel of y, as $131")
-    travel_z_mm: float = quantity(20.0, "mm", 0.5, 200.0, "travel of z, as $132")
+    travel_x_mm: float = quantity(100.0, "mm", 5.0, 500.0, "travel of x, as $130")
+    travel_y_mm: float = quantity(100.0, "mm", 5.0, 500.0, "travel of y, as $131")
+    travel_z_mm: float = quantity(20.0, "mm", 1.0, 200.0, "travel of z, as $132")
     feed_xy_mm_per_min: float = quantity(1500.0, "mm/min", 1.0, 20000.0, "speed of x and y")
     feed_z_mm_per_min: float = quantity(300.0, "mm/min", 1.0, 5000.0, "speed of z")
+    acceleration_xy_mm_per_s2: float = quantity(
+        500.0, "mm/s2", 1.0, 20000.0, "acceleration of x and y, as $120 and $121"
+    )
+    acceleration_z_mm_per_s2: float = quantity(
+        200.0, "mm/s2", 1.0, 20000.0, "acceleration of z, as $122"
+    )
+    steps_per_mm_xy: float = quantity(
+        800.0, "1/mm", 10.0, 100000.0, "steps of x and y, as $100 and $101"
+    )
+    steps_per_mm_z: float = quantity(3200.0, "1/mm", 10.0, 100000.0, "steps of z, as $102")
+    homing_pulloff_mm: float = quantity(
+        1.0, "mm", 0.1, 10.0, "distance from the switch after homing, as $27; unreachable margin"
+    )
+    approach_xy_um: float = quantity(
+        20.0, "um", 0.0, 1000.0, "last stretch of every x and y move, always upwards; 0 = off"
+    )
+    approach_z_um: float = quantity(
+        10.0, "um", 0.0, 1000.0, "last stretch of every z move, always upwards; 0 = off"
+    )
     homing_timeout_s: float = quantity(60.0, "s", 1.0, 600.0, "longest homing cycle")
     move_timeout_s: float = quantity(30.0, "s", 0.5, 600.0, "longest single move")
+
+    @model_validator(mode="after")
+    def _pulloff_inside_the_travel(self) -> StageConfig:
+        shortest_mm = min(self.travel_x_mm, self.travel_y_mm, self.travel_z_mm)
+        if self.homing_pulloff_mm >= shortest_mm / 2:
+            raise ValueError("homing_pulloff_mm must be less than half of the shortest travel")
+        return self
 
 
 class LightConfig(Section):
@@ -72,6 +98,7 @@ class PanelConfig(Section):
     lid_pin: int = quantity(18, "BOARD pin", 3, 40, "lid switch, high = closed")
     lamp_green_pin: int = quantity(29, "BOARD pin", 3, 40, "green lamp")
     lamp_amber_pin: int = quantity(31, "BOARD pin", 3, 40, "amber lamp")
+    lamp_red_pin: int = quantity(32, "BOARD pin", 3, 40, "red lamp")
     debounce_ms: float = quantity(30.0, "ms", 0.0, 500.0, "time a level must hold")
 
 
@@ -79,7 +106,13 @@ class SimulationConfig(Section):
     """The virtual instrument, used by the drivers named ``sim``."""
 
     smear: str = Field("healthy:42", description="donor on the slide, NAME:SEED")
-    speed: float = quantity(4.0, "", 0.1, 1000.0, "simulated seconds per real second")
+    speed: float = quantity(
+        4.0,
+        "",
+        1.0,
+        1000.0,
+        "simulated seconds per real second; not below 1, because the light's limits are real time",
+    )
     lid_closed: bool = Field(True, description="lid at start")
 
 
@@ -91,3 +124,19 @@ class HardwareConfig(Section):
     light: LightConfig = LightConfig()
     panel: PanelConfig = PanelConfig()
     simulation: SimulationConfig = SimulationConfig()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether time may run at the simulation's speed: no real device is configured."""
+        return (
+            self.camera.driver == "sim" and self.stage.port == "sim" and self.light.gpio == "sim"
+        )
+
+    @model_validator(mode="after")
+    def _one_line_per_pin(self) -> Self:
+        pins = [self.light.pin] + [
+            value for name, value in self.panel.model_dump().items() if name.endswith("_pin")
+        ]
+        if len(set(pins)) != len(pins):
+            raise ValueError(f"every GPIO line needs its own pin, not {pins}")
+        return self

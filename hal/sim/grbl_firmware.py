@@ -447,8 +447,8 @@ class GrblFirmware:
         x, y, z = (pulloff - length for length in self.settings.axes(130))
         self._mover.set_position((x, y, z))
         self._shift_mm = (0.0, 0.0, 0.0)
-        for length in self.settings.axes(130):
-            self._carriage.follow((-length, -length, -length))
+        travel_x, travel_y, travel_z = self.settings.axes(130)
+        self._carriage.follow((-travel_x, -travel_y, -travel_z))
         self._carriage.follow((x, y, z))
         if self._status_asked:
             self._status_asked = False
@@ -461,9 +461,7 @@ class GrblFirmware:
     def _say_status(self, now_s: float) -> None:
         machine_mm = [
             round(at * steps) / steps
-            for at, steps in zip(
-                self._mover.position(now_s), self.settings.axes(100), strict=True
-            )
+            for at, steps in zip(self._mover.position(now_s), self.settings.axes(100), strict=True)
         ]
         name = self._state_name()
         self._out.append(

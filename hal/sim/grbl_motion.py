@@ -74,9 +74,7 @@ class Trapezoid:
         covered = self.entry * rising + 0.5 * self.acceleration * rising**2
         covered += self.top * min(max(elapsed - up, 0.0), cruise)
         braking = max(elapsed - up - cruise, 0.0)
-        return min(
-            self.length, covered + self.top * braking - 0.5 * self.acceleration * braking**2
-        )
+        return min(self.length, covered + self.top * braking - 0.5 * self.acceleration * braking**2)
 
 
 @dataclass(frozen=True)

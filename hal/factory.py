@@ -1,0 +1,108 @@
+"""Builds the devices from the settings.  Nobody else knows whether something is simulated."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hal.camera import Camera
+from hal.clock import Clock, SystemClock
+from hal.config import HardwareConfig
+from hal.errors import DeviceError, LeukoluxError, SettingsError
+from hal.gpio import Gpio
+from hal.gpio_light import GpioLight
+from hal.gpio_panel import GpioPanel
+from hal.grbl.driver import GrblStage
+from hal.light import Light
+from hal.panel import Panel
+from hal.stage import Stage
+
+if TYPE_CHECKING:
+    from hal.sim.world import SimulatedWorld
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """All devices, not yet opened; ``simulation`` is None on a real instrument."""
+
+    camera: Camera
+    stage: Stage
+    light: Light
+    panel: Panel
+    simulation: SimulatedWorld | None
+
+    def open(self) -> None:
+        """Open every device, the light first so that its line is low before anything else.
+
+        Raises:
+            DeviceError: a device failed; the others are closed again.
+        """
+        try:
+            for device in (self.light, self.panel, self.stage, self.camera):
+                device.open()
+        except LeukoluxError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close everything, the light first.  Never raises; can be called twice."""
+        for device in (self.light, self.stage, self.camera, self.panel, self.simulation):
+            try:
+                if device is not None:
+                    device.close()
+            except Exception:
+                log.exception("%s could not be closed", type(device).__name__)
+
+
+def build_hardware(
+    config: HardwareConfig, clock: Clock, safety_clock: Clock | None = None
+) -> Hardware:
+    """Return the devices the settings name.
+
+    Args:
+        config: which drivers, with their settings.
+        clock: paces motion and exposures; may be scaled when everything is simulated.
+        safety_clock: real time, for what a person touches; the light always uses real time.
+
+    Raises:
+        SettingsError: simulated and real devices are mixed.
+        DeviceError: a driver is not available.
+    """
+    safety_clock = safety_clock if safety_clock is not None else SystemClock()
+    simulated = {
+        "camera.driver": config.camera.driver == "sim",
+        "stage.port": config.stage.port == "sim",
+        "light.gpio": config.light.gpio == "sim",
+    }
+    if all(simulated.values()):
+        return _simulated(config, clock, safety_clock)
+    if any(simulated.values()):
+        real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
+        raise SettingsError(
+            f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
+            remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
+        )
+    raise DeviceError(
+        f'This version has no driver for camera.driver = "{config.camera.driver}" yet.',
+        remedy='Use the simulated instrument: set camera.driver, stage.port and light.gpio to '
+        '"sim".',
+        code="CAMERA-DRIVER",
+    )
+
+
+def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Hardware:
+    # Imported here, so that a real instrument never loads the simulator.
+    from hal.sim.world import SimulatedWorld
+
+    world = SimulatedWorld(config, clock)
+    light, panel = _on_gpio(config, world.gpio, safety_clock)
+    stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
+    return Hardware(world.camera, stage, light, panel, world)
+
+
+def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:
+    panel = GpioPanel(gpio, config.panel, safety_clock)
+    return GpioLight(gpio, config.light, interlock=lambda: panel.lid_closed), panel

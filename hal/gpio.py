@@ -1,0 +1,63 @@
+"""The part of the ``RPi.GPIO`` interface that the instrument uses, and how a provider is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol, cast
+
+from hal.errors import DeviceError
+
+
+class Gpio(Protocol):
+    """A module or object with the interface of ``RPi.GPIO``; pins are BOARD numbers."""
+
+    BOARD: int
+    IN: int
+    OUT: int
+    LOW: int
+    HIGH: int
+
+    def setmode(self, mode: int, /) -> None:
+        """Choose the pin numbering; the same choice may be repeated."""
+
+    def setwarnings(self, enabled: bool, /) -> None:
+        """Say whether pins left over from a killed process are warned about."""
+
+    def setup(self, channel: int, direction: int, /, *, initial: int = ...) -> None:
+        """Claim a pin; an output takes its first level in the same call."""
+
+    def output(self, channel: int, level: int, /) -> None:
+        """Drive an output."""
+
+    def input(self, channel: int, /) -> int:
+        """Read a pin; on an output, the driven level."""
+
+    def cleanup(self, channel: int, /) -> None:
+        """Release a pin."""
+
+
+def load_gpio(provider: str) -> Gpio:
+    """Import the GPIO provider ``provider`` and set BOARD numbering.
+
+    Jetson.GPIO and rpi-lgpio both offer the module ``RPi.GPIO``.  There is no fallback: an
+    instrument that cannot switch its light must not pretend to.
+
+    Raises:
+        DeviceError: the provider is not installed or refuses this board.
+    """
+    try:
+        gpio = cast(Gpio, importlib.import_module(provider))
+        gpio.setmode(gpio.BOARD)
+        gpio.setwarnings(False)
+    except (ImportError, RuntimeError, ValueError, OSError) as error:
+        raise DeviceError(
+            f"The GPIO provider {provider} cannot be used here: {error}.",
+            remedy="Install leukolux[jetson] or leukolux[pi] on the board, and let the user of the "
+            'instrument access GPIO; without a board set light.gpio = "sim".',
+            code="GPIO",
+        ) from error
+    return gpio
+
+
+GPIO_FAILURES = (RuntimeError, ValueError, OSError)
+"""What the providers raise when a line fails."""

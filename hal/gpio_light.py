@@ -1,0 +1,252 @@
+"""The UV light on a GPIO line: a lease that a watchdog thread ends in real time."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock, Thread
+
+from hal.config import LightConfig
+from hal.errors import DeviceClosedError, InterlockError, LightError
+from hal.gpio import GPIO_FAILURES, Gpio
+from hal.light import Interlock
+
+log = logging.getLogger(__name__)
+
+INTERLOCK_POLL_S = 0.005
+INTERLOCK_GAP_S = 0.01
+
+
+class GpioLight:
+    """:class:`hal.light.Light` on one output line, high = on.
+
+    Deadlines run on the computer's own clock, whatever clock the rest of a simulation uses.
+    A watchdog thread ends each pulse at its deadline or when the lid opens, also while the owner's
+    thread is stuck; without a live watchdog there is no light.
+
+    Args:
+        gpio: provider of the line.
+        config: pin and hard maximum.
+        interlock: True while light is allowed; asked twice before and repeatedly during a pulse.
+    """
+
+    def __init__(self, gpio: Gpio, config: LightConfig, interlock: Interlock) -> None:
+        self._gpio = gpio
+        self._pin = config.pin
+        self._max_pulse_ms = config.max_pulse_ms
+        self._interlock = interlock
+        self._changed = Condition(Lock())
+        self._watchdog: Thread | None = None
+        self._open = False
+        self._deadline_s: float | None = None
+        self._on_since_s: float | None = None
+        self._on_time_s = 0.0
+        self._cut: LightError | None = None
+
+    @property
+    def max_pulse_ms(self) -> float:
+        """Hard maximum of one pulse, ms."""
+        return self._max_pulse_ms
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the line is driven high now."""
+        return self._on_since_s is not None
+
+    @property
+    def on_time_s(self) -> float:
+        """Seconds of light given since construction, real time."""
+        with self._changed:
+            since_s = self._on_since_s
+            return self._on_time_s + (0.0 if since_s is None else time.monotonic() - since_s)
+
+    def open(self) -> None:
+        """Claim the line, low from the first moment, and start the watchdog.  Raises LightError."""
+        if self._open:
+            return
+        try:
+            self._gpio.setup(self._pin, self._gpio.OUT, initial=self._gpio.LOW)
+            stuck = self._gpio.input(self._pin) != self._gpio.LOW
+        except GPIO_FAILURES as error:
+            raise self._line_failed(error) from error
+        if stuck:
+            raise LightError(
+                f"The UV line (pin {self._pin}) reads high although it is driven low.",
+                remedy="Switch the instrument off and have the wiring of the light checked.",
+                code="LIGHT-STUCK",
+            )
+        atexit.register(self.close)
+        with self._changed:
+            self._open = True
+            self._watchdog = Thread(target=self._watch, name="light-watchdog", daemon=True)
+            self._watchdog.start()
+
+    @contextmanager
+    def pulse(self, deadline_ms: float) -> Iterator[None]:
+        """Light on for the block, at most ``deadline_ms`` of real time.
+
+        Raises: as :meth:`hal.light.Light.pulse`.
+        """
+        if not self._open:
+            raise DeviceClosedError("The UV light is closed.", remedy="Open the light first.")
+        if not (math.isfinite(deadline_ms) and 0.0 < deadline_ms <= self._max_pulse_ms):
+            raise LightError(
+                f"A pulse of {deadline_ms:g} ms is not in the allowed range of 0 to "
+                f"{self._max_pulse_ms:g} ms.",
+                remedy="Use a shorter exposure.",
+                code="LIGHT-LIMIT",
+            )
+        self._require_lid()
+        time.sleep(INTERLOCK_GAP_S)
+        self._require_lid()
+        self._switch_on(deadline_ms / 1000.0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                # A stalled watchdog must not make a late pulse look good.
+                late = self._deadline_s is not None and time.monotonic() > self._deadline_s
+                self._switch_off(_deadline_cut() if late else None)
+                cut, self._cut = self._cut, None
+        if cut is not None:
+            raise cut
+
+    def off(self) -> None:
+        """Drive the line low now; safe from any thread, at any time, also when closed."""
+        with self._changed:
+            was_on = self.is_on
+            self._switch_off(_asked_cut() if was_on else None)
+
+    def close(self) -> None:
+        """Off and release the line.  Never raises; can be called twice."""
+        with self._changed:
+            if not self._open:
+                return
+            try:
+                self._switch_off(_asked_cut() if self.is_on else None)
+            except LightError:
+                log.critical("the UV line does not go low", exc_info=True)
+            try:
+                # Even when the line did not obey: released, the external pull-down takes it low.
+                self._gpio.cleanup(self._pin)
+            except GPIO_FAILURES:
+                log.critical("the UV line could not be released", exc_info=True)
+            self._open = False
+            self._changed.notify_all()
+            watchdog = self._watchdog
+        if watchdog is not None:
+            watchdog.join(timeout=1.0)
+        atexit.unregister(self.close)
+
+    def _require_lid(self) -> None:
+        if not self._lid_closed():
+            raise _lid_cut()
+
+    def _lid_closed(self) -> bool:
+        """Ask the interlock; an interlock that fails counts as an open lid."""
+        try:
+            return self._interlock()
+        except Exception:
+            log.exception("the lid switch could not be read")
+            return False
+
+    def _switch_on(self, duration_s: float) -> None:
+        with self._changed:
+            if self._watchdog is None or not self._watchdog.is_alive():
+                raise LightError(
+                    "The watchdog of the UV light is not running.",
+                    remedy="Restart the instrument.",
+                    code="LIGHT-WATCHDOG",
+                )
+            if self.is_on:
+                raise LightError(
+                    "A pulse was asked for during another one.",
+                    remedy="Report this as a fault of the software.",
+                    code="LIGHT-BUSY",
+                )
+            self._cut = None
+            now_s = time.monotonic()
+            self._deadline_s = now_s + duration_s
+            self._on_since_s = now_s
+            try:
+                self._gpio.output(self._pin, self._gpio.HIGH)
+            except BaseException as error:
+                self._switch_off(None)
+                if isinstance(error, GPIO_FAILURES):
+                    raise self._line_failed(error) from error
+                raise
+            self._changed.notify_all()
+
+    def _switch_off(self, cut: LightError | None) -> None:
+        """Drive low and keep the books; the lock is held.  ``cut`` says why a pulse ended early."""
+        if self._open:
+            try:
+                self._gpio.output(self._pin, self._gpio.LOW)
+            except GPIO_FAILURES as error:
+                raise self._line_failed(error) from error
+        if self._on_since_s is not None:
+            self._on_time_s += time.monotonic() - self._on_since_s
+        self._on_since_s = None
+        self._deadline_s = None
+        self._cut = self._cut or cut
+
+    def _watch(self) -> None:
+        """Sleep until a pulse begins; then look at deadline and lid until it is over."""
+        while True:
+            with self._changed:
+                while self._open and self._deadline_s is None:
+                    self._changed.wait()
+                if not self._open:
+                    return
+                deadline_s = self._deadline_s
+            # The lid is read without the lock, so that off() never waits for a slow switch.
+            closed = self._lid_closed()
+            with self._changed:
+                if deadline_s is None or self._deadline_s != deadline_s:
+                    continue
+                left_s = deadline_s - time.monotonic()
+                if closed and left_s > 0.0:
+                    self._changed.wait(min(left_s, INTERLOCK_POLL_S))
+                    continue
+                self._end_early(_deadline_cut() if closed else _lid_cut())
+
+    def _end_early(self, cut: LightError) -> None:
+        try:
+            self._switch_off(cut)
+        except LightError:
+            # The next round tries again; the pulse stays overdue until the line obeys.
+            log.critical("the UV line does not go low", exc_info=True)
+            self._changed.wait(INTERLOCK_POLL_S)
+
+    def _line_failed(self, error: BaseException) -> LightError:
+        return LightError(
+            f"The UV line (pin {self._pin}) failed: {error}.",
+            remedy="Keep the lid closed, switch the instrument off, and have it checked.",
+            code="LIGHT-LINE",
+        )
+
+
+def _deadline_cut() -> LightError:
+    return LightError(
+        "The pulse was ended by its deadline, so its frame is not exposed as asked.",
+        remedy="Try again; if it happens often, the computer is overloaded.",
+        code="LIGHT-DEADLINE",
+    )
+
+
+def _lid_cut() -> InterlockError:
+    return InterlockError(
+        "The lid is open, so the UV light stays off.", remedy="Close the lid, then go on."
+    )
+
+
+def _asked_cut() -> LightError:
+    return LightError(
+        "The pulse was ended because the light was switched off.",
+        remedy="Nothing to do if it was asked for.",
+        code="LIGHT-OFF",
+    )

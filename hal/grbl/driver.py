@@ -1,0 +1,380 @@
+"""The stage driver: absolute moves in um on a GRBL 1.1 controller.
+
+The stage frame starts where homing ends: ``stage_um = (machine_mm + travel_mm - pulloff_mm) *
+1000``, because the firmware counts machine coordinates from ``-travel`` at the switches to 0 at
+the far end, and the pull-off margin next to the switches must not be entered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from threading import Event
+
+from hal.clock import Clock
+from hal.config import StageConfig
+from hal.errors import (
+    Cancelled,
+    DeviceError,
+    DeviceTimeoutError,
+    LeukoluxError,
+    StageAlarmError,
+    StageError,
+    StageLimitError,
+)
+from hal.grbl import wire
+from hal.grbl.controller import Controller
+from hal.grbl.link import Deadline, SerialLink
+from hal.grbl.profile import check_profile
+from hal.stage import Position, Travel
+
+log = logging.getLogger(__name__)
+
+AXES = "XYZ"
+NEAR_POLL_S = 0.02
+FAR_POLL_S = 0.1
+HALT_TIMEOUT_S = 3.0
+REPORT_RESOLUTION_UM = 1.0
+_LIMIT_SLACK_UM = 1e-6
+
+
+class GrblStage:
+    """:class:`hal.stage.Stage` on a serial GRBL 1.1 controller.
+
+    Args:
+        config: port, profile and time limits.
+        clock: paces polling and deadlines; scaled in simulation.
+    """
+
+    def __init__(self, config: StageConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._link = SerialLink(config.port, config.baud)
+        self._controller = Controller(self._link, clock)
+        self._stop_asked = Event()
+        self._homing = False
+        travel_mm = (config.travel_x_mm, config.travel_y_mm, config.travel_z_mm)
+        self._origin_mm = tuple(config.homing_pulloff_mm - length for length in travel_mm)
+        self._travel = Travel(
+            *((length - config.homing_pulloff_mm) * 1000.0 for length in travel_mm)
+        )
+        xy, z = config.steps_per_mm_xy, config.steps_per_mm_z
+        self._steps_per_mm = (xy, xy, z)
+        self._approach_um = (config.approach_xy_um, config.approach_xy_um, config.approach_z_um)
+        # Targets as exact steps: a status report has no more than 1 um of resolution.
+        self._arrived_mm: list[float | None] = [None, None, None]
+
+    @property
+    def travel(self) -> Travel:
+        """Reachable box, um."""
+        return self._travel
+
+    @property
+    def homed(self) -> bool:
+        """Whether the position is known."""
+        return self._link.is_open and self._controller.position_known
+
+    def open(self) -> None:
+        """Connect, identify the firmware, and compare its settings with the profile.
+
+        Raises:
+            DeviceError, DeviceTimeoutError: no port, or nothing answers.
+            StageError: wrong firmware or settings.
+        """
+        if self._link.is_open:
+            return
+        try:
+            version = self._controller.connect()
+            if self._controller.status().state not in ("Idle", "Alarm"):
+                version = self._controller.soft_reset()
+            build = [r for r in self._controller.command("$I") if isinstance(r, wire.Info)]
+            if not any(info.key == "VER" for info in build):
+                raise StageError(
+                    f"The stage controller does not identify itself as GRBL: {build}.",
+                    remedy="Check stage.port: another device may be connected there.",
+                    code="STAGE-IDENTITY",
+                )
+            replies = self._controller.command("$$")
+            check_profile(
+                self._config, {r.number: r.value for r in replies if isinstance(r, wire.Setting)}
+            )
+        except LeukoluxError:
+            self._link.close()
+            raise
+        log.info("stage connected on %s, GRBL %s", self._config.port, version)
+
+    def home(self, cancel: Event | None = None) -> None:
+        """Run the homing cycle; blocks until done.
+
+        Raises:
+            StageAlarmError: a switch was not found, or stays pressed.
+            StageError: the controller lost its way or refused.
+            DeviceTimeoutError: no end in time; the controller was reset.
+            Cancelled: ``cancel`` was set; the controller was reset.
+            DeviceClosedError: the stage is not open.
+        """
+        self._stop_asked.clear()
+        self._arrived_mm = [None, None, None]
+        self._make_ready_to_home()
+        self._homing = True
+        try:
+            self._controller.home(self._config.homing_timeout_s, cancel)
+            status = self._controller.status()
+        except StageAlarmError as error:
+            if self._stop_asked.is_set():
+                raise Cancelled("Homing") from error
+            raise
+        finally:
+            self._homing = False
+        if status.state != "Idle" or not self._is_at(status, self._origin_mm):
+            self._controller.position_known = False
+            raise StageError(
+                f"After homing the controller reports {status.state} at {status.machine_mm} mm.",
+                remedy="Check the homing settings $23, $27 and $130-$132, then home again.",
+                code="STAGE-HOME-POSITION",
+            )
+
+    def move_to(
+        self,
+        x_um: float | None = None,
+        y_um: float | None = None,
+        z_um: float | None = None,
+        cancel: Event | None = None,
+    ) -> Position:
+        """Move the named axes to absolute positions and wait until the stage stands still there.
+
+        Axes that go down first pass their target by the approach distance and come back up, so
+        that every move ends from the same side and backlash is a constant.
+
+        Raises: as :meth:`hal.stage.Stage.move_to`.
+        """
+        self._stop_asked.clear()
+        targets_mm = self._checked_targets_mm((x_um, y_um, z_um))
+        status = self._ready_status()
+        if not targets_mm:
+            return self._position(status)
+        deadline = Deadline(self._clock, self._config.move_timeout_s)
+        before_mm = self._approach_targets_mm(status, targets_mm)
+        if before_mm != targets_mm:
+            status = self._jog(before_mm, status, deadline, cancel)
+        status = self._jog(targets_mm, status, deadline, cancel)
+        return self._position(status)
+
+    def position(self) -> Position:
+        """Ask the controller where the stage is, um.
+
+        Raises:
+            StageError: not homed, or the controller failed.
+            DeviceClosedError: the stage is not open.
+        """
+        status = self._controller.status()
+        self._require_homed()
+        return self._position(status)
+
+    def stop(self) -> None:
+        """Stop any motion; safe from any thread.  Homing is stopped by a reset."""
+        self._stop_asked.set()
+        if self._link.is_open:
+            try:
+                self._controller.send_realtime(
+                    wire.SOFT_RESET if self._homing else wire.JOG_CANCEL
+                )
+            except DeviceError as error:
+                log.error("the stage could not be stopped: %s", error)  # noqa: TRY400
+
+    def close(self) -> None:
+        """Stop and disconnect.  Never raises; can be called twice."""
+        self.stop()
+        self._link.close()
+        self._controller.position_known = False
+
+    def _make_ready_to_home(self) -> None:
+        """Bring the controller to Idle or Alarm; what it lost before homing does not matter."""
+        try:
+            state = self._controller.status().state
+        except StageError as error:
+            log.info("before homing: %s", error)
+            state = self._controller.status().state
+        if state not in ("Idle", "Alarm"):
+            self._controller.soft_reset()
+
+    def _ready_status(self) -> wire.Status:
+        """Return the status of a stage that may move.  Raises StageError, DeviceClosedError."""
+        self._require_homed()
+        status = self._controller.status()
+        if status.state == "Idle":
+            return status
+        self._halt()
+        raise self._not_idle(status)
+
+    def _require_homed(self) -> None:
+        self._link.require_open()
+        if not self._controller.position_known:
+            raise StageError(
+                "The stage does not know its position.",
+                remedy="Home the stage first.",
+                code="STAGE-NOT-HOMED",
+            )
+
+    def _checked_targets_mm(self, targets_um: tuple[float | None, ...]) -> dict[str, float]:
+        """Return machine coordinates by axis letter.  Raises StageLimitError, DeviceClosedError."""
+        self._link.require_open()
+        lengths_um = (self._travel.x_um, self._travel.y_um, self._travel.z_um)
+        targets_mm: dict[str, float] = {}
+        for axis, target_um, length_um, origin_mm in zip(
+            AXES, targets_um, lengths_um, self._origin_mm, strict=True
+        ):
+            if target_um is None:
+                continue
+            if not -_LIMIT_SLACK_UM <= target_um <= length_um + _LIMIT_SLACK_UM:
+                raise StageLimitError(
+                    f"{axis.lower()} = {target_um:g} um is outside the travel of 0 to "
+                    f"{length_um:g} um.",
+                    remedy="Choose a target inside the travel, or home again if it should be.",
+                )
+            targets_mm[axis] = origin_mm + target_um / 1000.0
+        return targets_mm
+
+    def _approach_targets_mm(
+        self, status: wire.Status, targets_mm: dict[str, float]
+    ) -> dict[str, float]:
+        before_mm = dict(targets_mm)
+        for index, axis in enumerate(AXES):
+            if axis in targets_mm and targets_mm[axis] < status.machine_mm[index] - 0.0005:
+                lowered_mm = targets_mm[axis] - self._approach_um[index] / 1000.0
+                before_mm[axis] = max(lowered_mm, self._origin_mm[index])
+        return before_mm
+
+    def _jog(
+        self,
+        targets_mm: dict[str, float],
+        start: wire.Status,
+        deadline: Deadline,
+        cancel: Event | None,
+    ) -> wire.Status:
+        """Send one jog and wait until it has arrived; on any failure motion is stopped first."""
+        goal_mm = tuple(
+            targets_mm.get(axis, start.machine_mm[index]) for index, axis in enumerate(AXES)
+        )
+        line = wire.jog_line(targets_mm, self._feed_mm_per_min(start.machine_mm, goal_mm))
+        for index, axis in enumerate(AXES):
+            if axis in targets_mm:
+                self._arrived_mm[index] = None
+        try:
+            self._check_wanted(cancel)
+            self._send_jog(line)
+            status = self._await_arrival(line, goal_mm, deadline, cancel)
+        except LeukoluxError:
+            self._halt()
+            raise
+        for index, axis in enumerate(AXES):
+            if axis in targets_mm:
+                steps = self._steps_per_mm[index]
+                self._arrived_mm[index] = round(goal_mm[index] * steps) / steps
+        return status
+
+    def _send_jog(self, line: str) -> None:
+        """Send a jog; a missing acknowledgement is settled by the position reports that follow."""
+        try:
+            self._controller.command(line)
+        except DeviceTimeoutError as error:
+            if not self._link.is_open:
+                raise
+            log.warning("%s", error)
+
+    def _await_arrival(
+        self, line: str, goal_mm: tuple[float, ...], deadline: Deadline, cancel: Event | None
+    ) -> wire.Status:
+        resends_left = 1
+        while True:
+            self._check_wanted(cancel)
+            status = self._controller.status()
+            if status.state == "Idle":
+                if self._is_at(status, goal_mm):
+                    return status
+                self._check_wanted(cancel)
+                if resends_left == 0:
+                    raise StageError(
+                        f"The stage stands at {status.machine_mm} mm instead of {goal_mm} mm.",
+                        remedy="Check the serial cable, then home the stage.",
+                        code="STAGE-NOT-ARRIVED",
+                    )
+                resends_left -= 1
+                self._send_jog(line)
+                continue
+            if status.state != "Jog":
+                raise self._not_idle(status)
+            if deadline.passed:
+                raise DeviceTimeoutError(
+                    f"The stage did not arrive within {self._config.move_timeout_s:g} s.",
+                    remedy="Check that nothing blocks the stage and that move_timeout_s is enough.",
+                    code="STAGE-MOVE-TIMEOUT",
+                )
+            self._sleep_towards(status, goal_mm, cancel)
+
+    def _sleep_towards(
+        self, status: wire.Status, goal_mm: tuple[float, ...], cancel: Event | None
+    ) -> None:
+        """Wait long while the goal is far and short when it is near."""
+        feed = self._feed_mm_per_min(status.machine_mm, goal_mm)
+        remaining_s = math.dist(status.machine_mm, goal_mm) / feed * 60.0
+        self._clock.sleep(min(max(remaining_s, NEAR_POLL_S), FAR_POLL_S), cancel)
+
+    def _check_wanted(self, cancel: Event | None) -> None:
+        if self._stop_asked.is_set() or (cancel is not None and cancel.is_set()):
+            raise Cancelled("The move")
+
+    def _halt(self) -> None:
+        """Stop a jog and wait for rest; when that fails, reset.  Keeps the first error alive."""
+        if not self._link.is_open:
+            return
+        deadline = Deadline(self._clock, HALT_TIMEOUT_S)
+        with contextlib.suppress(DeviceError):
+            while not deadline.passed:
+                self._controller.send_realtime(wire.JOG_CANCEL)
+                if self._controller.status().state in ("Idle", "Alarm"):
+                    return
+                self._clock.sleep(NEAR_POLL_S)
+        if self._link.is_open and self._controller.position_known:
+            with contextlib.suppress(DeviceError):
+                self._controller.soft_reset()
+
+    def _feed_mm_per_min(self, start_mm: tuple[float, ...], goal_mm: tuple[float, ...]) -> float:
+        """Return the speed along the path at which no axis exceeds its own."""
+        xy_mm = math.dist(start_mm[:2], goal_mm[:2])
+        z_mm = abs(goal_mm[2] - start_mm[2])
+        minutes = max(
+            xy_mm / self._config.feed_xy_mm_per_min, z_mm / self._config.feed_z_mm_per_min
+        )
+        return math.hypot(xy_mm, z_mm) / minutes if minutes else self._config.feed_z_mm_per_min
+
+    def _is_at(self, status: wire.Status, goal_mm: tuple[float, ...]) -> bool:
+        return all(
+            abs(at - goal) <= 0.5 / steps + 0.0005 + 1e-9
+            for at, goal, steps in zip(
+                status.machine_mm, goal_mm, self._steps_per_mm, strict=True
+            )
+        )
+
+    def _position(self, status: wire.Status) -> Position:
+        """Return the reported place; where it agrees with the last target, that exact step."""
+        place_um = []
+        for reported_mm, arrived_mm, origin_mm in zip(
+            status.machine_mm, self._arrived_mm, self._origin_mm, strict=True
+        ):
+            agrees = arrived_mm is not None and (
+                abs(arrived_mm - reported_mm) * 1000.0 <= REPORT_RESOLUTION_UM / 2 + 1e-6
+            )
+            best_mm = arrived_mm if agrees and arrived_mm is not None else reported_mm
+            place_um.append(round((best_mm - origin_mm) * 1000.0, 4))
+        return Position(*place_um)
+
+    def _not_idle(self, status: wire.Status) -> StageError:
+        if status.state == "Alarm":
+            self._controller.position_known = False
+        return StageError(
+            f"The stage is in state {status.state}, not ready to move.",
+            remedy="Close the lid, release any feed hold, and home the stage.",
+            code="STAGE-NOT-IDLE",
+        )

@@ -1,0 +1,60 @@
+"""The simulated instrument's world: what is true, and the switches that make it go wrong."""
+
+from __future__ import annotations
+
+from hal.clock import Clock
+from hal.config import HardwareConfig
+from hal.sim.camera import SimCamera
+from hal.sim.donors import make_donor
+from hal.sim.gpio import FakeGpio
+from hal.sim.grbl_emulator import GrblEmulator
+from hal.sim.microscope import VirtualMicroscope
+from hal.sim.smear import Smear
+
+
+class SimulatedWorld:
+    """Everything the drivers of a simulated instrument talk to.
+
+    Attributes:
+        smear: the slide with its ground truth.
+        microscope: renders it.
+        emulator: the stage's controller; its methods are fault switches.
+        camera: the camera; ``camera.inject(...)`` and ``camera.unplug()`` are fault switches.
+        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch.
+    """
+
+    def __init__(self, config: HardwareConfig, clock: Clock) -> None:
+        self._config = config
+        self.smear = Smear(make_donor(config.simulation.smear))
+        self.microscope = VirtualMicroscope(
+            self.smear,
+            width_px=config.camera.width_px,
+            height_px=config.camera.height_px,
+            pixel_um=config.camera.pixel_um,
+        )
+        self.gpio = FakeGpio()
+        self.set_lid(closed=config.simulation.lid_closed)
+        self.emulator = GrblEmulator(config.stage, clock)
+        self.camera = SimCamera(
+            config.camera,
+            self.microscope,
+            place_um=self.emulator.true_position_um,
+            lit_fraction=lambda start_s, end_s: self.gpio.high_fraction(
+                config.light.pin, start_s, end_s
+            ),
+            clock=clock,
+        )
+
+    def set_lid(self, *, closed: bool) -> None:
+        """Open or close the lid."""
+        level = self.gpio.HIGH if closed else self.gpio.LOW
+        self.gpio.set_input(self._config.panel.lid_pin, level)
+
+    def hold_start(self, *, down: bool) -> None:
+        """Press the start button, or let it go."""
+        level = self.gpio.LOW if down else self.gpio.HIGH
+        self.gpio.set_input(self._config.panel.start_pin, level)
+
+    def close(self) -> None:
+        """Stop the emulated controller.  Can be called twice."""
+        self.emulator.close()
