@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +87,3 @@ def _scratch(rng: np.random.Generator, pixel_um: float) -> Float32Array:
 def artefact_counts(rng: np.random.Generator, area_mm2: float) -> dict[str, int]:
     """Draw how many artefacts of each kind lie on ``area_mm2``."""
     return {kind: int(rng.poisson(per * area_mm2)) for kind, per in ARTEFACTS_PER_MM2.items()}
-
-
-def scratch_free_reach_um() -> float:
-    """Return how far from its centre an artefact can reach."""
-    return REACH_UM * math.sqrt(2.0)

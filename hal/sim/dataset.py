@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hal.errors import InputError
 from hal.sim.donors import make_donor
@@ -78,7 +79,7 @@ def background(microscope: VirtualMicroscope, time_s: float = 0.0) -> Float32Arr
     x_um, y_um = BLANK_XY_UM
     total = np.zeros((microscope.height_px, microscope.width_px), np.float64)
     for index in range(BLANK_FRAMES):
-        # Each frame shows other glass, so that the median dust speck is averaged away.
+        # Each frame shows other glass, so that a speck of dust is averaged away.
         place_um = x_um + 300.0 * index
         total += microscope.render(
             place_um,
@@ -213,7 +214,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
-def _write_image(path: Path, image: np.ndarray) -> None:  # type: ignore[type-arg]
+def _write_image(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     if not cv2.imwrite(str(path), image):
         raise InputError(
             f"The image {path} cannot be written.",

@@ -116,9 +116,10 @@ def make_donor(spec: str) -> Donor:
 
 
 def paper_cohort(seed: int) -> list[Donor]:
-    """Draw the cohort of Kaza et al., BME Frontiers 2022: 4 healthy, 4 sickle cell disease,
-    4 thrombocytopenia and 11 neutropenia donors.
-    """  # noqa: D205
+    """Draw 23 donors: 4 healthy, 4 sickle, 4 thrombocytopenia, 11 neutropenia.
+
+    The cohort of Kaza et al., BME Frontiers 2022, 9853606; grades of neutropenia are drawn.
+    """
     rng = generator("cohort", seed)
     grades = [f"neutropenia-{grade}" for grade in NEUTROPENIA_GRADES]
     diseases = ["healthy"] * 4 + ["sickle"] * 4 + ["thrombocytopenia"] * 4
@@ -227,10 +228,13 @@ def _neutropenia(disease: str, seed: int, rng: np.random.Generator) -> Donor:
     return _donor(disease, seed, rng, counts, immature=(0.0, 0.01))
 
 
-_DISEASES: dict[str, Callable[[str, int, np.random.Generator], Donor]] = {
+_Maker = Callable[[str, int, np.random.Generator], Donor]
+
+_DISEASES: dict[str, _Maker] = {
     "healthy": _healthy,
     "sickle": _sickle,
     "thrombocytopenia": _thrombocytopenia,
     "eosinophilia": _eosinophilia,
     "leukopenia": _leukopenia,
-} | {f"neutropenia-{grade}": _neutropenia for grade in NEUTROPENIA_GRADES}
+    **{f"neutropenia-{grade}": _neutropenia for grade in NEUTROPENIA_GRADES},
+}

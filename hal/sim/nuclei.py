@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal.sim.masses import Float32Array
 from hal.sim.shapes import Sketch, arc, union
@@ -41,9 +43,9 @@ def segmented(sketch: Sketch, lobes: int, area_um2: float, cell_radius_um: float
     return union([blob, *_filaments(sketch, centres)])
 
 
-def _filaments(sketch: Sketch, centres: np.ndarray) -> list[Float32Array]:  # type: ignore[type-arg]
+def _filaments(sketch: Sketch, centres: NDArray[np.float64]) -> list[Float32Array]:
     threads = []
-    for start, end in zip(centres[:-1], centres[1:], strict=True):
+    for start, end in pairwise(centres):
         along = np.linspace(0.0, 1.0, 9)[:, None]
         half_width_um = sketch.rng.uniform(0.22, 0.5)
         threads.append(sketch.chain(start + along * (end - start), np.full(9, half_width_um)))

@@ -133,7 +133,8 @@ class Imager:
         full = cv2.dft(field).view(np.complex64)[..., 0]
         rows, columns = self._half_y + self._tilt_y, self._half_x + self._tilt_x
         low = np.concatenate([full[-rows:], full[: rows + 1]])
-        return np.conj(np.concatenate([low[:, -columns:], low[:, : columns + 1]], axis=1))
+        low = np.concatenate([low[:, -columns:], low[:, : columns + 1]], axis=1)
+        return np.asarray(np.conj(low), np.complex64)
 
     def image(self, spectrum: NDArray[np.complex64], defocus_um: float) -> Float32Array:
         """Return the intensity, (height_px, width_px), 1 on blank glass.

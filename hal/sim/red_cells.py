@@ -6,7 +6,6 @@ donor, turned and mirrored, instead of being drawn one by one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from hal.sim.donors import Donor
 from hal.sim.masses import CHANNELS, Channel, Float32Array
 from hal.sim.seeds import generator
-from hal.sim.shapes import Sketch, arc, union
+from hal.sim.shapes import Sketch, arc
 
 ROUND_CELLS = 160
 SICKLED_CELLS = 48
@@ -74,11 +73,11 @@ def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Floa
     if rng.random() < 0.02:
         profile = profile + 0.5 * np.exp(-s2 / 0.03)
     thickness = sketch.soft(depth, 0.3) * profile
-    thickness *= 1.0 + np.float32(0.03) * sketch.noise(0.6)
+    grain = 1.0 + np.float32(0.03) * sketch.noise(0.6)
     mass_pg = donor.mch_pg * float(np.clip(rng.normal(1.0, 0.09), 0.7, 1.35))
     if rng.random() < 0.01:
         mass_pg *= 0.3
-    return _hemoglobin(sketch, np.maximum(thickness, 0.0), mass_pg)
+    return _hemoglobin(sketch, np.maximum(thickness * grain, 0.0).astype(np.float32), mass_pg)
 
 
 def _sickled_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Float32Array:
@@ -91,7 +90,7 @@ def _sickled_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Fl
     points -= points.mean(axis=0)
     position = np.linspace(-1.0, 1.0, 25)
     taper = np.maximum(1.0 - np.abs(position) ** rng.uniform(1.4, 2.6), 0.06)
-    depth = union([sketch.chain(points, half_width_um * taper)])
+    depth = sketch.chain(points, half_width_um * taper)
     profile = np.sqrt(np.clip((depth + 0.15) / half_width_um, 0.0, 1.0))
     mass_pg = donor.mch_pg * float(np.clip(rng.normal(0.95, 0.1), 0.6, 1.3))
     return _hemoglobin(sketch, sketch.soft(depth, 0.3) * profile, mass_pg)

@@ -61,14 +61,14 @@ class Sensor:
         expected = photoelectrons + np.float32(self.dark_current_e_per_s * exposure_ms * 1e-3)
         noise = np.empty_like(expected)
         cv2.setRNGSeed(int(generator("frame", self.seed, frame_seed).integers(1, 2**31 - 1)))
-        cv2.randn(noise, 0.0, 1.0)
+        cv2.randn(noise, np.zeros(1), np.ones(1))
         noise *= cv2.sqrt(expected + np.float32(self.read_noise_e**2))
         electrons = np.minimum(expected + noise, np.float32(self.full_well_e))
         counts_per_e = full_scale / self.full_well_e * 10.0 ** (gain_db / 20.0)
         counts = electrons * np.float32(counts_per_e) + np.float32(
             self.black_level * full_scale + 0.5
         )
-        return np.clip(counts, 0.0, full_scale).astype(np.uint16)
+        return np.asarray(np.clip(counts, 0.0, full_scale), np.uint16)
 
 
 @lru_cache(maxsize=4)

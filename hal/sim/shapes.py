@@ -24,13 +24,17 @@ def smooth_noise(rng: np.random.Generator, size_px: int, scale_px: float) -> Flo
     border = math.ceil(3.0 * sigma)
     coarse_px = size_px // step + 2
     noise = rng.standard_normal((coarse_px + 2 * border,) * 2, np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), sigma) * np.float32(2.0 * math.sqrt(math.pi) * sigma)
+    noise = _blur(noise, sigma) * np.float32(2.0 * math.sqrt(math.pi) * sigma)
     noise = noise[border:-border, border:-border]
     if step == 1:
         return noise[:size_px, :size_px]
     fine_px = coarse_px * step
-    noise = cv2.resize(noise, (fine_px, fine_px), interpolation=cv2.INTER_CUBIC)
-    return noise[:size_px, :size_px]
+    fine = cv2.resize(noise, (fine_px, fine_px), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(fine[:size_px, :size_px], np.float32)
+
+
+def _blur(image: Float32Array, sigma_px: float) -> Float32Array:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.float32)
 
 
 class Sketch:
@@ -99,13 +103,13 @@ class Sketch:
 
     def blurred(self, depth: Float32Array, radius_um: float) -> Float32Array:
         """Return ``depth`` with its corners rounded off."""
-        return cv2.GaussianBlur(depth, (0, 0), radius_um / self.pixel_um)
+        return _blur(depth, radius_um / self.pixel_um)
 
     def grown_to(self, depth: Float32Array, area_um2: float) -> Float32Array:
         """Return ``depth`` shifted so that its inside covers ``area_um2``."""
         count = min(max(1, round(area_um2 / self.pixel_um**2)), depth.size - 1)
         level = np.partition(depth, depth.size - count, axis=None)[depth.size - count]
-        return depth - level
+        return np.asarray(depth - level, np.float32)
 
     def soft(self, depth: Float32Array, width_um: float) -> Float32Array:
         """Return 0 outside to 1 inside, rising over ``width_um`` around the border."""

@@ -141,7 +141,7 @@ class Smear:
         )
 
     def film_density(
-        self, x_um: NDArray[np.float64], y_um: NDArray[np.float64]
+        self, x_um: NDArray[np.floating], y_um: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         """Return the optical density of the dried plasma, (len(y_um), len(x_um)).
 
@@ -324,7 +324,7 @@ class Smear:
         place = rng.random((int(rng.poisson(singles)), 2)) * CHUNK_UM
         clumped = place[rng.random(len(place)) < _CLUMP_SHARE]
         extra = [spot + rng.normal(0.0, 2.2, (int(rng.integers(2, 7)), 2)) for spot in clumped]
-        place = np.concatenate([place, *extra]) + (column * CHUNK_UM, row * CHUNK_UM)
+        place = np.concatenate([place, *extra]) + np.array([column, row]) * CHUNK_UM
         choice = [rng.integers(0, PLATELETS, len(place)), rng.integers(0, 8, len(place))]
         return np.column_stack([place, *choice])
 

@@ -1,0 +1,118 @@
+"""Granulocytes and their precursors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hal.sim import nuclei
+from hal.sim.cell_draft import (
+    Draft,
+    add_granules,
+    begin,
+    chromatin,
+    confine,
+    fill_cytoplasm,
+    fill_nucleus,
+    moved,
+    new_draft,
+    nucleic_acid_pg_of,
+)
+from hal.sim.donors import Donor
+from hal.sim.masses import Channel
+
+
+def neutrophil(
+    rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float
+) -> Draft:
+    """Draw a neutrophil: segmented or band nucleus, fine granules."""
+    sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.09))
+    nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
+    area_um2 = min(nucleic_acid_pg / 0.127 * rng.normal(1.0, 0.08), 0.55 * sketch.area_um2(cell))
+    nucleus = confine(sketch, nuclei.neutrophil(sketch, area_um2, diameter_um / 2.0), cell)
+    draft = new_draft(sketch, cell, nucleus)
+    contrast = 0.28 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
+    fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.65 * donor.mass_factor,
+        chromatin(sketch, nucleus, contrast, 0.45, 0.25),
+    )
+    grain = 1.0 + 0.28 * donor.granularity_factor * sketch.noise(0.17)
+    fill_cytoplasm(draft, 0.44 * donor.mass_factor, 0.0008, np.maximum(grain, 0.0))
+    draft.masses[Channel.RETARDATION] += (
+        np.float32(0.006 * donor.granularity_factor) * sketch.noise(0.17) * sketch.soft(cell, 0.8)
+    )
+    return draft
+
+
+def eosinophil(
+    rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float
+) -> Draft:
+    """Draw an eosinophil: two or three plump lobes among bright coarse granules."""
+    sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06))
+    nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
+    area_um2 = min(nucleic_acid_pg / 0.140 * rng.normal(1.0, 0.08), 0.48 * sketch.area_um2(cell))
+    lobes = 2 if rng.random() < 0.8 else 3
+    nucleus = nuclei.segmented(sketch, lobes, area_um2, diameter_um / 2.0 * 0.95)
+    nucleus = confine(sketch, nucleus, cell)
+    draft = new_draft(sketch, cell, nucleus)
+    contrast = 0.22 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
+    fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.80 * donor.mass_factor,
+        chromatin(sketch, nucleus, contrast, 0.5, 0.2),
+    )
+    fill_cytoplasm(draft, 0.40 * donor.mass_factor, 0.0, 1.0)
+    thickness = sketch.granules(cell, 0.68, (0.5, 1.0), 0.97)
+    over_nucleus = np.float32(rng.uniform(0.1, 0.3))
+    thickness *= 1.0 - (1.0 - over_nucleus) * sketch.soft(nucleus, 0.4)
+    add_granules(draft, thickness, 0.034 * donor.granularity_factor, 0.55, 0.012)
+    return draft
+
+
+def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float) -> Draft:
+    """Draw a basophil: coarse granules hide a lobed nucleus."""
+    sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.02, 0.09))
+    nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
+    area_um2 = min(nucleic_acid_pg / 0.125 * rng.normal(1.0, 0.1), 0.62 * sketch.area_um2(cell))
+    nucleus = nuclei.segmented(sketch, int(rng.integers(2, 4)), area_um2, diameter_um * 0.35)
+    nucleus = confine(sketch, nucleus, cell)
+    draft = new_draft(sketch, cell, nucleus)
+    fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.45 * donor.mass_factor,
+        chromatin(sketch, nucleus, 0.15 * donor.chromatin_factor, 0.8, 0.0),
+    )
+    fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
+    # Water-soluble granules are lost to a varying degree.
+    thickness = sketch.granules(cell, 1.3, (0.5, 1.2), rng.uniform(0.3, 0.85))
+    add_granules(draft, thickness, 0.03 * donor.granularity_factor, 0.6, 0.14)
+    return draft
+
+
+def immature_granulocyte(
+    rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float
+) -> Draft:
+    """Draw an immature granulocyte: large, round to dented nucleus, granular."""
+    sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.02, 0.10))
+    nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * rng.uniform(1.0, 1.3)
+    area_um2 = min(nucleic_acid_pg / 0.095 * rng.normal(1.0, 0.1), 0.68 * sketch.area_um2(cell))
+    nucleus = nuclei.rounded(sketch, area_um2, 0.08, rng.uniform(0.0, 0.8))
+    slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.6, 0.0)
+    nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.3, 1.0))
+    nucleus = confine(sketch, nucleus, cell)
+    draft = new_draft(sketch, cell, nucleus)
+    fill_nucleus(
+        draft,
+        nucleic_acid_pg,
+        0.55 * donor.mass_factor,
+        chromatin(sketch, nucleus, 0.16 * donor.chromatin_factor, 0.4, 0.15),
+    )
+    fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
+    thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))
+    add_granules(draft, thickness, 0.03 * donor.granularity_factor, 0.5, 0.03)
+    return draft
