@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from device.config import WebConfig
+from device.records import Records
+from device.settings import Settings
+from flask import Flask
+from flask.testing import FlaskClient
+from instrument_double import InstrumentDouble, open_records
+from webui.app import create_app
+from webui.trust import ENVIRON_KEY, Listener
+
+TOKEN = "0123456789abcdef-token"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(web=WebConfig(port=0, lan=True, lan_host="127.0.0.1", lan_port=0, lan_token=TOKEN))
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    opened = open_records(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def instrument(records: Records, settings: Settings) -> InstrumentDouble:
+    return InstrumentDouble(records, settings)
+
+
+@pytest.fixture
+def app(instrument: InstrumentDouble, records: Records, settings: Settings) -> Flask:
+    return create_app(instrument, records, settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def screen(app: Flask) -> FlaskClient:
+    client = app.test_client()
+    client.environ_base[ENVIRON_KEY] = Listener.SCREEN
+    return client
+
+
+@pytest.fixture
+def network(app: Flask) -> FlaskClient:
+    client = app.test_client()
+    client.environ_base[ENVIRON_KEY] = Listener.NETWORK
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {TOKEN}"
+    return client

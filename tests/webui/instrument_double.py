@@ -1,0 +1,192 @@
+"""A stand-in for the instrument that a test drives by hand, and records with known runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
+from device.differential import ScanContext, differential
+from device.errors import RequestRefusedError, StartRefusedError
+from device.events import EventBus, EventKind
+from device.record_types import RunState, TileState
+from device.records import Records, RunEnd, TileEntry
+from device.settings import Settings
+from device.states import Event, State, answer
+from device.status import StartCondition, Status, StopReason
+
+LID = StartCondition("lid_closed", True, "The lid is open. Close the lid.")
+DISK = StartCondition("disk_space", True, "The disk is nearly full. Free at least 1 GB.")
+HEALTHY = {
+    CellKind.NEUTROPHIL: 122,
+    CellKind.EOSINOPHIL: 6,
+    CellKind.BASOPHIL: 1,
+    CellKind.LYMPHOCYTE: 58,
+    CellKind.MONOCYTE: 13,
+    CellKind.DEAD: 7,
+}
+PROBLEM = {
+    "code": "STAGE-ALARM",
+    "cause": "The stage stopped at the limit switch of x (ALARM:1).",
+    "remedy": "Look whether something blocks the stage, then acknowledge; it will home again.",
+}
+
+
+class InstrumentDouble:
+    """Answers as the instrument by its transition table, yet moves only when told to."""
+
+    def __init__(self, records: Records, settings: Settings) -> None:
+        self.events = EventBus()
+        self.requests: list[str] = []
+        self._records = records
+        self._settings = settings
+        self._tile: bytes | None = None
+        self._status = Status(
+            state=State.IDLE,
+            activity="Waiting for a sample.",
+            target_cells=settings.scan.target_cells,
+            start_conditions=(LID, DISK),
+            donor="healthy:42",
+        )
+
+    def become(self, **changes: Any) -> None:
+        """Replace fields of the status and tell the subscribers."""
+        sequence = self._status.sequence + 1
+        self._status = replace(self._status, sequence=sequence, **changes)
+        self.events.publish(EventKind.STATUS, {"state": self._status.state})
+
+    def show_tile(self, picture: bytes) -> None:
+        self._tile = picture
+
+    def status(self) -> Status:
+        return self._status
+
+    def latest_tile_png(self) -> bytes | None:
+        return self._tile
+
+    def enter_sample(self, sample_id: str) -> None:
+        self.requests.append(f"sample {sample_id}")
+        self.become(sample_id=sample_id)
+
+    def start(self, sample_id: str | None = None) -> int:
+        unmet = [condition for condition in self._status.start_conditions if not condition.met]
+        if unmet or self._status.state != State.IDLE:
+            raise StartRefusedError(unmet)
+        run_id = self._records.begin_run(
+            sample_id or "", self._settings.model_dump(mode="json"), {"leukolux": "0.1.0"}
+        )
+        self.requests.append(f"start {sample_id}")
+        self.become(state=State.PREPARING, run_id=run_id, sample_id=sample_id)
+        return run_id
+
+    def pause(self) -> None:
+        self._ask(Event.PAUSE)
+
+    def resume(self) -> None:
+        self._ask(Event.RESUME)
+
+    def abort(self) -> None:
+        self._ask(Event.ABORT)
+
+    def acknowledge(self) -> None:
+        self._ask(Event.ACKNOWLEDGE)
+
+    def _ask(self, event: Event) -> None:
+        after = answer(State(self._status.state), event)
+        if not isinstance(after, State):
+            raise RequestRefusedError(after.explanation, remedy="Wait for another state.")
+        self.requests.append(event.value)
+        self.become(state=after, error=None)
+
+
+def open_records(folder: Path) -> Records:
+    return Records(folder / "records.sqlite")
+
+
+def store_run(
+    records: Records,
+    settings: Settings,
+    *,
+    sample_id: str = "S-0001",
+    counts: Mapping[CellKind, int] | None = None,
+    unidentified: int = 3,
+    state: RunState = RunState.COMPLETE,
+    reason: StopReason = StopReason.ENOUGH_CELLS,
+    error: Mapping[str, str] | None = None,
+) -> int:
+    """Store a finished run with cells, pictures and result; return its id."""
+    counts = HEALTHY if counts is None else counts
+    random = np.random.default_rng(5)
+    versions = {"leukolux": "0.1.0", "scout": "3f2a91c04be7", "classifier": "b81d20f7a9c3"}
+    run_id = records.begin_run(sample_id, settings.model_dump(mode="json"), versions)
+    records.set_plan(run_id, 1380)
+    kinds = [kind for kind, n in counts.items() for _ in range(n)]
+    cells = [_cell(i, kind, True, random) for i, kind in enumerate(kinds)]
+    cells += [_cell(i, CellKind.MONOCYTE, False, random) for i in range(unidentified)]
+    entry = TileEntry(0, 0, 100.0, 200.0, TileState.ANALYSED, True, 1, 0.3, sequence=0)
+    records.add_tile(run_id, entry, cells)
+    records.add_event(run_id, "note", {"text": "first tile"})
+    scan = ScanContext(tiles_attempted=612, aborted=state is RunState.ABORTED)
+    shares = differential(counts, unidentified, scan)
+    document = {
+        "run_id": run_id,
+        "sample_id": sample_id,
+        "state": state,
+        "reason": reason,
+        "refusal": error if reason is StopReason.REFUSED else None,
+        "error": error if reason is StopReason.FAILED else None,
+        "tiles": {"planned": 1380, "acquired": 612, "analysed": 612, "missing": 0, "unusable": 9},
+        **shares.as_dict(),
+        "versions": versions,
+        "duration_s": 171.0,
+    }
+    records.finish_run(run_id, RunEnd(state, reason, document, error))
+    return run_id
+
+
+def _cell(number: int, kind: CellKind, sure: bool, random: np.random.Generator) -> Cell:
+    best = float(random.uniform(0.72, 0.999)) if sure else 0.41
+    rest = (1 - best) / (len(CellKind) - 1)
+    centre, size = THUMBNAIL_PX // 2, int(random.integers(30, 46))
+    mask = np.zeros((THUMBNAIL_PX, THUMBNAIL_PX), np.uint8)
+    cv2.ellipse(mask, ((centre, centre), (2 * size, 1.7 * size), 30.0), 1, -1)
+    lobes = 1 if kind in {CellKind.LYMPHOCYTE, CellKind.MONOCYTE} else 3
+    for lobe in range(lobes):
+        offset = 0 if lobes == 1 else size // 3
+        at = (
+            centre + round(offset * np.cos(2.1 * lobe)),
+            centre + round(offset * np.sin(2.1 * lobe)),
+        )
+        cv2.circle(mask, at, size // (2 if lobes == 1 else 4), 2, -1)
+    gray = np.select([mask == 2, mask == 1], [105, 185], 218) + random.normal(0, 4, mask.shape)
+    return Cell(
+        tile_sequence=0,
+        x_um=100.0 + number,
+        y_um=200.0,
+        x_px=696.0,
+        y_px=520.0,
+        bbox_px=(616, 440, 776, 600),
+        kind=kind,
+        probabilities={name: best if name is kind else rest for name in CellKind},
+        identified=sure,
+        area_um2=float((mask > 0).sum() * 0.165**2),
+        nucleus_area_um2=float((mask == 2).sum() * 0.165**2),
+        thumbnail=np.clip(cv2.GaussianBlur(gray, (0, 0), 1.2), 0, 255).astype(np.uint8),
+        mask=mask,
+    )
+
+
+def picture_png() -> bytes:
+    field = np.full((260, 348), 215, np.uint8)
+    random = np.random.default_rng(3)
+    for x, y in random.integers(0, (348, 260), (150, 2)):
+        cv2.circle(field, (int(x), int(y)), 11, 170, -1)
+        cv2.circle(field, (int(x), int(y)), 4, 190, -1)
+    return bytes(cv2.imencode(".png", field)[1])
+
+
+FIVE_NAMES = [kind.value for kind in FIVE_TYPES]

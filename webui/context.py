@@ -1,0 +1,41 @@
+"""What the views of one application work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from flask import Flask, current_app
+
+if TYPE_CHECKING:
+    from device.instrument import Instrument
+    from device.records import Records
+    from device.settings import Settings
+    from webui.stream import StreamGate
+
+_KEY: Final = "leukolux"
+
+
+@dataclass(frozen=True)
+class Context:
+    """The instrument, its records, its settings and the gate of the event streams."""
+
+    instrument: Instrument
+    records: Records
+    settings: Settings
+    streams: StreamGate
+
+
+def install(app: Flask, parts: Context) -> None:
+    """Give ``parts`` to the views of ``app``."""
+    app.extensions[_KEY] = parts
+
+
+def parts_of(app: Flask) -> Context:
+    """Return the parts of ``app``."""
+    return cast("Context", app.extensions[_KEY])
+
+
+def context() -> Context:
+    """Return the parts of the application that handles the current request."""
+    return parts_of(current_app)

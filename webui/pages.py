@@ -1,0 +1,146 @@
+"""The touchscreen pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import Blueprint, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from device.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
+from webui import result_view
+from webui.context import context
+from webui.outline import outlines
+from webui.parameters import LARGEST_ID, choice, whole_number
+from webui.reading import find_cell, find_run, open_reader
+from webui.status_view import OUTSIDE_KINDS, screen_path, status_view
+from webui.tables import all_cells
+
+if TYPE_CHECKING:
+    from device.reader import RecordsReader
+    from device.record_types import RunRecord
+
+LAST_RESULTS: Final = 3
+HISTORY_ROWS: Final = 5
+
+blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.get("/")
+def home() -> ResponseReturnValue:
+    """Sample id and Start, or the page of the state when a run or a fault has the screen."""
+    path = screen_path(context().instrument.status())
+    if path != "/":
+        return redirect(path)
+    with open_reader() as reader:
+        newest = reader.list_runs(limit=LAST_RESULTS, newest_first=True)
+        last = _rows(reader, newest)
+    number = newest[0].id + 1 if newest else 1
+    return _render("home.html", last=last, suggested=f"S-{number:04d}")
+
+
+@blueprint.get("/live")
+def live() -> ResponseReturnValue:
+    """The run in progress."""
+    path = screen_path(context().instrument.status())
+    if path != "/live":
+        return redirect(path)
+    return _render("live.html", five=[kind.value for kind in FIVE_TYPES], outside=OUTSIDE_KINDS)
+
+
+@blueprint.get("/fault")
+def fault() -> ResponseReturnValue:
+    """What stopped the instrument, until it is acknowledged."""
+    path = screen_path(context().instrument.status())
+    if path != "/fault":
+        return redirect(path)
+    return _render("fault.html")
+
+
+@blueprint.get("/runs")
+def history() -> ResponseReturnValue:
+    """Past runs, newest first."""
+    before = whole_number(request, "before", default=0, low=0, high=LARGEST_ID)
+    with open_reader() as reader:
+        found = reader.list_runs(after=before, limit=HISTORY_ROWS + 1, newest_first=True)
+        rows = _rows(reader, found[:HISTORY_ROWS])
+    older = rows[-1]["run"].id if len(found) > HISTORY_ROWS else None
+    return _render("history.html", rows=rows, older=older, at_newest=before == 0)
+
+
+@blueprint.get("/runs/<int:run_id>")
+def result(run_id: int) -> ResponseReturnValue:
+    """The differential of one run."""
+    with open_reader() as reader:
+        run = find_run(reader, run_id)
+        document = reader.result(run_id)
+    shares = result_view.share_rows(document) if document else []
+    return _render_run(
+        "result.html",
+        run,
+        document=document,
+        rows=shares,
+        axis_end=result_view.axis_end_percent(shares),
+        tab="differential",
+    )
+
+
+@blueprint.get("/runs/<int:run_id>/cells")
+def cells(run_id: int) -> ResponseReturnValue:
+    """The cells of one run, class by class."""
+    with open_reader() as reader:
+        run = find_run(reader, run_id)
+        groups = result_view.grouped(all_cells(reader, run_id))
+    fullest = next((name for name, members in groups.items() if members), result_view.GROUPS[0])
+    shown = choice(request, "kind", result_view.GROUPS, fullest)
+    return _render_run("cells.html", run, groups=groups, shown=shown, tab="cells")
+
+
+@blueprint.get("/runs/<int:run_id>/details")
+def details(run_id: int) -> ResponseReturnValue:
+    """Where the numbers of one run come from."""
+    with open_reader() as reader:
+        run = find_run(reader, run_id)
+        document = reader.result(run_id)
+    return _render_run("details.html", run, document=document, tab="details")
+
+
+@blueprint.get("/cells/<int:cell_id>")
+def cell(cell_id: int) -> ResponseReturnValue:
+    """One cell, large, with its outlines and probabilities."""
+    with open_reader() as reader:
+        found = find_cell(reader, cell_id)
+        run = find_run(reader, found.run_id)
+        mask = reader.cell_mask(cell_id)
+        members = result_view.grouped(all_cells(reader, run.id))[result_view.group_of(found)]
+    previous, following = result_view.neighbours(members, cell_id)
+    return _render_run(
+        "cell.html",
+        run,
+        cell=found,
+        group=result_view.group_of(found),
+        outlines=outlines(mask) if mask else None,
+        picture_px=THUMBNAIL_PX,
+        kinds=[(kind.value, found.probabilities[kind.value]) for kind in CellKind],
+        previous=previous,
+        following=following,
+        place=[member.id for member in members].index(cell_id) + 1,
+        group_size=len(members),
+    )
+
+
+def _rows(reader: RecordsReader, runs: list[RunRecord]) -> list[dict[str, Any]]:
+    return [{"run": run, "document": reader.result(run.id)} for run in runs]
+
+
+def _render(template: str, **values: object) -> str:
+    status = context().instrument.status()
+    return render_template(
+        template, view=status_view(status), status=status, rv=result_view, **values
+    )
+
+
+def _render_run(template: str, run: RunRecord, **values: object) -> str:
+    donor = run.settings.get("simulation", {}).get("smear")
+    current = screen_path(context().instrument.status()) == f"/runs/{run.id}"
+    return _render(template, run=run, donor=donor, current=current, **values)

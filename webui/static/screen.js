@@ -1,0 +1,124 @@
+// Shows the instrument's status on the page and follows it from page to page.
+// The server sends every text; this script only puts it in place.
+
+const RECONNECT_MS = 1000;
+const POLL_MS = 1000;
+const SILENT_MS = 8000;
+
+const listeners = [];
+let lastHeard = Date.now();
+
+export function onStatus(listener) {
+  listeners.push(listener);
+}
+
+function look(view, path) {
+  return path.split(".").reduce((node, name) => (node == null ? node : node[name]), view);
+}
+
+function each(attribute, action) {
+  for (const node of document.querySelectorAll(`[${attribute}]`)) {
+    action(node, node.getAttribute(attribute));
+  }
+}
+
+function apply(view) {
+  document.body.dataset.tone = view.tone;
+  each("data-text", (node, path) => {
+    const text = String(look(view, path) ?? "");
+    if (node.textContent !== text) node.textContent = text;
+  });
+  each("data-show", (node, path) => { node.hidden = !look(view, path); });
+  each("data-enable", (node, path) => { node.disabled = !look(view, path); });
+  each("data-value", (node, path) => { node.value = look(view, path); });
+  each("data-max", (node, path) => { node.max = look(view, path); });
+  each("data-length", (node, path) => { node.setAttribute("width", look(view, path)); });
+  each("data-list", (node, path) => {
+    const texts = look(view, path) ?? [];
+    const shown = [...node.children].map((item) => item.textContent);
+    if (texts.length === shown.length && texts.every((text, i) => text === shown[i])) return;
+    node.replaceChildren(...texts.map((text) => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      return item;
+    }));
+  });
+  for (const listener of listeners) listener(view);
+  if (document.body.dataset.follow === "yes" && view.page !== location.pathname) {
+    location.assign(view.page);
+  }
+}
+
+function heard(text) {
+  lastHeard = Date.now();
+  document.getElementById("lost").hidden = true;
+  apply(JSON.parse(text));
+}
+
+function connect() {
+  const source = new EventSource("/stream");
+  source.addEventListener("status", (event) => heard(event.data));
+  source.addEventListener("error", () => {
+    // The browser reconnects by itself unless the server refused the stream (too many, restarting).
+    if (source.readyState !== EventSource.CLOSED) return;
+    poll();
+    setTimeout(connect, RECONNECT_MS);
+  });
+}
+
+async function poll() {
+  try {
+    const response = await fetch("/screen/status", { signal: AbortSignal.timeout(POLL_MS * 3) });
+    if (response.ok) heard(await response.text());
+  } catch {
+    // Not heard: the watch below tells the person when it lasts.
+  }
+}
+
+function watch() {
+  const silent = Date.now() - lastHeard;
+  document.getElementById("lost").hidden = silent < SILENT_MS;
+  if (silent > POLL_MS * 4) poll();
+}
+
+export async function call(path, body) {
+  let problem = null;
+  try {
+    const response = await fetch(path, {
+      method: "POST",
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(10000),
+    });
+    const answer = await response.json();
+    if (response.ok) return answer;
+    problem = answer.error;
+  } catch {
+    const words = document.getElementById("problem").dataset;
+    problem = { cause: words.cause, remedy: words.remedy, code: words.code };
+  }
+  explain(problem);
+  return null;
+}
+
+function explain(problem) {
+  const dialog = document.getElementById("problem");
+  for (const part of ["cause", "remedy", "code"]) {
+    document.getElementById(`problem-${part}`).textContent = problem[part];
+  }
+  if (!dialog.open) dialog.showModal();
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if ("close" in button.dataset) button.closest("dialog").close();
+  if (!button.dataset.call) return;
+  button.classList.add("busy");
+  const answer = await call(button.dataset.call);
+  button.classList.remove("busy");
+  if (answer && button.dataset.call.endsWith("/acknowledge")) document.body.dataset.follow = "yes";
+});
+
+connect();
+setInterval(watch, POLL_MS);

@@ -1,0 +1,109 @@
+"""The instrument's status in the words of the screen: what templates and script both show."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from device.cell import FIVE_TYPES, CellKind
+from device.states import RUNNING, Event, State, answer
+from device.status import Status
+from webui.catalogue import duration, label, text
+
+OUTSIDE_KINDS: Final = (CellKind.DEAD.value, CellKind.OTHER.value, "unidentified")
+_BUSY: Final = RUNNING | {State.FINISHING, State.ABORTING}
+_TONES: Final = {
+    State.IDLE: "ready",
+    State.COMPLETE: "ready",
+    State.PAUSED: "attention",
+    State.FAULT: "error",
+}
+
+
+def status_view(status: Status) -> dict[str, Any]:
+    """Return what the screen shows of ``status``: JSON-compatible, every text ready to print."""
+    state = State(status.state)
+    unmet = [condition for condition in status.start_conditions if not condition.met]
+    return {
+        "state": state.value,
+        "state_label": label("state", state.value),
+        "state_short": label("state_short", state.value),
+        "tone": _TONES.get(state, "busy"),
+        "page": screen_path(status),
+        "busy": state in _BUSY,
+        "activity": status.activity,
+        "run_id": status.run_id,
+        "tiles_analysed": status.tiles_analysed,
+        "title": text("live.title", sample_id=status.sample_id or "–"),
+        "simulated": text("app.simulated", donor=status.donor) if status.donor else "",
+        "progress": _progress(status),
+        "time": _time(status),
+        "counts": _counts(status),
+        "can": {
+            "start": state is State.IDLE and not unmet,
+            "pause": _possible(state, Event.PAUSE),
+            "resume": _possible(state, Event.RESUME),
+            "abort": _possible(state, Event.ABORT),
+            "acknowledge": _possible(state, Event.ACKNOWLEDGE),
+        },
+        "ready": state is State.IDLE and not unmet,
+        "not_ready": not (state is State.IDLE and not unmet),
+        "reasons": [condition.explanation for condition in unmet],
+        "error": dict(status.error) if status.error else None,
+    }
+
+
+def screen_path(status: Status) -> str:
+    """Return the page that belongs to the state: sample, live, result or fault."""
+    state = State(status.state)
+    if state is State.FAULT:
+        return "/fault"
+    if state in _BUSY:
+        return "/live"
+    if state is State.COMPLETE and status.run_id is not None:
+        return f"/runs/{status.run_id}"
+    return "/"
+
+
+def _possible(state: State, event: Event) -> bool:
+    return isinstance(answer(state, event), State)
+
+
+def _progress(status: Status) -> dict[str, Any]:
+    tiles = text("live.tiles_none")
+    if status.tiles_planned:
+        tiles = text(
+            "live.tiles_of", tiles=f"{status.tiles_analysed:,}", planned=f"{status.tiles_planned:,}"
+        )
+    return {
+        "cells": min(status.classified, status.target_cells),
+        "target": max(1, status.target_cells),
+        "cells_text": text(
+            "live.cells_of", classified=status.classified, target=status.target_cells
+        ),
+        "tiles_text": tiles,
+    }
+
+
+def _time(status: Status) -> dict[str, str]:
+    remaining = text("live.settling")
+    if status.remaining_s is not None:
+        remaining = text("live.about", duration=_rounded(status.remaining_s))
+    return {"elapsed": duration(status.elapsed_s), "remaining": remaining}
+
+
+def _rounded(seconds: float) -> str:
+    # An estimate to the second would flicker and promise what it cannot keep.
+    step = 5 if seconds < 60 else 10 if seconds < 300 else 60
+    return duration(max(step, round(seconds / step) * step))
+
+
+def _counts(status: Status) -> dict[str, dict[str, int]]:
+    five = [kind.value for kind in FIVE_TYPES]
+    largest = max(10, *(status.counts.get(name, 0) for name in five))
+    return {
+        name: {
+            "n": status.counts.get(name, 0),
+            "length": round(100 * min(status.counts.get(name, 0), largest) / largest),
+        }
+        for name in (*five, *OUTSIDE_KINDS)
+    }
