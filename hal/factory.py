@@ -72,11 +72,7 @@ def build_hardware(
         DeviceError: a driver is not available.
     """
     safety_clock = safety_clock if safety_clock is not None else SystemClock()
-    simulated = {
-        "camera.driver": config.camera.driver == "sim",
-        "stage.port": config.stage.port == "sim",
-        "light.gpio": config.light.gpio == "sim",
-    }
+    simulated = _simulated_drivers(config)
     if all(simulated.values()):
         return _simulated(config, clock, safety_clock)
     if any(simulated.values()):
@@ -87,10 +83,24 @@ def build_hardware(
         )
     raise DeviceError(
         f'This version has no driver for camera.driver = "{config.camera.driver}" yet.',
-        remedy='Use the simulated instrument: set camera.driver, stage.port and light.gpio to '
+        remedy="Use the simulated instrument: set camera.driver, stage.port and light.gpio to "
         '"sim".',
         code="CAMERA-DRIVER",
     )
+
+
+def build_clock(config: HardwareConfig) -> SystemClock:
+    """Return the clock of the configured hardware: scaled only where everything is simulated."""
+    all_simulated = all(_simulated_drivers(config).values())
+    return SystemClock(config.simulation.speed if all_simulated else 1.0)
+
+
+def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
+    return {
+        "camera.driver": config.camera.driver == "sim",
+        "stage.port": config.stage.port == "sim",
+        "light.gpio": config.light.gpio == "sim",
+    }
 
 
 def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Hardware:

@@ -1,0 +1,73 @@
+"""Putting the instrument together from its settings, and taking it apart safely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from device.instrument import Instrument
+from device.records import Records
+from device.settings import Settings, parse_settings
+from hal.factory import Hardware, build_clock, build_hardware
+
+DATABASE_NAME = "leukolux.db"
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The open instrument with what it is made of."""
+
+    instrument: Instrument
+    records: Records
+    hardware: Hardware
+
+
+@contextmanager
+def assembled(settings: Settings) -> Iterator[Assembly]:
+    """Open records, hardware and instrument; close them in reverse order whatever happens.
+
+    Raises:
+        RecordsError: the database cannot be used.
+        DeviceError: a device cannot be built.
+    """
+    # One thread per analysis worker is faster than OpenCV's own pool on two cores.
+    cv2.setNumThreads(1)
+    clock = build_clock(settings)
+    records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME)
+    try:
+        hardware = build_hardware(settings, clock)
+        try:
+            with Instrument(settings, hardware, records, clock) as instrument:
+                yield Assembly(instrument, records, hardware)
+        finally:
+            hardware.close()
+    finally:
+        records.close()
+
+
+def simulated_settings(
+    settings: Settings, *, smear: str | None = None, speed: float | None = None
+) -> Settings:
+    """Return ``settings`` with every driver replaced by its simulation.
+
+    Args:
+        settings: where everything else comes from.
+        smear: donor on the slide, NAME:SEED; None keeps the one of the settings.
+        speed: simulated seconds per real second; None keeps the one of the settings.
+
+    Raises:
+        SettingsError: ``speed`` is out of range.
+    """
+    document = settings.model_dump()
+    document["camera"]["driver"] = "sim"
+    document["stage"]["port"] = "sim"
+    document["light"]["gpio"] = "sim"
+    if smear is not None:
+        document["simulation"]["smear"] = smear
+    if speed is not None:
+        document["simulation"]["speed"] = speed
+    return parse_settings(document)
