@@ -177,9 +177,7 @@ class GrblStage:
         self._stop_asked.set()
         if self._link.is_open:
             try:
-                self._controller.send_realtime(
-                    wire.SOFT_RESET if self._homing else wire.JOG_CANCEL
-                )
+                self._controller.send_realtime(wire.SOFT_RESET if self._homing else wire.JOG_CANCEL)
             except DeviceError as error:
                 log.error("the stage could not be stopped: %s", error)  # noqa: TRY400
 
@@ -352,9 +350,7 @@ class GrblStage:
     def _is_at(self, status: wire.Status, goal_mm: tuple[float, ...]) -> bool:
         return all(
             abs(at - goal) <= 0.5 / steps + 0.0005 + 1e-9
-            for at, goal, steps in zip(
-                status.machine_mm, goal_mm, self._steps_per_mm, strict=True
-            )
+            for at, goal, steps in zip(status.machine_mm, goal_mm, self._steps_per_mm, strict=True)
         )
 
     def _position(self, status: wire.Status) -> Position:

@@ -25,12 +25,10 @@ class Deadline:
     The floor keeps a fast simulated clock from calling a busy computer a dead controller.
     """
 
-    def __init__(
-        self, clock: Clock, timeout_s: float, real_floor_s: float = MIN_REAL_WAIT_S
-    ) -> None:
+    def __init__(self, clock: Clock, timeout_s: float) -> None:
         self._clock = clock
         self._end_s = clock.monotonic_s() + timeout_s
-        self._real_end_s = time.monotonic() + min(timeout_s, real_floor_s)
+        self._real_end_s = time.monotonic() + min(timeout_s, MIN_REAL_WAIT_S)
 
     @property
     def passed(self) -> bool:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable
 
-from hal.sim.grbl_gcode import GcodeError, Modal, Move, parse_block, parse_jog
+from hal.sim.grbl_axes import Axes
+from hal.sim.grbl_gcode import GcodeError, LineBuffer, Modal, Move, parse_block, parse_jog
 from hal.sim.grbl_homing import homing_alarm_after, homing_duration_s
-from hal.sim.grbl_motion import Block, Carriage, Mechanics, Mover, Vector
-from hal.sim.grbl_report import BUILD_INFO, HELP, PARAMETERS, PARSER_STATE, StatusReport
+from hal.sim.grbl_motion import Block, Mechanics, Mover, Vector
+from hal.sim.grbl_report import StatusReport
 from hal.sim.grbl_settings import GrblSettings
+from hal.sim.grbl_system import answer_system_line, require_rest
 
 RX_BYTES = 128
 LINE_CHARS = 79
 BYTE_S = 10.0 / 115200.0
 BOOT_S = 0.03
 ALARM_MESSAGE_S = 0.5
+# Steps already prepared when a hold comes are still made, and speeds are reported as prepared.
+PREPARED_S = 0.05
 BANNER = "Grbl 1.1h ['$' for help]"
 LOCKED = "[MSG:'$H'|'$X' to unlock]"
 
@@ -45,10 +48,7 @@ class GrblFirmware:
     ) -> None:
         self.settings = settings
         self.fail_next_homing: int | None = None
-        self._mover = Mover((0.0, 0.0, 0.0))
-        # Physical place minus machine position: what the controller does not know.
-        self._shift_mm = start_mm
-        self._carriage = Carriage(mechanics, start_mm, seed)
+        self._axes = Axes(settings, start_mm, mechanics, seed)
         self._out: list[str] = []
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
@@ -76,7 +76,8 @@ class GrblFirmware:
                 _, byte = self._arrivals.popleft()
                 self._take_byte(byte, next_s)
             elif self._mover.end_s is not None and self._mover.end_s <= next_s:
-                self._end_block(next_s)
+                self._axes.end_block(next_s)
+                self._cancelling = False
             else:
                 _, _, action = heapq.heappop(self._events)
                 action(next_s)
@@ -100,10 +101,8 @@ class GrblFirmware:
 
     def power_cycle(self, now_s: float, boot_s: float = BOOT_S) -> None:
         """Restart the microcontroller: it forgets where it is, the axes stay where they are."""
-        place = self._motor_mm(now_s)
-        self._mover = Mover((0.0, 0.0, 0.0))
-        self._shift_mm = place
-        self._state = "Alarm"
+        self._axes.declare((0.0, 0.0, 0.0), now_s)
+        self._state = "Alarm" if self.settings[22] else "Idle"
         self._reboot(now_s, boot_s)
 
     def press_limit(self, axis: str, now_s: float) -> None:
@@ -120,19 +119,18 @@ class GrblFirmware:
     def true_mm(self, now_s: float) -> Vector:
         """Return where the slide really is, in the frame that homing establishes."""
         self.advance(now_s)
-        return self._carriage.follow(self._motor_mm(now_s))
+        return self._axes.true_mm(now_s)
 
-    def _motor_mm(self, now_s: float) -> Vector:
-        x, y, z = (a + b for a, b in zip(self._mover.position(now_s), self._shift_mm, strict=True))
-        return (x, y, z)
+    @property
+    def _mover(self) -> Mover:
+        return self._axes.mover
 
     # -- restart and alarms ----------------------------------------------------------------------
 
     def _start_over(self) -> None:
         self._events.clear()
         self._rx.clear()
-        self._line = bytearray()
-        self._line_too_long = False
+        self._line = LineBuffer()
         self._modal = Modal()
         self._pending: Block | None = None
         self._held: list[Block] | None = None
@@ -186,10 +184,7 @@ class GrblFirmware:
 
     def _homing_failed(self, code: int, machine_mm: Vector, now_s: float) -> None:
         """Say the alarm and, half a second later, ``ok`` all the same, as the firmware does."""
-        place = self._motor_mm(now_s)
-        self._mover.set_position(machine_mm)
-        x, y, z = (a - b for a, b in zip(place, machine_mm, strict=True))
-        self._shift_mm = (x, y, z)
+        self._axes.declare(machine_mm, now_s)
         self._state = "Alarm"
         self._events.clear()
         self._out.append(f"ALARM:{code}")
@@ -217,30 +212,34 @@ class GrblFirmware:
         elif byte == 0x7E:
             self._resume(now_s)
         elif byte == 0x85:
-            if self._mover.is_jogging:
+            if self._mover.is_jogging and not self._cancelling:
                 self._cancel_jog(now_s)
         elif byte < 0x80 and len(self._rx) < RX_BYTES:
             self._rx.append(byte)
 
     def _feed_hold(self, now_s: float) -> None:
         if self._mover.is_jogging:
-            self._cancel_jog(now_s)
+            if not self._cancelling:
+                self._cancel_jog(now_s)
         elif self._state == "Idle" and self._held is None:
             self._held = self._mover.unfinished()
-            self._mover.clear_queue()
-            self._mover.brake(now_s)
+            self._brake(now_s)
 
     def _resume(self, now_s: float) -> None:
         if self._held is not None and not self._mover.is_moving:
             for block in self._held:
                 self._mover.push(block)
             self._held = None
-            self._start_block(now_s)
+            self._axes.start(now_s)
 
     def _cancel_jog(self, now_s: float) -> None:
         self._cancelling = True
+        self._brake(now_s)
+
+    def _brake(self, now_s: float) -> None:
         self._mover.clear_queue()
-        self._mover.brake(now_s)
+        if self._mover.is_moving:
+            self._at(now_s + PREPARED_S, self._mover.brake)
 
     @property
     def _waits(self) -> bool:
@@ -264,100 +263,52 @@ class GrblFirmware:
                 self._pending = None
                 self._out.append("ok")
             elif self._rx:
-                self._take_char(self._rx.popleft(), now_s)
+                self._execute_when_complete(self._line.add(self._rx.popleft()), now_s)
             else:
                 return
 
-    def _take_char(self, byte: int, now_s: float) -> None:
-        if byte in b"\r\n":
-            line, too_long = self._line.decode("ascii").upper(), self._line_too_long
-            self._line, self._line_too_long = bytearray(), False
-            if too_long:
-                self._out.append("error:11")
-            else:
-                self._execute(line, now_s)
-        elif byte > 0x20 and byte != ord("/"):
-            if len(self._line) >= LINE_CHARS:
-                self._line_too_long = True
-            else:
-                self._line.append(byte)
-
     # -- lines -----------------------------------------------------------------------------------
 
-    def _execute(self, line: str, now_s: float) -> None:
-        line = _without_comments(line)
+    def _execute_when_complete(self, line: str | None, now_s: float) -> None:
+        if line is None:
+            return
         try:
-            if line.startswith("$"):
-                done = self._execute_system(line, now_s)
-            elif line and (self._state == "Alarm" or self._mover.is_jogging):
-                raise GcodeError(9)
-            else:
-                done = self._plan(
-                    parse_block(line, self._modal, self._mover.planned_end), now_s, is_jog=False
-                )
+            done = self._execute(line, now_s)
         except GcodeError as refusal:
             self._out.append(f"error:{refusal.code}")
         else:
             if done:
                 self._out.append("ok")
 
+    def _execute(self, line: str, now_s: float) -> bool:
+        """Run one line; return whether its ``ok`` comes now.  Raises GcodeError."""
+        if len(line) > LINE_CHARS:
+            raise GcodeError(11)
+        if line.startswith("$"):
+            return self._execute_system(line, now_s)
+        if line and (self._state == "Alarm" or self._mover.is_jogging):
+            raise GcodeError(9)
+        move = parse_block(line, self._modal, self._mover.planned_end)
+        return self._plan(move, now_s, is_jog=False)
+
     def _execute_system(self, line: str, now_s: float) -> bool:
         """Run a ``$`` line; return whether its ``ok`` comes now.  Raises GcodeError."""
         if line.startswith("$J"):
             return self._jog(line, now_s)
-        if line in ("$", "$$", "$G", "$X", "$C"):
-            self._execute_anytime(line, now_s)
-            return True
-        if self._state not in ("Idle", "Alarm") or self._mover.has_work:
-            raise GcodeError(8)
         if line == "$H":
+            require_rest(self._state_name())
             self._start_homing(now_s)
             return False
-        if line == "$SLP":
-            self._state = "Sleep"
-            self._out += ["ok", "[MSG:Sleeping]"]
-            return False
-        if line in ("$I", "$#", "$N"):
-            self._out += {"$I": BUILD_INFO, "$#": PARAMETERS, "$N": ("$N0=", "$N1=")}[line]
-            return True
-        if line.startswith("$H"):
-            # The firmware has already entered the homing state when it finds the line wrong.
-            self._state = "Home"
-            raise GcodeError(3)
-        self._store_setting(line)
-        return True
-
-    def _execute_anytime(self, line: str, now_s: float) -> None:
-        if line == "$$":
-            if self._mover.is_moving and not self._mover.is_jogging:
-                raise GcodeError(8)
-            self._out += self.settings.lines()
-        elif line == "$X" and self._state == "Alarm":
-            self._state = "Idle"
-            self._out.append("[MSG:Caution: Unlocked]")
-        elif line == "$C":
-            if self._state != "Idle":
-                raise GcodeError(8)
-            self._state = "Check"
-            self._out.append("[MSG:Enabled]")
-        elif line == "$G":
-            self._out.append(PARSER_STATE)
-        elif line == "$":
-            self._out.append(HELP)
-
-    def _store_setting(self, line: str) -> None:
-        number, equals, value = line[1:].partition("=")
-        try:
-            code = self.settings.store(float(number), float(value)) if equals else 3
-        except ValueError:
-            code = 3
-        if code:
-            raise GcodeError(code)
+        lines, state = answer_system_line(line, self._state_name(), self.settings)
+        self._out += lines
+        if state != self._state_name():
+            self._state = state
+        return False
 
     def _jog(self, line: str, now_s: float) -> bool:
         if not line.startswith("$J="):
             raise GcodeError(3)
-        if self._state != "Idle" or (self._mover.is_moving and not self._mover.is_jogging):
+        if self._state_name() not in ("Idle", "Jog"):
             raise GcodeError(8)
         move = parse_jog(line[3:], self._modal, self._mover.planned_end)
         return self._plan(move, now_s, is_jog=True)
@@ -365,12 +316,7 @@ class GrblFirmware:
     def _plan(self, move: Move | None, now_s: float, *, is_jog: bool) -> bool:
         if move is None:
             return True
-        travel_mm = self.settings.axes(130)
-        inside = all(
-            -length <= target <= 0.0
-            for target, length in zip(move.target_mm, travel_mm, strict=True)
-        )
-        if self.settings[20] and not inside:
+        if self.settings[20] and not self._axes.reaches(move.target_mm):
             if is_jog:
                 raise GcodeError(15)
             self._mover.halt(now_s)
@@ -379,55 +325,18 @@ class GrblFirmware:
             return False
         if self._state == "Check":
             return True
-        block = self._block(move, is_jog=is_jog)
+        block = self._axes.block(move, is_jog=is_jog)
         if self._mover.is_full:
             self._pending = block
             return False
         self._queue(block, now_s)
         return True
 
-    def _block(self, move: Move, *, is_jog: bool) -> Block:
-        """Quantise to steps and keep every axis within its own speed and acceleration."""
-        x, y, z = (
-            round(target * steps) / steps
-            for target, steps in zip(move.target_mm, self.settings.axes(100), strict=True)
-        )
-        start = self._mover.planned_end
-        length = math.dist(start, (x, y, z)) or 1.0
-        shares = [abs(b - a) / length for a, b in zip(start, (x, y, z), strict=True)]
-
-        def along_path(limits: Vector) -> float:
-            return min(
-                (limit / share for limit, share in zip(limits, shares, strict=True) if share),
-                default=limits[0],
-            )
-
-        fastest = along_path(self.settings.axes(110))
-        feed = fastest if move.feed_mm_per_min is None else min(move.feed_mm_per_min, fastest)
-        return Block((x, y, z), feed / 60.0, along_path(self.settings.axes(120)), is_jog)
-
     # -- motion ----------------------------------------------------------------------------------
 
     def _queue(self, block: Block, now_s: float) -> None:
         self._mover.push(block)
-        self._start_block(now_s)
-
-    def _start_block(self, now_s: float) -> None:
-        if self._mover.is_moving:
-            return
-        before = self._mover.position(now_s)
-        self._mover.start_next(now_s)
-        if self._mover.is_moving:
-            target = self._mover.unfinished()[0].target
-            x, y, z = (a != b for a, b in zip(before, target, strict=True))
-            self._carriage.disturb((x, y, z))
-
-    def _end_block(self, now_s: float) -> None:
-        self._mover.finish()
-        # Play is taken up along a straight way, so the ends of the blocks are all that counts.
-        self._carriage.follow(self._motor_mm(now_s))
-        self._cancelling = False
-        self._start_block(now_s)
+        self._axes.start(now_s)
 
     def _start_homing(self, now_s: float) -> None:
         self._state = "Home"
@@ -438,18 +347,12 @@ class GrblFirmware:
             delay_s, machine_mm = homing_alarm_after(code, self.settings)
             self._at(now_s + delay_s, lambda t: self._homing_failed(code, machine_mm, t))
         else:
-            duration_s = homing_duration_s(self._motor_mm(now_s), self.settings)
+            duration_s = homing_duration_s(self._axes.motor_mm(now_s), self.settings)
             self._at(now_s + duration_s, self._homed)
 
     def _homed(self, now_s: float) -> None:
         self._homing = False
-        pulloff = self.settings[27]
-        x, y, z = (pulloff - length for length in self.settings.axes(130))
-        self._mover.set_position((x, y, z))
-        self._shift_mm = (0.0, 0.0, 0.0)
-        travel_x, travel_y, travel_z = self.settings.axes(130)
-        self._carriage.follow((-travel_x, -travel_y, -travel_z))
-        self._carriage.follow((x, y, z))
+        self._axes.settle_at_home()
         if self._status_asked:
             self._status_asked = False
             self._say_status(now_s)
@@ -459,13 +362,13 @@ class GrblFirmware:
     # -- words -----------------------------------------------------------------------------------
 
     def _say_status(self, now_s: float) -> None:
-        machine_mm = [
-            round(at * steps) / steps
-            for at, steps in zip(self._mover.position(now_s), self.settings.axes(100), strict=True)
-        ]
-        name = self._state_name()
         self._out.append(
-            self._report.line(name, machine_mm, self._mover.speed(now_s) * 60.0, self._pins)
+            self._report.line(
+                self._state_name(),
+                self._axes.machine_mm(now_s),
+                self._mover.speed(now_s + PREPARED_S) * 60.0,
+                self._pins,
+            )
         )
 
     def _state_name(self) -> str:
@@ -479,15 +382,3 @@ class GrblFirmware:
 
     def _at(self, time_s: float, action: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (time_s, next(self._order), action))
-
-
-def _without_comments(line: str) -> str:
-    kept, depth = [], 0
-    for char in line.partition(";")[0]:
-        if char == "(":
-            depth = 1
-        elif char == ")":
-            depth = 0
-        elif not depth:
-            kept.append(char)
-    return "".join(kept)

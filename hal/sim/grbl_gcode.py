@@ -34,6 +34,33 @@ _JOG_COMMANDS = frozenset({20.0, 21.0, 53.0, 90.0, 91.0})
 _VALUE_LETTERS = "FNPSTXYZ"
 
 
+class LineBuffer:
+    """Collects characters into lines: upper case, without blanks and comments.
+
+    A line that is too long keeps growing, so that it is refused as a whole at its end.
+    """
+
+    def __init__(self) -> None:
+        self._chars: list[str] = []
+        self._comment = ""
+
+    def add(self, byte: int) -> str | None:
+        """Take one byte below 0x80; return the line when it is complete."""
+        char = chr(byte).upper()
+        if char in "\r\n":
+            line = "".join(self._chars)
+            self._chars, self._comment = [], ""
+            return line
+        if self._comment:
+            if self._comment == "(" and char == ")":
+                self._comment = ""
+        elif char in "(;":
+            self._comment = char
+        elif char > " " and char != "/":
+            self._chars.append(char)
+        return None
+
+
 class GcodeError(Exception):
     """The line is refused with ``error:code``."""
 

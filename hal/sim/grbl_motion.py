@@ -181,10 +181,6 @@ class Mover:
         self._block = None
         self._queue.clear()
 
-    def set_position(self, position_mm: Vector) -> None:
-        """Declare where the axes stand; only at rest."""
-        self._rest = position_mm
-
     def position(self, now_s: float) -> Vector:
         """Return the machine position, mm."""
         if self._block is None:
