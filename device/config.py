@@ -31,6 +31,9 @@ class ScanConfig(Section):
     target_cells: int = quantity(200, "cells", 1, 2000, "classified white cells that end the scan")
     max_tiles: int = quantity(6000, "tiles", 1, 100_000, "longest scan")
     tile_retries: int = quantity(2, "", 0, 10, "further tries of a failed tile")
+    missing_tiles_in_row: int = quantity(
+        4, "tiles", 0, 100, "tiles in a row that may be missing before the run fails"
+    )
     queue_tiles: int = quantity(6, "tiles", 1, 64, "tiles that may wait for analysis")
     max_exposures_per_field: int = quantity(16, "", 1, 200, "dose limit: exposures of one field")
 
@@ -66,6 +69,7 @@ class RecordsConfig(Section):
     """Where results are kept."""
 
     directory: str = Field("data", description="folder of the database and the pictures")
+    min_free_mb: float = quantity(200.0, "MB", 1, 1_000_000, "disk space that a run needs")
 
 
 class WebConfig(Section):

@@ -55,3 +55,19 @@ class SelfTestError(LeukoluxError):
 
     code = "SELF-TEST"
     exit_code = 3
+
+
+class InternalError(LeukoluxError):
+    """A bug, as the screen shows it; its traceback is in the log.
+
+    Args:
+        bug: what was raised.
+    """
+
+    code = "INTERNAL"
+
+    def __init__(self, bug: Exception) -> None:
+        super().__init__(
+            f"Unexpected failure: {type(bug).__name__}: {bug}.",
+            remedy="Acknowledge to test the instrument again; report it together with the log.",
+        )

@@ -143,6 +143,20 @@ class RecordsReader:
         )
         return [_tile(row) for row in rows]
 
+    def every_tile(self, run_id: int) -> Iterator[TileRecord]:
+        """Yield the whole journal of a run."""
+        after = 0
+        while page := self.tiles(run_id, after, MAX_PAGE):
+            yield from page
+            after = page[-1].id
+
+    def every_cell(self, run_id: int) -> Iterator[CellRecord]:
+        """Yield all counted cells of a run."""
+        after = 0
+        while page := self.cells(run_id, after, MAX_PAGE):
+            yield from page
+            after = page[-1].id
+
     def events(
         self, run_id: int | None = None, after: int = 0, limit: int = 1000
     ) -> list[EventRecord]:

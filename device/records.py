@@ -133,12 +133,28 @@ class Records:
         with self._transaction() as db:
             db.table("runs").update(run_id, {"tiles_planned": tiles_planned})
 
-    def add_tile(self, run_id: int, entry: TileEntry, cells: Sequence[Cell] = ()) -> list[int]:
-        """Journal one tile together with the cells first counted in it; return the cells' ids."""
+    def add_tile(
+        self,
+        run_id: int,
+        entry: TileEntry,
+        cells: Sequence[Cell] = (),
+        better: Mapping[int, Cell] | None = None,
+    ) -> list[int]:
+        """Journal one tile with what it adds to the cells; return the ids of the new cells.
+
+        Args:
+            run_id: the run.
+            entry: the tile.
+            cells: counted in this tile for the first time.
+            better: id of an earlier cell to its better view in this tile, which replaces it.
+        """
         rows = [_cell_row(run_id, cell) for cell in cells]
+        changes = {cell_id: _cell_row(run_id, cell) for cell_id, cell in (better or {}).items()}
         with self._transaction() as db:
             values = vars(entry) | {"run_id": run_id, "error": _json_or_none(entry.error)}
             db.table("tiles").insert(values)
+            for cell_id, row in changes.items():
+                db.table("cells").update(cell_id, row)
             return [_insert(db, "cells", row) for row in rows]
 
     def add_event(self, run_id: int | None, kind: str, data: Mapping[str, Any]) -> None:
@@ -243,16 +259,16 @@ def _cell_row(run_id: int, cell: Cell) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "tile_sequence": cell.tile_sequence,
-        "x_um": cell.x_um,
-        "y_um": cell.y_um,
-        "x_px": cell.x_px,
-        "y_px": cell.y_px,
+        "x_um": float(cell.x_um),
+        "y_um": float(cell.y_um),
+        "x_px": float(cell.x_px),
+        "y_px": float(cell.y_px),
         "bbox_px": json.dumps([int(value) for value in cell.bbox_px]),
         "kind": cell.kind,
-        "identified": cell.identified,
+        "identified": bool(cell.identified),
         "probabilities": json.dumps(probabilities),
-        "area_um2": cell.area_um2,
-        "nucleus_area_um2": cell.nucleus_area_um2,
+        "area_um2": float(cell.area_um2),
+        "nucleus_area_um2": float(cell.nucleus_area_um2),
         "picture": _png(cell.thumbnail),
         "mask": _png(cell.mask),
     }

@@ -15,6 +15,8 @@ class StopReason(StrEnum):
     ABORTED = "aborted"
     REFUSED = "refused"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """The program ended during the scan."""
 
 
 @dataclass(frozen=True)

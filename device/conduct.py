@@ -1,0 +1,92 @@
+"""How a run ends, whatever happens in it: with a stored result and a defined state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from device.errors import InternalError, SampleRefusedError
+from device.events import EventKind
+from device.record_types import RunState
+from device.result import end_of_run
+from device.run import Run
+from device.services import Services
+from device.states import Event
+from device.status import StopReason
+from hal.errors import Cancelled, LeukoluxError
+
+log = logging.getLogger(__name__)
+
+
+def conduct(run: Run, services: Services, make_safe: Callable[[], None]) -> None:
+    """Execute ``run`` and store its result; ends in the complete state or raises.
+
+    An abort keeps what was counted; a refusal of the sample is a result.  After any other
+    exception the hardware is made safe first, then what was counted is kept, then it is raised.
+    """
+    try:
+        try:
+            reason, refusal = run.execute(), None
+        except SampleRefusedError as error:
+            reason, refusal = StopReason.REFUSED, error
+        except Cancelled:
+            _abort(run, services)
+            return
+        services.machine.fire(Event.SCANNED)
+        services.board.put(activity="Finishing: the last tiles are being analysed.")
+        run.drain()
+        _store(run, services, RunState.COMPLETE, reason, refusal)
+        services.machine.fire(Event.STORED)
+    except Exception as error:
+        make_safe()
+        failure = error if isinstance(error, LeukoluxError) else InternalError(error)
+        _keep_failed(run, services, failure)
+        raise
+    finally:
+        services.board.put(ended_s=services.clock.monotonic_s())
+        run.close()
+
+
+def _abort(run: Run, services: Services) -> None:
+    services.machine.fire(Event.ABORT)
+    services.board.put(activity="Aborting: what was counted is being kept.", error=None)
+    run.drain()
+    _store(run, services, RunState.ABORTED, StopReason.ABORTED)
+    services.machine.fire(Event.STORED)
+
+
+def _keep_failed(run: Run, services: Services, failure: LeukoluxError) -> None:
+    try:
+        run.drain()
+    except Exception as error:
+        log.warning("tiles taken before the failure are lost: %s", error)
+    try:
+        _store(run, services, RunState.FAILED, StopReason.FAILED, failure)
+    except LeukoluxError as error:
+        # The run stays marked as running and is completed from its journal at the next start.
+        log.warning("the failed run could not be stored: %s", error)
+
+
+def _store(
+    run: Run,
+    services: Services,
+    state: RunState,
+    reason: StopReason,
+    error: LeukoluxError | None = None,
+) -> None:
+    end = end_of_run(run.facts(), state, reason, error.as_dict() if error is not None else None)
+    services.records.finish_run(run.id, end)
+    log.info("run %d: %s, %s", run.id, state, reason)
+    services.board.put(activity=ENDINGS[reason], error=None)
+    services.events.publish(
+        EventKind.RESULT, {"run_id": run.id, "state": state.value, "reason": reason.value}
+    )
+
+
+ENDINGS = {
+    StopReason.ENOUGH_CELLS: "Complete: enough cells were classified.",
+    StopReason.END_OF_AREA: "Complete: the whole area was scanned.",
+    StopReason.REFUSED: "Complete: the sample was refused.",
+    StopReason.ABORTED: "Aborted: what was counted is kept.",
+    StopReason.FAILED: "Failed: what was counted is kept.",
+}

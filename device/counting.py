@@ -1,0 +1,139 @@
+"""What happens to the analysis of a tile: counted once, journalled, then made known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+
+import cv2
+
+from device.analysis.registry import CellRegistry
+from device.analysis.tile_analyzer import TileAnalysis
+from device.cell import Cell
+from device.differential import tally
+from device.dose import DoseLedger
+from device.events import EventBus, EventKind
+from device.progress import Progress
+from device.record_types import TileState
+from device.records import Records, TileEntry
+from device.tile import Tile
+
+
+class LatestTile:
+    """The picture of the tile analysed last; written by the analysis, read by anyone."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._analysis: TileAnalysis | None = None
+
+    def put(self, analysis: TileAnalysis | None) -> None:
+        """Replace the picture."""
+        with self._lock:
+            self._analysis = analysis
+
+    @property
+    def sequence(self) -> int | None:
+        """Sequence number of the tile, or None."""
+        with self._lock:
+            return self._analysis.sequence if self._analysis is not None else None
+
+    def png(self) -> bytes | None:
+        """Return the normalised tile at a quarter of its size as PNG, or None."""
+        with self._lock:
+            analysis = self._analysis
+        if analysis is None:
+            return None
+        return bytes(cv2.imencode(".png", analysis.preview)[1])
+
+
+class CellCounter:
+    """Accepts analysed tiles one after the other; what it returned from is on the disk."""
+
+    def __init__(
+        self,
+        run_id: int,
+        registry: CellRegistry,
+        records: Records,
+        ledger: DoseLedger,
+        progress: Progress,
+        latest: LatestTile,
+        events: EventBus,
+    ) -> None:
+        self._run_id = run_id
+        self._registry = registry
+        self._records = records
+        self._ledger = ledger
+        self._progress = progress
+        self._latest = latest
+        self._events = events
+        self._ids: list[int] = []
+        self._stored: list[Cell] = []
+
+    def accept(self, tile: Tile, analysis: TileAnalysis) -> None:
+        """Count, journal and publish one tile.  Raises RecordsError; nothing is counted then."""
+        new = self._registry.add(analysis, tile.x_um, tile.y_um)
+        cells = self._registry.cells
+        known = len(self._stored)
+        better = {self._ids[i]: cells[i] for i in range(known) if cells[i] is not self._stored[i]}
+        entry = self._entry(tile, analysis)
+        ids = self._records.add_tile(self._run_id, entry, cells[known:], better)
+        self._ids += ids
+        self._stored = list(cells)
+        counts, unidentified = tally(cells)
+        self._progress.analyse(analysis, counts, unidentified)
+        self._latest.put(analysis)
+        self._publish(tile, entry, dict(zip(ids, new, strict=True)))
+
+    def _entry(self, tile: Tile, analysis: TileAnalysis) -> TileEntry:
+        field = (tile.row, tile.column)
+        quality = analysis.quality
+        return TileEntry(
+            row=tile.row,
+            column=tile.column,
+            x_um=tile.x_um,
+            y_um=tile.y_um,
+            z_um=tile.z_um,
+            state=TileState.ANALYSED,
+            usable=quality.usable,
+            exposures=self._ledger.exposures(field),
+            dose_mj_per_cm2=self._ledger.dose_mj_per_cm2(field),
+            sequence=tile.sequence,
+            reason=quality.reason,
+            sharpness=quality.sharpness,
+            fill_fraction=quality.fill_fraction,
+            saturated_fraction=quality.saturated_fraction,
+            cells=len(analysis.cells),
+            red_cells=analysis.red_cell_count,
+            platelets=analysis.platelet_count,
+            analysis_ms=analysis.elapsed_ms,
+            exposure_ms=tile.exposure_ms,
+        )
+
+    def _publish(self, tile: Tile, entry: TileEntry, new: Mapping[int, Cell]) -> None:
+        for cell_id, cell in new.items():
+            self._events.publish(
+                EventKind.CELL,
+                {
+                    "run_id": self._run_id,
+                    "id": cell_id,
+                    "kind": cell.kind,
+                    "identified": cell.identified,
+                    "x_um": cell.x_um,
+                    "y_um": cell.y_um,
+                    "tile_sequence": cell.tile_sequence,
+                },
+            )
+        self._events.publish(
+            EventKind.TILE,
+            {
+                "run_id": self._run_id,
+                "sequence": tile.sequence,
+                "row": tile.row,
+                "column": tile.column,
+                "x_um": tile.x_um,
+                "y_um": tile.y_um,
+                "usable": entry.usable,
+                "reason": entry.reason,
+                "cells": entry.cells,
+            },
+        )

@@ -1,0 +1,321 @@
+"""The owner of the hardware: one thread that resolves requests and walks through the states."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock, Thread
+
+from device.board import Board
+from device.conduct import conduct
+from device.counting import LatestTile
+from device.errors import InternalError, RequestRefusedError, StartRefusedError
+from device.events import EventBus, EventKind
+from device.machine import StateMachine
+from device.progress import Progress
+from device.records import Records
+from device.requests import Requests
+from device.result import interrupted_run
+from device.run import Run
+from device.selftest import run_self_test
+from device.services import MakeAnalyzer, Services
+from device.settings import Settings
+from device.states import LIT, Event, State
+from device.status import StartCondition
+from device.version import version
+from hal.clock import Clock
+from hal.errors import DeviceError, LeukoluxError
+from hal.factory import Hardware
+from hal.panel import Lamp
+from models.runtime import ModelSet
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+"""How often panel and requests are looked at between runs; real seconds, a finger is real."""
+
+START_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 60.0
+
+LAMPS = {
+    State.IDLE: Lamp.READY,
+    State.COMPLETE: Lamp.DONE,
+    State.FAULT: Lamp.FAULT,
+    State.SHUTTING_DOWN: Lamp.OFF,
+}
+"""What the lamp shows; busy in every other state."""
+
+
+@dataclass(frozen=True)
+class StartOrder:
+    """Somebody wants a run and waits for its id."""
+
+    sample_id: str
+    run_id: Future[int] = field(default_factory=Future)
+
+
+class Engine:
+    """Runs on its own thread from :meth:`start` to :meth:`shut_down`.
+
+    Args:
+        conditions: the start conditions for a sample id, judged by the engine's thread.
+        load_models: opens the verified networks, one set per call.
+        make_analyzer: builds the analysis of a run.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        hardware: Hardware,
+        records: Records,
+        clock: Clock,
+        events: EventBus,
+        *,
+        conditions: Callable[[str], Sequence[StartCondition]],
+        load_models: Callable[[], ModelSet],
+        make_analyzer: MakeAnalyzer,
+    ) -> None:
+        self.board = Board()
+        self.requests = Requests()
+        self.latest = LatestTile()
+        self.progress = Progress()
+        self.machine = StateMachine(self._enter, self.make_safe, self._entered)
+        self._settings = settings
+        self._hardware = hardware
+        self._records = records
+        self._clock = clock
+        self._events = events
+        self._conditions = conditions
+        self._load_models = load_models
+        self._make_analyzer = make_analyzer
+        self._models: Sequence[ModelSet] = ()
+        self._order: StartOrder | None = None
+        self._order_lock = Lock()
+        self._reopen = False
+        self._beat_s = time.monotonic()
+        self._thread = Thread(target=self._live, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the owner thread."""
+        self._thread.start()
+
+    def shut_down(self) -> None:
+        """End whatever runs, switch everything off, and end the thread.  Never raises."""
+        self.requests.put(Event.SHUT_DOWN)
+        if self._thread.ident is not None:
+            self._thread.join(CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            log.critical("the engine does not end")
+        self.make_safe()
+        self._hardware.close()
+
+    @property
+    def heartbeat_age_s(self) -> float:
+        """Real seconds since the owner thread last passed a check point."""
+        return time.monotonic() - self._beat_s
+
+    def order_start(self, sample_id: str) -> int:
+        """Ask for a run and wait for its id.
+
+        Raises:
+            StartRefusedError: a start condition is not met.
+            RequestRefusedError: another start is being worked on, or there was no answer.
+        """
+        order = StartOrder(sample_id)
+        with self._order_lock:
+            if self._order is not None:
+                raise RequestRefusedError("Another start is under way.", remedy="Wait for it.")
+            self._order = order
+        self.requests.put(Event.START)
+        try:
+            return order.run_id.result(START_TIMEOUT_S)
+        except TimeoutError as error:
+            raise RequestRefusedError(
+                "The instrument does not answer.", remedy="Wait, or restart it."
+            ) from error
+        finally:
+            with self._order_lock:
+                self._order = None
+
+    def make_safe(self) -> None:
+        """Light off and stage stopped, whatever state they are in.  Never raises."""
+        for action in (self._hardware.light.off, self._hardware.stage.stop):
+            try:
+                action()
+            except Exception:
+                log.exception("making the instrument safe")
+
+    def _live(self) -> None:
+        steps = {
+            State.BOOTING: self._boot,
+            State.SELF_TEST: self._test,
+            State.IDLE: self._idle,
+            State.COMPLETE: self._await_acknowledge,
+            State.FAULT: self._await_acknowledge,
+        }
+        while not self.requests.take(Event.SHUT_DOWN):
+            self._guarded(steps[self.machine.state])
+        self._guarded(lambda: self.machine.fire(Event.SHUT_DOWN))
+
+    def _guarded(self, step: Callable[[], object]) -> None:
+        """Take one step; any exception ends in the fault state."""
+        self._beat()
+        try:
+            step()
+        except LeukoluxError as error:
+            log.exception("%s", error.error_code)
+            self._fail(error)
+        except Exception as error:
+            log.exception("unexpected failure")
+            self._fail(InternalError(error))
+
+    def _fail(self, error: LeukoluxError) -> None:
+        self.make_safe()
+        self._reopen = isinstance(error, DeviceError)
+        self.board.put(activity="Stopped by a failure.", error=error, self_tested=False)
+        run_id = self.board.notice.run_id
+        self._events.publish(EventKind.FAILURE, {**error.as_dict(), "run_id": run_id})
+        try:
+            self._records.add_event(run_id, "failure", error.as_dict())
+            self.machine.fire(Event.FAIL)
+        except Exception:
+            # The machine is in the fault state already when its hook fails.
+            log.exception("while entering the fault state")
+
+    def _enter(self, state: State) -> None:
+        """Bring the hardware into the condition that ``state`` promises."""
+        if state not in LIT:
+            self._hardware.light.off()
+            if state in (State.PAUSED, State.ABORTING, State.FAULT, State.SHUTTING_DOWN):
+                self._hardware.stage.stop()
+        self._hardware.panel.show(LAMPS.get(state, Lamp.BUSY))
+
+    def _entered(self, state: State) -> None:
+        self.board.put()
+
+    def _beat(self) -> None:
+        self._beat_s = time.monotonic()
+
+    def _boot(self) -> None:
+        self._hardware.open()
+        self._keep_interrupted_runs()
+        self.machine.fire(Event.OPENED)
+
+    def _keep_interrupted_runs(self) -> None:
+        for run_id in self._records.unfinished_runs():
+            log.warning("run %d was interrupted", run_id)
+            with self._records.reader() as reader:
+                end = interrupted_run(reader, run_id)
+            self._records.finish_run(run_id, end)
+
+    def _test(self) -> None:
+        self.board.put(activity="Testing itself.")
+        self._models = run_self_test(
+            self._hardware,
+            self._records,
+            self._load_models,
+            self._settings.analysis.workers,
+            self._settings.camera.frame_timeout_ms,
+        )
+        self.board.put(
+            error=None,
+            self_tested=True,
+            models_loaded=True,
+            lid_closed=self._hardware.panel.lid_closed,
+        )
+        self._become_idle(Event.TEST_PASSED)
+
+    def _become_idle(self, event: Event) -> None:
+        self.requests.clear()
+        self.board.put(activity="Waiting for a sample.", error=None)
+        self.machine.fire(event)
+
+    def _idle(self) -> None:
+        self.requests.wait(POLL_S)
+        self._read_panel()
+        if self.requests.take(Event.START):
+            with self._order_lock:
+                order = self._order
+            if order is not None:
+                self._begin(order)
+
+    def _read_panel(self) -> None:
+        panel = self._hardware.panel
+        lid_closed = panel.lid_closed
+        if lid_closed != self.board.notice.lid_closed:
+            self.board.put(lid_closed=lid_closed)
+        if panel.take_start_press() and self.machine.state is State.IDLE:
+            self._begin(StartOrder(self.board.notice.waiting_sample_id))
+
+    def _await_acknowledge(self) -> None:
+        self.requests.wait(POLL_S)
+        if self.machine.state is State.COMPLETE:
+            self._read_panel()
+        if not self.requests.take(Event.ACKNOWLEDGE):
+            return
+        if self.machine.state is State.COMPLETE:
+            self._become_idle(Event.ACKNOWLEDGE)
+            return
+        if self._reopen:
+            self._reopen_devices()
+        self.machine.fire(Event.ACKNOWLEDGE)
+
+    def _reopen_devices(self) -> None:
+        hardware = self._hardware
+        for device in (hardware.light, hardware.stage, hardware.camera, hardware.panel):
+            device.close()
+        hardware.open()
+        self._reopen = False
+
+    def _begin(self, order: StartOrder) -> None:
+        unmet = [condition for condition in self._conditions(order.sample_id) if not condition.met]
+        if unmet:
+            refusal = StartRefusedError(unmet)
+            self.board.put(activity=refusal.cause)
+            order.run_id.set_exception(refusal)
+            return
+        try:
+            run = self._start_run(order.sample_id)
+        except Exception as error:
+            order.run_id.set_exception(error)
+            raise
+        order.run_id.set_result(run.id)
+        conduct(run, self._services(), self.make_safe)
+
+    def _start_run(self, sample_id: str) -> Run:
+        """Enter the preparing state with a new run in the records."""
+        self.requests.clear()
+        self.latest.put(None)
+        self.machine.fire(Event.START)
+        versions = {"software": version(), **self._models[0].versions}
+        settings = self._settings.model_dump(mode="json")
+        run_id = self._records.begin_run(sample_id, settings, versions)
+        run = Run(self._services(), run_id, sample_id, versions)
+        self.progress = run.progress
+        self.board.put(
+            run_id=run_id,
+            sample_id=sample_id,
+            started_s=self._clock.monotonic_s(),
+            ended_s=None,
+            waiting_sample_id="",
+        )
+        return run
+
+    def _services(self) -> Services:
+        return Services(
+            settings=self._settings,
+            hardware=self._hardware,
+            clock=self._clock,
+            records=self._records,
+            events=self._events,
+            board=self.board,
+            machine=self.machine,
+            requests=self.requests,
+            latest=self.latest,
+            models=self._models,
+            make_analyzer=self._make_analyzer,
+            beat=self._beat,
+        )

@@ -1,0 +1,245 @@
+"""The mathematics of focusing: contrast, peak of a stack, map of the focal surface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import combinations
+from math import comb
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_RISE = 0.1
+"""A stack whose contrast rises less than this share above its median shows an empty field."""
+
+PLANE_TERMS = 3
+CURVED_TERMS = 6
+OUTLIER_SIGMAS = 2.5
+FLOOR_SIGMA_UM = 0.25
+"""Repeatability of one focus search; residuals below it are never called outliers."""
+
+
+def _float(image: NDArray[np.generic]) -> NDArray[np.float32]:
+    return np.asarray(image, np.float32)
+
+
+def _smooth(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+    return _float(cv2.GaussianBlur(_float(pixels), (0, 0), 1.0))
+
+
+def _gradient_energy(image: NDArray[np.float32]) -> float:
+    gx = cv2.Sobel(image, cv2.CV_32F, 1, 0)
+    gy = cv2.Sobel(image, cv2.CV_32F, 0, 1)
+    return float(cv2.norm(gx, cv2.NORM_L2SQR) + cv2.norm(gy, cv2.NORM_L2SQR)) / image.size
+
+
+def contrast(pixels: NDArray[np.generic]) -> float:
+    """Return the focus measure of an image: smoothed Tenengrad over the squared mean.
+
+    Mean squared Sobel gradient (Tenengrad; Krotkov, Int. J. Computer Vision 1, 1987) of the image
+    smoothed with sigma 1 px against noise, divided by the squared mean against lamp drift.  Only
+    values of the same field can be compared.
+
+    Args:
+        pixels: (height, width), any real dtype.
+    """
+    image = _smooth(pixels)
+    return _gradient_energy(image) / max(float(image.mean()) ** 2, 1e-12)
+
+
+def sharpness(pixels: NDArray[np.generic]) -> float:
+    """Return fine over coarse gradient energy, so that fields of different content compare.
+
+    More cells raise the gradients at full and at quarter resolution alike; defocus lowers only
+    the former.
+
+    Args:
+        pixels: (height, width), any real dtype.
+    """
+    image = _smooth(pixels)
+    small = _float(cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA))
+    return _gradient_energy(image) / max(_gradient_energy(small), 1e-12)
+
+
+class Miss(Enum):
+    """Why a stack has no peak."""
+
+    BELOW = auto()
+    """The contrast still rises towards the lower end."""
+    ABOVE = auto()
+    """The contrast still rises towards the upper end."""
+    EMPTY = auto()
+    """Nothing to focus on."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Best focus of a stack: position in the stage frame and interpolated contrast."""
+
+    z_um: float
+    contrast: float
+
+
+def find_peak(z_um: Sequence[float], contrasts: Sequence[float]) -> Peak | Miss:
+    """Find the best focus of a stack of at least 3 ascending positions.
+
+    The vertex of the parabola through the largest value and its neighbours.  A stack whose
+    largest value is less than :data:`MIN_RISE` above its median is empty; a largest value at an
+    end tells on which side to go on.
+    """
+    values = np.asarray(contrasts, float)
+    best = int(values.argmax())
+    median = float(np.median(values))
+    if values[best] - median < MIN_RISE * median:
+        return Miss.EMPTY
+    if best == 0:
+        return Miss.BELOW
+    if best == len(values) - 1:
+        return Miss.ABOVE
+    return _vertex(np.asarray(z_um[best - 1 : best + 2], float), values[best - 1 : best + 2])
+
+
+def _vertex(z_um: NDArray[np.float64], values: NDArray[np.float64]) -> Peak:
+    centre_um = z_um[1]
+    a, b, c = np.polyfit(z_um - centre_um, values, 2)
+    if a >= 0.0:
+        return Peak(float(centre_um), float(values[1]))
+    shift_um = float(np.clip(-b / (2.0 * a), z_um[0] - centre_um, z_um[2] - centre_um))
+    return Peak(float(centre_um) + shift_um, float(c + b * shift_um + a * shift_um**2))
+
+
+@dataclass(frozen=True)
+class FocusPoint:
+    """Measured best focus at one place of the stage frame."""
+
+    x_um: float
+    y_um: float
+    z_um: float
+
+
+@dataclass(frozen=True)
+class FocusMap:
+    """The focal surface z(x, y): a plane, or a plane with curvature.
+
+    Attributes:
+        centre_um: x, y the coefficients refer to.
+        coefficients: of 1, x, y and, when curved, x^2, x y, y^2, with x and y in mm from the
+            centre and z in um.
+        residuals_um: measured minus map, one per point of the fit.
+        inliers: which points the fit used.
+    """
+
+    centre_um: tuple[float, float]
+    coefficients: tuple[float, ...]
+    residuals_um: tuple[float, ...]
+    inliers: tuple[bool, ...]
+
+    def predict_z_um(self, x_um: float, y_um: float) -> float:
+        """Return the best focus at a place of the stage frame."""
+        terms = _terms(np.array([[x_um, y_um]]), self.centre_um, len(self.coefficients))
+        return float(terms[0] @ np.asarray(self.coefficients))
+
+    @property
+    def rms_um(self) -> float:
+        """Root mean square of the residuals of the points used."""
+        used = np.asarray(self.residuals_um)[np.asarray(self.inliers)]
+        return float(np.sqrt(np.mean(used**2)))
+
+
+def _terms(
+    xy_um: NDArray[np.float64], centre_um: tuple[float, float], count: int
+) -> NDArray[np.float64]:
+    x, y = ((xy_um - np.asarray(centre_um)) / 1000.0).T
+    terms: list[NDArray[np.float64]] = [np.ones_like(x), x, y, x * x, x * y, y * y]
+    stacked: NDArray[np.float64] = np.column_stack(terms[:count])
+    return stacked
+
+
+def extrapolate_z_um(points: Sequence[FocusPoint], x_um: float, y_um: float) -> float:
+    """Predict the focus from the few points measured so far: the least tilt that explains them.
+
+    Raises ValueError without any point.
+    """
+    if not points:
+        raise ValueError("no focus point to predict from")
+    centre_um = (points[0].x_um, points[0].y_um)
+    xy_um = np.array([[p.x_um, p.y_um] for p in points])
+    tilts = _terms(xy_um, centre_um, PLANE_TERMS)[:, 1:]
+    rises_um = np.array([p.z_um - points[0].z_um for p in points])
+    # lstsq gives the solution of smallest norm where the points do not fix the plane.
+    tilt = np.linalg.lstsq(tilts, rises_um, rcond=1e-6)[0]
+    here = _terms(np.array([[x_um, y_um]]), centre_um, PLANE_TERMS)[0, 1:]
+    return points[0].z_um + float(here @ tilt)
+
+
+def fit_focus_map(points: Sequence[FocusPoint], tolerance_um: float = 0.5) -> FocusMap:
+    """Fit the focal surface robustly: outliers are found and left out.
+
+    Least median of squares over all minimal subsets (Rousseeuw, J. Am. Stat. Assoc. 79, 1984),
+    then least squares on the points within 2.5 robust standard deviations.  A plane; with
+    curvature when the plane leaves more than ``tolerance_um`` and there are points to spare.
+
+    Raises:
+        ValueError: fewer than 5 points, or they lie on a line.
+    """
+    if len(points) < PLANE_TERMS + 2:
+        raise ValueError(f"{len(points)} focus points are too few for a map")
+    plane = _robust_fit(points, PLANE_TERMS)
+    if plane.rms_um <= tolerance_um and all(plane.inliers):
+        return plane
+    if len(points) < CURVED_TERMS + 2:
+        return plane
+    curved = _robust_fit(points, CURVED_TERMS)
+    kept_more = sum(curved.inliers) > sum(plane.inliers)
+    fits_better = plane.rms_um > tolerance_um and curved.rms_um < 0.5 * plane.rms_um
+    return curved if kept_more or fits_better else plane
+
+
+def _robust_fit(points: Sequence[FocusPoint], count: int) -> FocusMap:
+    xy_um = np.array([[p.x_um, p.y_um] for p in points])
+    z_um = np.array([p.z_um for p in points])
+    centre_um = (float(xy_um[:, 0].mean()), float(xy_um[:, 1].mean()))
+    terms = _terms(xy_um, centre_um, count)
+    if np.linalg.matrix_rank(terms, tol=1e-6 * len(points)) < count:
+        raise ValueError("the focus points do not span a surface")
+    residuals_um = _least_median_residuals_um(terms, z_um)
+    # 1.4826 makes the median absolute deviation the standard deviation of a normal distribution;
+    # the other factor is Rousseeuw's correction for few points.
+    spread_um = 1.4826 * (1.0 + 5.0 / (len(points) - count)) * np.median(np.abs(residuals_um))
+    inliers = np.abs(residuals_um) <= OUTLIER_SIGMAS * max(spread_um, FLOOR_SIGMA_UM)
+    coefficients = np.linalg.lstsq(terms[inliers], z_um[inliers], rcond=None)[0]
+    return FocusMap(
+        centre_um,
+        tuple(float(value) for value in coefficients),
+        tuple(float(value) for value in z_um - terms @ coefficients),
+        tuple(bool(value) for value in inliers),
+    )
+
+
+def _least_median_residuals_um(
+    terms: NDArray[np.float64], z_um: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    count = terms.shape[1]
+    # Half of the points beyond the minimal subset must agree with it.
+    quantile = (len(z_um) + count + 1) // 2 - 1
+    best: NDArray[np.float64] = z_um - z_um.mean()
+    best_score = np.inf
+    for subset in _subsets(len(z_um), count):
+        chosen = terms[list(subset)]
+        if np.linalg.cond(chosen) > 1e6:
+            continue
+        residuals_um = z_um - terms @ np.linalg.solve(chosen, z_um[list(subset)])
+        score = float(np.sort(np.abs(residuals_um))[quantile])
+        if score < best_score:
+            best, best_score = residuals_um, score
+    return best
+
+
+def _subsets(points: int, count: int, limit: int = 3000) -> list[tuple[int, ...]]:
+    if comb(points, count) <= limit:
+        return list(combinations(range(points), count))
+    rng = np.random.default_rng(0)
+    return [tuple(rng.choice(points, count, replace=False)) for _ in range(limit)]

@@ -1,0 +1,109 @@
+"""One exposure: the light is on only while the camera exposes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from device.dose import DoseLedger
+from device.plan import Field
+from hal.camera import Camera, Frame
+from hal.clock import Clock
+from hal.errors import DeviceError, FrameError, InterlockError, LightError
+from hal.light import Light
+
+log = logging.getLogger(__name__)
+
+DARK_PAUSE_S = 30.0
+"""After this long without light the LED has cooled, and the next frame is dropped."""
+
+
+class DoseLimitError(DeviceError):
+    """A field has received all the light it may; no exposure was made."""
+
+    code = "DOSE-LIMIT"
+
+
+class Imager:
+    """Takes frames within the dose limit; lost frames are taken again.
+
+    Args:
+        gate: called before every exposure; waits while the run is paused, raises Cancelled.
+        lid_opened: called when the interlock ended an exposure; returns when it may be repeated.
+        retries: further tries after a lost frame or a pulse that ended early.
+        frame_timeout_ms: longest wait for a frame.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        light: Light,
+        clock: Clock,
+        ledger: DoseLedger,
+        *,
+        gate: Callable[[], None],
+        lid_opened: Callable[[], None],
+        retries: int,
+        frame_timeout_ms: float,
+    ) -> None:
+        self._camera = camera
+        self._light = light
+        self._clock = clock
+        self._ledger = ledger
+        self._gate = gate
+        self._lid_opened = lid_opened
+        self._retries = retries
+        self._frame_timeout_ms = frame_timeout_ms
+        self._last_lit_s: float | None = None
+
+    def take(self, field: Field) -> Frame:
+        """Return a frame of the place the stage is at, entered in the ledger under ``field``.
+
+        Raises:
+            FrameError: no frame in spite of all retries.
+            LightError: no full pulse in spite of all retries.
+            DoseLimitError: the field may receive no more light.
+            CameraError, Cancelled: as the devices and the gate raise them.
+        """
+        self._gate()
+        if self._cold():
+            self._try(field)
+        return self._try(field)
+
+    def _cold(self) -> bool:
+        now_s = self._clock.monotonic_s()
+        return self._last_lit_s is None or now_s - self._last_lit_s > DARK_PAUSE_S
+
+    def _try(self, field: Field) -> Frame:
+        lost = 0
+        while True:
+            try:
+                return self._expose(field)
+            except InterlockError:
+                self._lid_opened()
+            except (FrameError, LightError) as error:
+                lost += 1
+                log.warning("frame lost at row %d column %d: %s", field.row, field.column, error)
+                if lost > self._retries:
+                    raise
+                self._gate()
+
+    def _expose(self, field: Field) -> Frame:
+        key = (field.row, field.column)
+        if self._ledger.remaining(key) == 0:
+            raise DoseLimitError(
+                f"Row {field.row}, column {field.column} has received "
+                f"{self._ledger.exposures(key)} exposures.",
+                remedy="Scan another place, or raise scan.max_exposures_per_field.",
+            )
+        lit_before_s = self._light.on_time_s
+        try:
+            with self._light.pulse(self._light.max_pulse_ms):
+                self._camera.trigger()
+                self._camera.wait_exposed()
+        finally:
+            lit_s = self._light.on_time_s - lit_before_s
+            if lit_s > 0.0:
+                self._ledger.add(key, lit_s)
+                self._last_lit_s = self._clock.monotonic_s()
+        return self._camera.read(self._frame_timeout_ms)

@@ -1,0 +1,108 @@
+"""Where tiles are taken: pure data, no hardware."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from device.config import ScanConfig
+from hal.config import CameraConfig
+from hal.errors import SettingsError
+
+LARGEST_CELL_UM = 20.0
+"""Upper end of the diameters of monocytes and smudge cells on a dried smear."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One place of the plan: the tile's row and column, and its centre in the stage frame."""
+
+    row: int
+    column: int
+    x_um: float
+    y_um: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ordered places of a scan.
+
+    Attributes:
+        fields: in order of acquisition.
+        tile_width_um: size of one tile in the sample.
+        tile_height_um: likewise.
+        step_x_um: distance of neighbouring columns.
+        step_y_um: distance of neighbouring rows.
+    """
+
+    fields: tuple[Field, ...]
+    tile_width_um: float
+    tile_height_um: float
+    step_x_um: float
+    step_y_um: float
+
+    def area_mm2(self, tiles: int) -> float:
+        """Return the area that ``tiles`` tiles show, overlap counted once."""
+        return tiles * self.step_x_um * self.step_y_um * 1e-6
+
+
+def make_plan(scan: ScanConfig, camera: CameraConfig) -> Plan:
+    """Cover the scan area row by row, every second row backwards (serpentine).
+
+    The tiles overlap by at least ``scan.overlap_um``, so that every cell is whole in at least one
+    of them, and their union covers the area.  Longer plans are cut to ``scan.max_tiles``.
+
+    Raises:
+        SettingsError: the overlap is smaller than the largest cell or leaves no step.
+    """
+    width_um = camera.width_px * camera.pixel_um
+    height_um = camera.height_px * camera.pixel_um
+    if not LARGEST_CELL_UM < scan.overlap_um < min(width_um, height_um):
+        raise SettingsError(
+            f"scan.overlap_um = {scan.overlap_um} does not fit a tile of {width_um:.0f} x "
+            f"{height_um:.0f} um and cells of up to {LARGEST_CELL_UM:.0f} um.",
+            remedy="Choose an overlap above the largest cell and below the size of a tile.",
+        )
+    columns, step_x_um = _steps(scan.width_um, width_um, scan.overlap_um)
+    rows, step_y_um = _steps(scan.height_um, height_um, scan.overlap_um)
+    fields = [
+        Field(
+            row,
+            column,
+            scan.left_um + width_um / 2 + column * step_x_um,
+            scan.top_um + height_um / 2 + row * step_y_um,
+        )
+        for row in range(rows)
+        for column in (range(columns) if row % 2 == 0 else reversed(range(columns)))
+    ]
+    return Plan(tuple(fields[: scan.max_tiles]), width_um, height_um, step_x_um, step_y_um)
+
+
+def _steps(length_um: float, tile_um: float, overlap_um: float) -> tuple[int, float]:
+    """Return the number of tiles along ``length_um`` and their distance, evenly spread."""
+    count = max(1, math.ceil((length_um - overlap_um) / (tile_um - overlap_um)))
+    if count == 1:
+        return 1, tile_um - overlap_um
+    return count, (length_um - tile_um) / (count - 1)
+
+
+def choose_anchors(plan: Plan, count: int) -> tuple[Field, ...]:
+    """Return at least ``count`` fields of the plan for the focus map (all, when it has fewer).
+
+    They lie on an even grid, inset from the edge of the area; first the one nearest the centre,
+    then outwards, so that each can be predicted from those before it.
+    """
+    side = math.ceil(math.sqrt(count))
+    xs = [field.x_um for field in plan.fields]
+    ys = [field.y_um for field in plan.fields]
+    chosen: dict[Field, None] = {}
+    for i in range(side):
+        for j in range(side):
+            x_um = min(xs) + (j + 0.5) / side * (max(xs) - min(xs))
+            y_um = min(ys) + (i + 0.5) / side * (max(ys) - min(ys))
+            nearest = min(plan.fields, key=lambda f: math.hypot(f.x_um - x_um, f.y_um - y_um))
+            chosen[nearest] = None
+    centre_x_um, centre_y_um = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+    return tuple(
+        sorted(chosen, key=lambda f: math.hypot(f.x_um - centre_x_um, f.y_um - centre_y_um))
+    )

@@ -1,0 +1,292 @@
+"""One sample, from Start until no further tile is wanted."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from scipy.stats import chi2
+
+from device.acquisition import Acquisition
+from device.analysis.registry import CellRegistry
+from device.counting import CellCounter
+from device.differential import MINIMUM_COUNT
+from device.dose import DoseLedger
+from device.errors import SampleRefusedError
+from device.imaging import DoseLimitError
+from device.pipeline import POLL_S, AnalysisPipeline
+from device.plan import Field, make_plan
+from device.progress import Counts, Progress
+from device.record_types import TileState
+from device.records import TileEntry
+from device.result import RunFacts
+from device.services import Services
+from device.states import Event
+from device.status import StopReason
+from hal.errors import (
+    Cancelled,
+    DeviceError,
+    FrameError,
+    InterlockError,
+    LightError,
+    StageError,
+)
+
+log = logging.getLogger(__name__)
+
+LID_ERROR = InterlockError(
+    "The lid is open: the light is off and the run is paused.",
+    remedy="Close the lid, then resume.",
+)
+HOPELESS_TILES = 100
+"""Tiles after which the number of cells on the whole area can be judged."""
+
+
+class Run:
+    """Prepares, scans, holds while paused; leaves states after scanning to its caller.
+
+    Args:
+        services: shared parts of the instrument.
+        run_id: of the run in the records.
+        sample_id: of the sample.
+        versions: of software and networks.
+    """
+
+    def __init__(
+        self, services: Services, run_id: int, sample_id: str, versions: dict[str, str]
+    ) -> None:
+        self._services = services
+        self.id = run_id
+        self._sample_id = sample_id
+        self._versions = versions
+        settings = services.settings
+        self._scan = settings.scan
+        self._plan = make_plan(settings.scan, settings.camera)
+        self._ledger = DoseLedger(
+            settings.scan.max_exposures_per_field, settings.light.irradiance_mw_per_cm2
+        )
+        self.progress = Progress()
+        self._pipeline: AnalysisPipeline | None = None
+        self._scanning = False
+        self._held_s = 0.0
+        self._started_s = services.clock.monotonic_s()
+        hardware = services.hardware
+        self._acquisition = Acquisition(
+            hardware.camera,
+            hardware.stage,
+            hardware.light,
+            services.clock,
+            settings,
+            self._plan,
+            self._ledger,
+            gate=self._gate,
+            lid_opened=lambda: self._hold(Event.LID_OPENED),
+            cancel=services.requests.cancel,
+            note=self._note,
+        )
+
+    def execute(self) -> StopReason:
+        """Prepare and scan; return why the scan ended.
+
+        Raises:
+            SampleRefusedError: the sample cannot be measured.
+            Cancelled: abort or shutdown was asked for.
+            LeukoluxError: the run failed.
+        """
+        self._services.records.set_plan(self.id, len(self._plan.fields))
+        self.progress.plan(len(self._plan.fields))
+        self._prepare()
+        self._services.machine.fire(Event.PREPARED)
+        self._scanning = True
+        self._say("Scanning.")
+        return self._scan_plan()
+
+    def drain(self) -> None:
+        """Wait until all tiles taken are analysed.  Raises what made the analysis fail."""
+        if self._pipeline is not None:
+            self._pipeline.drain(self._services.beat)
+
+    def close(self) -> None:
+        """End the analysis threads."""
+        if self._pipeline is not None:
+            self._pipeline.close()
+
+    def facts(self) -> RunFacts:
+        """Return what the result is computed from."""
+        counts = self.progress.counts
+        return RunFacts(
+            run_id=self.id,
+            sample_id=self._sample_id,
+            counts=counts,
+            area_mm2=self._plan.area_mm2(counts.analysed),
+            dose=self._ledger.summary(),
+            versions=self._versions,
+            duration_s=self._services.clock.monotonic_s() - self._started_s,
+        )
+
+    def _prepare(self) -> None:
+        services = self._services
+        self._say("Homing the stage.")
+        self._acquisition.home()
+        self._say("Taking the background on blank glass.")
+        background = self._acquisition.take_background()
+        self._say("Measuring the focus over the smear.")
+        self._acquisition.map_focus()
+        counter = CellCounter(
+            self.id,
+            CellRegistry(
+                services.settings.camera.pixel_um, services.settings.analysis.merge_distance_um
+            ),
+            services.records,
+            self._ledger,
+            self.progress,
+            services.latest,
+            services.events,
+        )
+        self._pipeline = AnalysisPipeline(
+            [
+                services.make_analyzer(models, services.settings.analysis, background)
+                for models in services.models
+            ],
+            self._scan.queue_tiles,
+            counter.accept,
+        )
+
+    def _scan_plan(self) -> StopReason:
+        missing_in_row = 0
+        sequence = 0
+        for field in self._plan.fields:
+            self._gate()
+            counts = self.progress.counts
+            if counts.classified >= self._scan.target_cells:
+                return StopReason.ENOUGH_CELLS
+            self._refuse_hopeless(counts)
+            begin_s, held_s = self._services.clock.monotonic_s(), self._held_s
+            try:
+                self._take(field, sequence)
+            except (FrameError, LightError, DoseLimitError) as error:
+                self._report_missing(field, error)
+                missing_in_row += 1
+                if missing_in_row > self._scan.missing_tiles_in_row:
+                    raise
+            else:
+                missing_in_row = 0
+                sequence += 1
+            spent_s = self._services.clock.monotonic_s() - begin_s - (self._held_s - held_s)
+            self.progress.acquire(taken=missing_in_row == 0, spent_s=spent_s)
+        self.drain()
+        if self.progress.counts.classified >= self._scan.target_cells:
+            return StopReason.ENOUGH_CELLS
+        return StopReason.END_OF_AREA
+
+    def _take(self, field: Field, sequence: int) -> None:
+        tile = self._acquisition.take(field, sequence)
+        if self._pipeline is not None:
+            self._pipeline.submit(tile, self._check_wanted)
+
+    def _report_missing(self, field: Field, error: DeviceError) -> None:
+        log.warning("row %d column %d is missing: %s", field.row, field.column, error)
+        key = (field.row, field.column)
+        self._services.records.add_tile(
+            self.id,
+            TileEntry(
+                row=field.row,
+                column=field.column,
+                x_um=field.x_um,
+                y_um=field.y_um,
+                state=TileState.MISSING,
+                usable=False,
+                exposures=self._ledger.exposures(key),
+                dose_mj_per_cm2=self._ledger.dose_mj_per_cm2(key),
+                error=error.as_dict(),
+            ),
+        )
+
+    def _refuse_hopeless(self, counts: Counts) -> None:
+        """Raise SampleRefusedError when the area cannot hold enough cells for any percentage."""
+        wanted = min(MINIMUM_COUNT, self._scan.target_cells)
+        if counts.analysed < HOPELESS_TILES:
+            return
+        # Upper end of the exact 95 % interval of a Poisson count (Garwood, 1936).
+        most = float(chi2.ppf(0.975, 2 * (counts.classified + 1))) / 2.0
+        expected = most * counts.planned / counts.analysed
+        if expected < wanted:
+            raise SampleRefusedError(
+                f"{counts.classified} white cells in {counts.analysed} tiles: the whole area would "
+                f"give at most {expected:.0f}, and {wanted} are needed.",
+                remedy="Check that the smear lies in the scan area, or prepare a new smear.",
+                code="SAMPLE-TOO-FEW-CELLS",
+            )
+
+    def _check_wanted(self) -> None:
+        self._services.beat()
+        if self._services.requests.cancel.is_set():
+            raise Cancelled("The run")
+        if self._pipeline is not None:
+            self._pipeline.check()
+
+    def _gate(self) -> None:
+        """Resolve requests; called between exposures only."""
+        self._check_wanted()
+        if not self._services.hardware.panel.lid_closed:
+            self._hold(Event.LID_OPENED)
+        elif self._services.requests.take(Event.PAUSE):
+            self._hold(Event.PAUSE)
+
+    def _hold(self, why: Event) -> None:
+        """Stay paused until a person resumes with the lid closed."""
+        services = self._services
+        begin_s = services.clock.monotonic_s()
+        activity = services.board.notice.activity
+        services.machine.fire(why)
+        if why is Event.PAUSE:
+            self._say("Pausing: the tiles taken are being analysed.")
+            if self._pipeline is not None:
+                self._pipeline.drain(self._check_wanted)
+            services.machine.fire(Event.HELD)
+            self._say("Paused.")
+        self._wait_for_resume(lid_was_open=why is Event.LID_OPENED)
+        services.requests.take(Event.PAUSE)
+        if not services.hardware.stage.homed:
+            raise StageError(
+                "The stage lost its position during the pause.",
+                remedy="Acknowledge and start the sample again; the stage will home.",
+                code="STAGE-NOT-HOMED",
+            )
+        services.machine.fire(Event.RESUME)
+        if self._scanning:
+            services.machine.fire(Event.PREPARED)
+        services.board.put(activity=activity, error=None)
+        self._held_s += services.clock.monotonic_s() - begin_s
+
+    def _wait_for_resume(self, *, lid_was_open: bool) -> None:
+        services = self._services
+        services.requests.take(Event.RESUME)
+        if lid_was_open:
+            self._open_lid()
+        while True:
+            self._check_wanted()
+            closed = services.hardware.panel.lid_closed
+            if closed != services.board.notice.lid_closed:
+                services.board.put(lid_closed=closed)
+            if not closed and not lid_was_open:
+                lid_was_open = True
+                services.machine.fire(Event.LID_OPENED)
+                self._open_lid()
+            if services.requests.take(Event.RESUME) and closed:
+                return
+            services.requests.wait(POLL_S)
+
+    def _open_lid(self) -> None:
+        self._acquisition.distrust_focus()
+        self._note("lid_opened", {})
+        self._services.board.put(
+            activity="Paused: the lid was opened.", error=LID_ERROR, lid_closed=False
+        )
+
+    def _say(self, activity: str) -> None:
+        self._services.beat()
+        self._services.board.put(activity=activity)
+
+    def _note(self, kind: str, data: dict[str, Any]) -> None:
+        self._services.records.add_event(self.id, kind, data)

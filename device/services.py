@@ -1,0 +1,45 @@
+"""What a run works with: everything that outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from device.analysis.flatfield import Background
+from device.board import Board
+from device.config import AnalysisConfig
+from device.counting import LatestTile
+from device.events import EventBus
+from device.machine import StateMachine
+from device.pipeline import Analyzer
+from device.records import Records
+from device.requests import Requests
+from device.settings import Settings
+from hal.clock import Clock
+from hal.factory import Hardware
+from models.runtime import ModelSet
+
+MakeAnalyzer = Callable[[ModelSet, AnalysisConfig, Background], Analyzer]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Shared parts of the instrument.
+
+    Attributes:
+        models: one set per analysis thread.
+        beat: to be called wherever the owner of the hardware passes or waits.
+    """
+
+    settings: Settings
+    hardware: Hardware
+    clock: Clock
+    records: Records
+    events: EventBus
+    board: Board
+    machine: StateMachine
+    requests: Requests
+    latest: LatestTile
+    models: Sequence[ModelSet]
+    make_analyzer: MakeAnalyzer
+    beat: Callable[[], None]
