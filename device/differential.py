@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from scipy.special import betaincinv
 
-from device.cell import FIVE_TYPES, Cell, CellKind
+from device.cell import FIVE_TYPES, CellKind
 
 FULL_COUNT = 200
 REDUCED_COUNT = 100
@@ -170,7 +170,19 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return low, high
 
 
-def tally(cells: Iterable[Cell]) -> tuple[dict[CellKind, int], int]:
+class Named(Protocol):
+    """Anything that was given a kind."""
+
+    @property
+    def kind(self) -> CellKind:
+        """The most probable kind."""
+
+    @property
+    def identified(self) -> bool:
+        """Whether the confidence sufficed."""
+
+
+def tally(cells: Iterable[Named]) -> tuple[dict[CellKind, int], int]:
     """Return the identified cells per kind, every kind named, and the number of unidentified."""
     counts = dict.fromkeys(CellKind, 0)
     unidentified = 0

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from device.analysis.networks import BLANK_LEVEL, Image
+from device.analysis.flatfield import Image
+from models.layout import BLANK_LEVEL
 
 
 def corner(centre_px: float, size_px: int) -> int:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from device.analysis.candidates import corner, cut, inside, touches_border
 from device.analysis.checkpoint import reconsider_dead
-from device.analysis.networks import Image, Networks
+from device.analysis.flatfield import Image
 from device.analysis.postprocess import CellShape, Rejection, central_cell
 from device.cell import THUMBNAIL_PX, CellKind
 from device.config import AnalysisConfig
+from models.runtime import ModelSet
 
 _Item = TypeVar("_Item")
 
@@ -76,31 +77,25 @@ class FoundCells:
 class CellFinder:
     """Runs the two crop networks over the scout's candidates.  One per worker thread."""
 
-    def __init__(self, networks: Networks, config: AnalysisConfig) -> None:
-        self._networks = networks
-        self._min_confidence = config.min_confidence or networks.classifier.threshold
-        self._scout_threshold = config.scout_threshold
+    def __init__(self, models: ModelSet, config: AnalysisConfig) -> None:
+        self._models = models
+        self._min_confidence = config.min_confidence or models.classifier.threshold
 
-    def find(
-        self, image: Image, nuclei: NDArray[np.float32], *, keep_cut: bool = False
-    ) -> FoundCells:
-        """Outline and name the cells at the scout's candidates.
+    def find(self, image: Image, nuclei: NDArray[np.float32]) -> FoundCells:
+        """Outline and name the cells at the scout's candidates, those the border cuts too.
 
         Args:
             image: normalised, (h, w), at the networks' pixel size.
             nuclei: columns x, y, score, highest score first; (N, 3).
-            keep_cut: also report cells that the border of the image cuts.
         """
         found = FoundCells()
-        candidates = [(x, y) for x, y, score in nuclei if score >= self._scout_threshold]
+        candidates = [(float(x), float(y)) for x, y, _ in nuclei]
         outlines: list[_Outline] = []
         for batch in _batches(candidates):
             for outcome in self._outline(image, batch):
                 if isinstance(outcome, Rejection):
                     found.rejected[outcome] += 1
-                elif (
-                    keep_cut or not touches_border(outcome.bbox_px, image.shape)
-                ) and not _is_known(outcome, outlines):
+                elif not _is_known(outcome, outlines):
                     outlines.append(outcome)
         for accepted in _batches(outlines):
             found.cells.extend(self._name(image, accepted))
@@ -109,12 +104,12 @@ class CellFinder:
     def _outline(
         self, image: Image, points: Sequence[tuple[float, float]]
     ) -> Iterator[_Outline | Rejection]:
-        size = self._networks.segmenter.crop_px
+        size = self._models.segmenter.crop_px
         crops = np.stack([cut(image, x, y, size) for x, y in points])
-        probabilities = self._networks.segmenter.segment(crops)
+        probabilities = self._models.segmenter.segment(crops)
         for (x, y), crop, probability in zip(points, crops, probabilities, strict=True):
             visible = inside(image.shape, x, y, size)
-            shape = central_cell(probability, crop, visible, self._networks.pixel_um)
+            shape = central_cell(probability, crop, visible, self._models.pixel_um)
             if isinstance(shape, Rejection):
                 yield shape
                 continue
@@ -129,16 +124,14 @@ class CellFinder:
             )
 
     def _name(self, image: Image, outlines: Sequence[_Outline]) -> Iterator[FoundCell]:
-        size = self._networks.classifier.crop_px
+        size = self._models.classifier.crop_px
         crops = np.stack([cut(image, cell.x_px, cell.y_px, size) for cell in outlines])
         masks = np.stack([_mask_around(cell, size) for cell in outlines])
-        for cell, row in zip(
-            outlines, self._networks.classifier.classify(crops, masks), strict=True
-        ):
+        for cell, row in zip(outlines, self._models.classifier.classify(crops, masks), strict=True):
             probabilities = reconsider_dead(
                 dict(zip(CellKind, row.tolist(), strict=True)),
                 cell.shape,
-                self._networks.pixel_um,
+                self._models.pixel_um,
             )
             kind = max(probabilities, key=lambda name: probabilities[name])
             yield FoundCell(

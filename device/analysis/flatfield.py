@@ -9,14 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.analysis.networks import BLANK_LEVEL, Image
 from hal.errors import InputError
+from models.layout import BLANK_LEVEL
+
+Image = NDArray[np.uint8]
+"""Normalised image, (height, width): ``clip(round(T * BLANK_LEVEL), 0, 255)``."""
 
 _MIN_BACKGROUND_SHARE = 0.02
 _SAMPLE_STEP = 4
 _HISTOGRAM_BINS = 320
 _HISTOGRAM_TOP = 1.6
-_MIN_PEAK_SHARE = 0.02
+_MIN_PEAK_SHARE = 0.04
 _MIN_PEAK_HEIGHT = 0.2
 _MAX_DRIFT = 0.15
 
@@ -74,7 +77,7 @@ class Background:
 def bright_mode(values: NDArray[np.float32], top: float) -> float | None:
     """Return the brightest clear peak of the histogram of ``values`` between 0 and ``top``.
 
-    None when no peak holds at least 2 % of the values.
+    None when no peak holds at least 4 % of the values.
     """
     found = cv2.calcHist([values], [0], None, [_HISTOGRAM_BINS], [0.0, top]).ravel()
     smooth = np.convolve(found, np.array([1, 2, 3, 2, 1]) / 9.0, mode="same")

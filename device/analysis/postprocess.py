@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.analysis.networks import BLANK_LEVEL, Image
+from device.analysis.flatfield import Image
+from models.layout import BLANK_LEVEL
 
 Mask = NDArray[np.uint8]
 

@@ -8,8 +8,9 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
-from device.analysis.networks import BLANK_LEVEL, Image
+from device.analysis.flatfield import Image
 from device.config import AnalysisConfig
+from models.layout import BLANK_LEVEL
 
 PREVIEW_STEP = 4
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.analysis.networks import Image
+from device.analysis.flatfield import Image
 
 _MIN_TEMPLATE_PX = 6
 _MIN_CONTRAST = 4.0

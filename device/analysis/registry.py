@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from device.analysis.networks import Image
+from device.analysis.flatfield import Image
 from device.analysis.quality import PREVIEW_STEP
 from device.analysis.registration import measure_shift_px
 from device.analysis.tile_analyzer import TileAnalysis
 from device.cell import Cell
+
+_Vector = NDArray[np.float64]
 
 # Relative error of two stage positions that registration can take out.
 STAGE_ERROR_UM = 6.0
@@ -30,13 +33,17 @@ class _View:
 
 @dataclass
 class _Placed:
-    """A tile with its place in the stage frame, as reported and as registered."""
+    """A tile with its place as the stage reported it and as registered.
+
+    Tiles that hang together by registration share a ``frame``; places in different frames may
+    differ by stage errors.
+    """
 
     reported_um: tuple[float, float]
     placed_um: tuple[float, float]
     preview: Image | None
     half_um: tuple[float, float]
-    registered: bool = False
+    frame: int
     views: list[_View] = field(default_factory=list)
 
 
@@ -85,9 +92,11 @@ class CellRegistry:
             placed_um=(tile_x_um, tile_y_um),
             preview=analysis.preview,
             half_um=(columns * self._preview_um / 2, rows * self._preview_um / 2),
+            frame=len(self._tiles),
         )
         neighbours = self._neighbours(tile)
-        self._register(tile, neighbours)
+        shifts_um = [self._shift_um(neighbour, tile) for neighbour in neighbours]
+        _place(tile, neighbours, shifts_um)
         dx_um, dy_um = tile.placed_um[0] - tile_x_um, tile.placed_um[1] - tile_y_um
         tile.views = [
             _View(
@@ -97,8 +106,8 @@ class CellRegistry:
             )
             for cell in analysis.cells
         ]
-        for neighbour in neighbours:
-            self._recognise(tile, neighbour)
+        for neighbour, shift_um in zip(neighbours, shifts_um, strict=True):
+            self._recognise(tile, neighbour, shift_um)
         new = [view for view in tile.views if view.index < 0]
         for view in new:
             view.index = len(self._best)
@@ -116,23 +125,8 @@ class CellRegistry:
         order = np.argsort(np.hypot(*apart_um[near].T), kind="stable")
         return [self._tiles[i] for i in near[order]]
 
-    def _register(self, tile: _Placed, neighbours: Sequence[_Placed]) -> None:
-        """Place the tile by all neighbours it can be registered with."""
-        places = []
-        for other in neighbours:
-            shift_um = self._shift_um(other, tile)
-            if shift_um is not None:
-                other.registered = True
-                places.append(
-                    np.add(other.placed_um, shift_um)
-                    + np.subtract(tile.reported_um, other.reported_um)
-                )
-        if places:
-            x_um, y_um = np.mean(places, axis=0)
-            tile.placed_um = (float(x_um), float(y_um))
-            tile.registered = True
-
-    def _shift_um(self, fixed: _Placed, moving: _Placed) -> tuple[float, float] | None:
+    def _shift_um(self, fixed: _Placed, moving: _Placed) -> _Vector | None:
+        """Return by how much the stage misreported the step from one tile to the other."""
         if fixed.preview is None or moving.preview is None:
             return None
         fixed_corner_um = np.subtract(fixed.reported_um, fixed.half_um)
@@ -142,18 +136,22 @@ class CellRegistry:
         shift_px = measure_shift_px(fixed.preview, moving.preview, (x_px, y_px), search_px)
         if shift_px is None:
             return None
-        return shift_px[0] * self._preview_um, shift_px[1] * self._preview_um
+        return np.multiply(shift_px, self._preview_um)
 
-    def _recognise(self, tile: _Placed, neighbour: _Placed) -> None:
+    def _recognise(self, tile: _Placed, neighbour: _Placed, shift_um: _Vector | None) -> None:
         """Pair the tile's views with those of a neighbour, closest first, each once."""
         limit_um = self._merge_distance_um
-        if not (tile.registered and neighbour.registered):
+        offset_um = np.zeros(2)
+        if shift_um is not None:
+            # What the pair itself shows is more exact than the mean over all neighbours.
+            offset_um = shift_um - (_error_um(tile) - _error_um(neighbour))
+        elif tile.frame != neighbour.frame:
             limit_um += STAGE_ERROR_UM
         pairs = sorted(
-            (distance_um, i, j)
+            (apart_um, i, j)
             for i, view in enumerate(tile.views)
             for j, other in enumerate(neighbour.views)
-            if (distance_um := _apart_um(view.cell, other.cell)) <= limit_um
+            if (apart_um := _apart_um(view.cell, other.cell, offset_um)) <= limit_um
         )
         taken = {view.index for view in tile.views}
         for _, i, j in pairs:
@@ -177,5 +175,27 @@ def _margin_px(cell: Cell, width_px: int, height_px: int) -> int:
     return min(x0, y0, width_px - x1, height_px - y1)
 
 
-def _apart_um(one: Cell, other: Cell) -> float:
-    return float(np.hypot(one.x_um - other.x_um, one.y_um - other.y_um))
+def _place(
+    tile: _Placed, neighbours: Sequence[_Placed], shifts_um: Sequence[_Vector | None]
+) -> None:
+    """Place a tile by the mean of what the neighbours of its oldest frame tell."""
+    linked = [
+        (other, shift)
+        for other, shift in zip(neighbours, shifts_um, strict=True)
+        if shift is not None
+    ]
+    if not linked:
+        return
+    tile.frame = min(other.frame for other, _ in linked)
+    errors_um = [_error_um(other) + shift for other, shift in linked if other.frame == tile.frame]
+    x_um, y_um = tile.reported_um + np.mean(errors_um, axis=0)
+    tile.placed_um = (float(x_um), float(y_um))
+
+
+def _error_um(tile: _Placed) -> _Vector:
+    return np.subtract(tile.placed_um, tile.reported_um)
+
+
+def _apart_um(one: Cell, other: Cell, offset_um: _Vector) -> float:
+    x_um, y_um = offset_um
+    return float(np.hypot(one.x_um + x_um - other.x_um, one.y_um + y_um - other.y_um))

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 
 from device.analysis.cell_finder import CellFinder, FoundCell
-from device.analysis.flatfield import Background, flat_field, saturated_fraction
-from device.analysis.networks import Image, Networks
+from device.analysis.flatfield import Background, Image, flat_field, saturated_fraction
 from device.analysis.quality import TileQuality, Unusable, assess, shrink
 from device.cell import Cell
 from device.config import AnalysisConfig
 from device.tile import Tile
 from hal.errors import InputError
+from models.runtime import ModelSet
 
 _PIXEL_TOLERANCE = 0.02
 
@@ -48,11 +48,11 @@ class TileAnalyzer:
         InputError: the tiles' pixel size is not the networks'; from :meth:`analyze`.
     """
 
-    def __init__(self, networks: Networks, config: AnalysisConfig, background: Background) -> None:
-        self._networks = networks
+    def __init__(self, models: ModelSet, config: AnalysisConfig, background: Background) -> None:
+        self._models = models
         self._config = config
         self._background = background
-        self._finder = CellFinder(networks, config)
+        self._finder = CellFinder(models, config)
 
     def analyze(self, tile: Tile) -> TileAnalysis:
         """Analyse one tile; several analyzers may do so at once, in any order.
@@ -60,34 +60,42 @@ class TileAnalyzer:
         Raises:
             InputError: the tile does not fit the background or the networks.
         """
+        return self.outline(tile)[0]
+
+    def outline(self, tile: Tile) -> tuple[TileAnalysis, list[FoundCell]]:
+        """Analyse one tile and also return all its cells in pixels, the cut ones included.
+
+        Raises:
+            InputError: as :meth:`analyze`.
+        """
         start_s = time.perf_counter()
         self._check_pixel_size(tile)
         image = flat_field(tile.pixels, self._background)
         preview = shrink(image)
         saturated = saturated_fraction(tile.pixels, tile.full_scale)
         quality = assess(image, preview, saturated, self._config)
-        cells: tuple[Cell, ...] = ()
+        found: list[FoundCell] = []
         red_cells = platelets = 0
         if quality.usable:
-            seen = self._networks.scout.find(image)
+            seen = self._models.scout.find(image, self._config.scout_threshold or None)
             red_cells, platelets = len(seen.red_cells), len(seen.platelets)
             if seen.usability < self._config.min_usability:
                 quality = quality.refused(Unusable.OUT_OF_FOCUS)
             else:
-                found = self._finder.find(image, seen.nuclei)
-                cells = tuple(_located(cell, tile) for cell in found.cells)
-        return TileAnalysis(
+                found = self._finder.find(image, seen.nuclei).cells
+        analysis = TileAnalysis(
             sequence=tile.sequence,
             quality=quality,
-            cells=cells,
+            cells=tuple(_located(cell, tile) for cell in found if not cell.cut),
             red_cell_count=red_cells,
             platelet_count=platelets,
             elapsed_ms=(time.perf_counter() - start_s) * 1e3,
             preview=preview,
         )
+        return analysis, found
 
     def _check_pixel_size(self, tile: Tile) -> None:
-        wanted_um = self._networks.pixel_um
+        wanted_um = self._models.pixel_um
         if abs(tile.pixel_um / wanted_um - 1.0) > _PIXEL_TOLERANCE:
             raise InputError(
                 f"The tile has pixels of {tile.pixel_um:g} um, the networks want {wanted_um:g} um.",

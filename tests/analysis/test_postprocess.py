@@ -1,0 +1,121 @@
+import cv2
+import numpy as np
+import pytest
+
+from device.analysis.candidates import cut, inside
+from device.analysis.postprocess import CellShape, Rejection, central_cell
+
+PIXEL_UM = 0.165
+SIDE = 192
+MIDDLE = SIDE // 2
+
+
+def disc(x, y, radius_px, mask=None):
+    mask = np.zeros((SIDE, SIDE), np.float32) if mask is None else mask
+    cv2.circle(mask, (x, y), radius_px, 1.0, -1)
+    return mask
+
+
+def outline(cell, nucleus, crop=None, visible=None):
+    if crop is None:
+        crop = np.where(nucleus > 0, 90, np.where(cell > 0, 200, 220)).astype(np.uint8)
+    if visible is None:
+        visible = np.ones((SIDE, SIDE), np.uint8)
+    return central_cell(np.stack([cell, nucleus]), crop, visible, PIXEL_UM)
+
+
+def shape_of(*args, **kwargs) -> CellShape:
+    shape = outline(*args, **kwargs)
+    assert isinstance(shape, CellShape), shape
+    return shape
+
+
+def test_disc_is_measured():
+    shape = shape_of(disc(100, 90, 30), disc(102, 90, 15))
+    assert shape.area_px == pytest.approx(np.pi * 30**2, rel=0.03)
+    assert shape.nucleus_area_px == pytest.approx(np.pi * 15**2, rel=0.05)
+    assert (shape.x_px, shape.y_px) == pytest.approx((100, 90), abs=0.2)
+    assert shape.bbox_px == pytest.approx((70, 60, 131, 121), abs=1)
+    assert shape.solidity > 0.97
+    assert shape.euler_number == 1
+    assert shape.nucleus_transmission == pytest.approx(90 / 220, abs=0.01)
+
+
+def test_only_the_central_cell_is_kept():
+    both = disc(140, MIDDLE, 20, disc(MIDDLE, MIDDLE, 20))
+    nuclei = disc(140, MIDDLE, 10, disc(MIDDLE, MIDDLE, 10))
+    shape = shape_of(both, nuclei)
+    assert shape.area_px == pytest.approx(np.pi * 20**2, rel=0.05)
+    assert not shape.mask[:, 125:].any()
+
+
+def test_lobes_around_an_empty_centre_still_have_their_cell():
+    cell = disc(MIDDLE, MIDDLE, 30)
+    cell[MIDDLE - 3 : MIDDLE + 3, MIDDLE - 3 : MIDDLE + 3] = 0
+    nucleus = disc(MIDDLE - 14, MIDDLE, 8, disc(MIDDLE + 14, MIDDLE, 8))
+    shape = shape_of(cell, nucleus)
+    assert shape.euler_number == 2
+    assert shape.mask[MIDDLE, MIDDLE] == 1
+
+
+def test_ring_nucleus_has_euler_number_0():
+    nucleus = disc(MIDDLE, MIDDLE, 20)
+    cv2.circle(nucleus, (MIDDLE, MIDDLE), 8, 0.0, -1)
+    assert shape_of(disc(MIDDLE, MIDDLE, 30), nucleus).euler_number == 0
+
+
+def test_nucleus_never_leaves_its_cell():
+    shape = shape_of(disc(MIDDLE, MIDDLE, 25), disc(MIDDLE + 15, MIDDLE, 20))
+    assert not shape.mask[:, MIDDLE + 26 :].any()
+    assert set(np.unique(shape.mask)) == {0, 1, 2}
+
+
+def test_specks_are_opened_away():
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12)
+    cell[MIDDLE, MIDDLE + 25 : MIDDLE + 60] = 1
+    shape = shape_of(cell, nucleus)
+    assert shape.bbox_px[2] <= MIDDLE + 27
+
+
+def test_beyond_the_image_there_is_no_cell():
+    visible = inside((500, 500), 5.0, 250.0, SIDE)
+    shape = shape_of(disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12), visible=visible)
+    assert shape.bbox_px[0] == MIDDLE - 5
+
+
+def test_candidate_without_cell_is_refused():
+    empty = np.zeros((SIDE, SIDE), np.float32)
+    assert outline(empty, empty) is Rejection.NO_CELL
+    assert outline(disc(20, 20, 15), disc(20, 20, 8)) is Rejection.NO_CELL
+
+
+def test_cell_without_nucleus_is_refused():
+    cell = disc(MIDDLE, MIDDLE, 25)
+    assert outline(cell, np.zeros_like(cell)) is Rejection.NO_NUCLEUS
+
+
+def test_platelet_is_too_small():
+    assert outline(disc(MIDDLE, MIDDLE, 9), disc(MIDDLE, MIDDLE, 7)) is Rejection.AREA
+
+
+def test_ragged_region_is_refused():
+    star = np.zeros((SIDE, SIDE), np.float32)
+    for angle in np.arange(0, 180, 45):
+        box = cv2.boxPoints(((MIDDLE, MIDDLE), (110, 14), float(angle)))
+        cv2.fillPoly(star, [box.astype(np.int32)], 1.0)
+    assert outline(star, disc(MIDDLE, MIDDLE, 12)) is Rejection.SOLIDITY
+
+
+def test_nucleus_brighter_than_the_cell_is_refused():
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12)
+    crop = np.where(nucleus > 0, 210, np.where(cell > 0, 160, 220)).astype(np.uint8)
+    assert outline(cell, nucleus, crop) is Rejection.INTENSITY
+
+
+def test_crop_at_the_border_is_filled_with_blank_glass():
+    image = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    crop = cut(image, 0, 0, 8)
+    assert crop[4, 4] == image[0, 0]
+    assert (crop[:4] == 220).all()
+    assert (crop[4:, 4:] == image[:4, :4]).all()
+    assert (cut(image, 50, 50, 8) == 220).all()
