@@ -121,7 +121,7 @@ def cell(cell_id: int) -> ResponseReturnValue:
         group=result_view.group_of(found),
         outlines=outlines(mask) if mask else None,
         picture_px=THUMBNAIL_PX,
-        kinds=[(kind.value, found.probabilities[kind.value]) for kind in CellKind],
+        kinds=[(kind.value, found.probabilities[kind]) for kind in CellKind],
         previous=previous,
         following=following,
         place=[member.id for member in members].index(cell_id) + 1,

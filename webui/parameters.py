@@ -63,7 +63,10 @@ def sample_id(request: Request) -> str:
         ParameterError: the body is not such an object, or the id holds other characters than
             letters, digits, dot, dash and underscore, or is empty or longer than 64.
     """
-    body: Any = request.get_json(silent=True)
+    try:
+        body: Any = request.get_json(silent=True)
+    except RecursionError:  # thousands of nested brackets
+        body = None
     value = body.get("sample_id") if isinstance(body, dict) else None
     if not isinstance(value, str) or not SAMPLE_ID_PATTERN.fullmatch(value):
         raise ParameterError(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from device.cell import FIVE_TYPES, CellKind
+from device.status import StopReason
 from webui.catalogue import label, text
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ class ShareRow:
     @property
     def percent_text(self) -> str:
         """Share with one decimal, or a dash."""
-        return "–" if self.percent is None else f"{self.percent:.1f}"
+        return text("app.no_value") if self.percent is None else f"{self.percent:.1f}"
 
     @property
     def interval_text(self) -> str:
         """Exact interval with one decimal, or a dash."""
         if self.low is None or self.high is None:
-            return "–"
+            return text("app.no_value")
         return text("result.interval_text", low=f"{self.low:.1f}", high=f"{self.high:.1f}")
 
 
@@ -83,10 +84,15 @@ def reason_label(run: RunRecord) -> str:
     return label("result.reason", run.reason.value if run.reason else run.state.value)
 
 
+def outcome(run: RunRecord) -> str:
+    """Return the state of the run, or ``refused`` for a complete run without numbers."""
+    return StopReason.REFUSED.value if run.reason is StopReason.REFUSED else run.state.value
+
+
 def when(utc: str | None) -> str:
     """Return an ISO time as ``23 Nov 2026, 14:05`` in the instrument's time zone."""
     if utc is None:
-        return "–"
+        return text("app.no_value")
     return f"{datetime.fromisoformat(utc).astimezone():%-d %b %Y, %H:%M}"
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCREEN_THREADS: Final = 16
 NETWORK_THREADS: Final = 6
 IDLE_TIMEOUT_S: Final = 4
-STOP_TIMEOUT_S: Final = 1.0
+STOP_TIMEOUT_S: Final = 1
 KEPT_CONNECTIONS: Final = 64
 LARGEST_HEADER_BYTES: Final = 32 * 1024
 
@@ -148,7 +148,7 @@ class _Listening:
         self._thread = None
 
 
-class _PatientServer(wsgi.Server):  # type: ignore[misc]  # cheroot has no types
+class _PatientServer(wsgi.Server):
     """A server in which a client that connects and stays silent takes no thread.
 
     cheroot gives a new connection to a worker at once, and the worker then waits for the first
@@ -158,7 +158,7 @@ class _PatientServer(wsgi.Server):  # type: ignore[misc]  # cheroot has no types
     keep_alive_conn_limit = KEPT_CONNECTIONS
     max_request_header_size = LARGEST_HEADER_BYTES
 
-    def process_conn(self, conn: Any) -> None:  # noqa: ANN401 (cheroot has no types)
+    def process_conn(self, conn: Any) -> None:
         if getattr(conn, "has_waited", False):
             super().process_conn(conn)
         else:

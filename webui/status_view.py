@@ -33,7 +33,7 @@ def status_view(status: Status) -> dict[str, Any]:
         "activity": status.activity,
         "run_id": status.run_id,
         "tiles_analysed": status.tiles_analysed,
-        "title": text("live.title", sample_id=status.sample_id or "–"),
+        "title": text("live.title", sample_id=status.sample_id or text("app.no_value")),
         "simulated": text("app.simulated", donor=status.donor) if status.donor else "",
         "progress": _progress(status),
         "time": _time(status),
@@ -48,6 +48,7 @@ def status_view(status: Status) -> dict[str, Any]:
         "ready": state is State.IDLE and not unmet,
         "not_ready": not (state is State.IDLE and not unmet),
         "reasons": [condition.explanation for condition in unmet],
+        "calm": status.error is None,
         "error": dict(status.error) if status.error else None,
     }
 

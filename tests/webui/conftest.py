@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from device.config import WebConfig
-from device.records import Records
-from device.settings import Settings
 from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble, open_records
+
+from device.config import WebConfig
+from device.records import Records
+from device.settings import Settings
 from webui.app import create_app
 from webui.trust import ENVIRON_KEY, Listener
 
@@ -18,7 +19,9 @@ TOKEN = "0123456789abcdef-token"
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(web=WebConfig(port=0, lan=True, lan_host="127.0.0.1", lan_port=0, lan_token=TOKEN))
+    return Settings(
+        web=WebConfig(port=0, lan=True, lan_host="127.0.0.1", lan_port=0, lan_token=TOKEN)
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.differential import ScanContext, differential
 from device.errors import RequestRefusedError, StartRefusedError
