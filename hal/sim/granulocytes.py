@@ -40,9 +40,9 @@ def neutrophil(
         chromatin(sketch, nucleus, contrast, 0.45, 0.25),
     )
     grain = 1.0 + 0.28 * donor.granularity_factor * sketch.noise(0.17)
-    fill_cytoplasm(draft, 0.44 * donor.mass_factor, 0.0008, np.maximum(grain, 0.0))
+    fill_cytoplasm(draft, 0.37 * donor.mass_factor, 0.0008, np.maximum(grain, 0.0))
     draft.masses[Channel.RETARDATION] += (
-        np.float32(0.006 * donor.granularity_factor) * sketch.noise(0.17) * sketch.soft(cell, 0.8)
+        np.float32(0.001 * donor.granularity_factor) * sketch.noise(0.17) * sketch.soft(cell, 0.8)
     )
     return draft
 
@@ -65,11 +65,11 @@ def eosinophil(
         0.80 * donor.mass_factor,
         chromatin(sketch, nucleus, contrast, 0.5, 0.2),
     )
-    fill_cytoplasm(draft, 0.40 * donor.mass_factor, 0.0, 1.0)
+    fill_cytoplasm(draft, 0.12 * donor.mass_factor, 0.0, 1.0)
     thickness = sketch.granules(cell, 0.68, (0.5, 1.0), 0.97)
     over_nucleus = np.float32(rng.uniform(0.1, 0.3))
     thickness *= 1.0 - (1.0 - over_nucleus) * sketch.soft(nucleus, 0.4)
-    add_granules(draft, thickness, 0.034 * donor.granularity_factor, 0.55, 0.012)
+    add_granules(draft, thickness, 0.008 * donor.granularity_factor, 0.75, 0.035)
     return draft
 
 
@@ -90,7 +90,7 @@ def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
     # Water-soluble granules are lost to a varying degree.
     thickness = sketch.granules(cell, 1.3, (0.5, 1.2), rng.uniform(0.3, 0.85))
-    add_granules(draft, thickness, 0.03 * donor.granularity_factor, 0.6, 0.14)
+    add_granules(draft, thickness, 0.008 * donor.granularity_factor, 0.6, 0.11)
     return draft
 
 
@@ -114,5 +114,5 @@ def immature_granulocyte(
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
     thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))
-    add_granules(draft, thickness, 0.03 * donor.granularity_factor, 0.5, 0.03)
+    add_granules(draft, thickness, 0.006 * donor.granularity_factor, 0.5, 0.05)
     return draft

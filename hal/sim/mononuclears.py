@@ -57,7 +57,7 @@ def lymphocyte(
     )
     if not small and rng.random() < 0.3:
         thickness = sketch.granules(np.minimum(cell, -nucleus), 2.2, (0.3, 0.6), 0.4)
-        add_granules(draft, thickness, 0.03, 0.5, 0.05)
+        add_granules(draft, thickness, 0.006, 0.5, 0.05)
     return draft
 
 
@@ -87,7 +87,7 @@ def monocyte(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     ring = np.minimum(cell - np.float32(0.3), -nucleus - np.float32(0.1))
     holes = sketch.granules(ring, 2.4, (0.6, 2.0), rng.uniform(0.0, 0.35))
     texture = np.maximum(dust, 0.0) * (1.0 - 0.75 * np.clip(holes / 0.8, 0.0, 1.0))
-    fill_cytoplasm(draft, 0.44 * donor.mass_factor, rng.uniform(0.0, 0.002), texture)
+    fill_cytoplasm(draft, 0.37 * donor.mass_factor, rng.uniform(0.0, 0.002), texture)
     return draft
 
 

@@ -78,8 +78,8 @@ def lobed_ribbon(
     half_um = np.full(len(points), 0.5 * area_um2 / (bend_rad * orbit_um))
     half_um *= 1.0 + 0.15 * np.sin(rng.uniform(3.0, 8.0) * position + rng.uniform(0.0, 6.3))
     for border in borders:
-        depth = 1.0 - rng.uniform(0.12, 0.65)
-        half_um *= 1.0 - depth * np.exp(-(((position - border) * lobes / 0.19) ** 2))
+        depth = 1.0 - rng.uniform(0.08, 0.45)
+        half_um *= 1.0 - depth * np.exp(-(((position - border) * lobes / 0.21) ** 2))
     half_um = np.maximum(half_um, 0.25)
     scale = math.sqrt(area_um2 / sketch.area_um2(sketch.chain(points, half_um)))
     # Thin bridges keep their width; lobes take the area.

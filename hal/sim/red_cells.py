@@ -63,7 +63,7 @@ def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Floa
     depth = sketch.outline(radius_um, rng.uniform(0.01, 0.07))
     if rng.random() < 0.015:
         spikes = np.float32(rng.integers(9, 15)) * np.arctan2(sketch.y, sketch.x)
-        depth = depth + np.float32(rng.uniform(0.08, 0.22)) * np.cos(spikes)
+        depth += np.float32(rng.uniform(0.08, 0.22)) * np.cos(spikes)
     s2 = np.clip(1.0 - depth / radius_um, 0.0, 1.0) ** 2
     # Biconcave profile of Evans and Fung, Microvasc. Res. 1972, flattened by drying.
     biconcave = np.sqrt(1.0 - s2) * (0.81 + 7.83 * s2 - 4.39 * s2**2) / 2.4
