@@ -1,0 +1,1 @@
+"""The networks: files with manifest and cards, the runtime that runs them, and their training."""

@@ -1,0 +1,134 @@
+"""The scout: looks at a whole tile and says where nuclei, red cells and platelets are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.layout import space_to_depth
+from models.manifest import NetworkEntry
+from models.session import Network
+
+FloatMap = NDArray[np.float32]
+
+CHANNELS = ("nucleus", "red_cell", "platelet", "usability")
+MULTIPLE_PX = 32
+"""The network halves its 8 px grid twice, so images are padded to this multiple."""
+
+PEAK_WINDOW = {"nucleus": 7, "red_cell": 5, "platelet": 5}
+"""Grid cells in which only one centre can lie: smaller than two touching cells."""
+
+_TIE_BREAK = np.float32(1e-7)
+_NEIGHBOURHOOD = np.ones((9, 9), np.uint8)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What the scout saw in an image.
+
+    Attributes:
+        nuclei: float32 (N, 3): x_px, y_px, score 0..1 of white-cell candidates, best first.
+        red_cells: likewise (M, 3).
+        platelets: likewise (K, 3).
+        usability: 0..1, how sharp the surroundings of the detections are; 1 when there are none.
+    """
+
+    nuclei: FloatMap
+    red_cells: FloatMap
+    platelets: FloatMap
+    usability: float
+
+
+def sigmoid(logits: FloatMap) -> FloatMap:
+    """Return 1 / (1 + exp(-logits)), float32."""
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
+
+
+def logit(probability: float) -> float:
+    """Return the logit of a probability in (0, 1)."""
+    return float(np.log(probability / (1.0 - probability)))
+
+
+def peaks(logits: FloatMap, threshold: float, window: int, grid_px: int) -> FloatMap:
+    """Return the local maxima of a map as float32 (N, 3): x_px, y_px, score, best first.
+
+    Args:
+        logits: float32 (h, w), one value per grid cell.
+        threshold: least score, 0..1.
+        window: odd number of grid cells; no two maxima share a window.
+        grid_px: side of a grid cell.
+
+    A maximum lies at the centroid of the scores of its 3x3 neighbours, in pixel coordinates of
+    the image (centre of the first pixel = 0).
+    """
+    height, width = logits.shape
+    # Quantised maps have equal neighbours; a rising offset far below one step singles one out.
+    order = np.arange(height * width, dtype=np.float32).reshape(height, width)
+    unique = logits + order * _TIE_BREAK
+    highest = cv2.dilate(unique, np.ones((window, window), np.uint8))
+    rows, columns = np.nonzero((unique >= highest) & (logits >= logit(threshold)))
+    padded = cv2.copyMakeBorder(logits, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=-20.0)
+    steps = np.arange(-1, 2)
+    around = sigmoid(
+        padded[
+            rows[:, None, None] + 1 + steps[None, :, None],
+            columns[:, None, None] + 1 + steps[None, None, :],
+        ]
+    )
+    weight = around.sum((1, 2))
+    x_grid = columns + (around.sum(1) @ steps) / weight
+    y_grid = rows + (around.sum(2) @ steps) / weight
+    found = np.stack(
+        [(x_grid + 0.5) * grid_px - 0.5, (y_grid + 0.5) * grid_px - 0.5, around[:, 1, 1]], 1
+    ).astype(np.float32)
+    return found[np.argsort(-found[:, 2], kind="stable")]
+
+
+class Scout:
+    """Whole-image detector."""
+
+    def __init__(self, network: Network, entry: NetworkEntry) -> None:
+        self._network = network
+        self._grid_px = entry.block_px
+        self.thresholds = {name: entry.parameters[f"threshold_{name}"] for name in PEAK_WINDOW}
+
+    def maps(self, image: NDArray[np.uint8]) -> FloatMap:
+        """Return logits float32 (4, h / 8, w / 8), rounded up, in the order of ``CHANNELS``."""
+        if image.dtype != np.uint8 or image.ndim != 2:
+            raise TypeError(f"the scout takes uint8 (h, w), not {image.dtype} {image.shape}")
+        height, width = image.shape
+        below, right = -height % MULTIPLE_PX, -width % MULTIPLE_PX
+        padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        folded = space_to_depth(np.asarray(padded, np.uint8)[None], self._grid_px)
+        rows, columns = -(-height // self._grid_px), -(-width // self._grid_px)
+        return self._network.run(folded)[0, :, :rows, :columns]
+
+    def find(self, image: NDArray[np.uint8], threshold: float | None = None) -> Detections:
+        """Return the centres of everything in a normalised image.
+
+        Args:
+            image: uint8 (h, w), at the networks' pixel size.
+            threshold: least score of a white-cell candidate; None takes the network's own.
+        """
+        maps = self.maps(image)
+        thresholds = dict(self.thresholds)
+        if threshold is not None:
+            thresholds["nucleus"] = threshold
+        found = {
+            name: peaks(maps[i], thresholds[name], PEAK_WINDOW[name], self._grid_px)
+            for i, name in enumerate(CHANNELS[:3])
+        }
+        return Detections(
+            found["nucleus"], found["red_cell"], found["platelet"], self._usability(maps)
+        )
+
+    def _usability(self, maps: FloatMap) -> float:
+        """Average the usability over the grid cells near a nucleus or a red cell."""
+        seen = (maps[0] >= logit(self.thresholds["nucleus"])) | (
+            maps[1] >= logit(self.thresholds["red_cell"])
+        )
+        near = cv2.dilate(seen.astype(np.uint8), _NEIGHBOURHOOD) > 0
+        return float(sigmoid(maps[3][near]).mean()) if near.any() else 1.0

@@ -1,0 +1,63 @@
+"""The segmenter: outlines the cell in the middle of a crop, and its nucleus."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.layout import space_to_depth
+from models.manifest import NetworkEntry
+from models.scout import sigmoid
+from models.session import Network
+
+_TARGETS = 2
+
+
+class Segmenter:
+    """Cell and nucleus of one candidate per crop.
+
+    Attributes:
+        crop_px: side of the crops.
+    """
+
+    def __init__(self, network: Network, entry: NetworkEntry) -> None:
+        if entry.crop_px is None:
+            raise ValueError("a segmenter has a fixed crop size")
+        self._network = network
+        self._block_px = entry.block_px
+        self.crop_px = entry.crop_px
+
+    def segment(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probabilities that a pixel belongs to the central cell and to its nucleus.
+
+        Args:
+            crops: uint8 (n, S, S), candidates in the middle.
+
+        Returns:
+            float32 (n, 2, S, S): whole cell, nucleus.
+        """
+        if crops.dtype != np.uint8 or crops.shape[1:] != (self.crop_px, self.crop_px):
+            raise TypeError(f"expected uint8 crops of {self.crop_px} px, not {crops.shape}")
+        out = np.empty((len(crops), _TARGETS, self.crop_px, self.crop_px), np.float32)
+        if len(crops) == 0:
+            return out
+        sub_pixels = self._network.run(space_to_depth(crops, self._block_px))
+        for crop, logits in enumerate(_arrange(sub_pixels)):
+            for target in range(_TARGETS):
+                cv2.resize(
+                    logits[target],
+                    (self.crop_px, self.crop_px),
+                    dst=out[crop, target],
+                    interpolation=cv2.INTER_LINEAR,
+                )
+        return sigmoid(out)
+
+
+def _arrange(sub_pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spread channels over sub-pixels: (n, 2 * f * f, h, w) to (n, 2, h * f, w * f)."""
+    n, channels, height, width = sub_pixels.shape
+    factor = round((channels / _TARGETS) ** 0.5)
+    split = sub_pixels.reshape(n, _TARGETS, factor, factor, height, width)
+    spread = split.transpose(0, 1, 4, 2, 5, 3)
+    return np.ascontiguousarray(spread).reshape(n, _TARGETS, height * factor, width * factor)

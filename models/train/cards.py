@@ -1,0 +1,140 @@
+"""Model cards (Mitchell et al., FAT* 2019): what each network is, was trained on, and reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.manifest import NetworkEntry, Score
+from models.train.evaluate import Classified, confusion
+from models.train.samples import CLASSES
+
+_SIMULATED = (
+    "simulated deep-UV smears (this software's own physics model, donors 1000-1999,"
+    " all diseases, white cells enriched, two thirds of the donors with all kinds equally often)"
+)
+_STAINED = "stained bright-field cells converted to UV-like gray with randomised conversions"
+DATA = {
+    "simulated": _SIMULATED,
+    "scout": f"{_SIMULATED}; {_STAINED} (BCCD fields, red-cell fields)",
+    "segmenter": f"{_SIMULATED}; {_STAINED} (BCCD fields with drawn masks, PBC with pseudo masks)",
+    "classifier": f"{_SIMULATED}; {_STAINED} (PBC and BCCD, masks from the segmenter)",
+}
+_PURPOSE = {
+    "scout": (
+        "Looks at a whole tile and marks the centres of white-cell candidates, red cells and"
+        " platelets on an 8 px grid, and says how sharp the tile is."
+    ),
+    "segmenter": (
+        "Outlines the cell in the middle of a 192 px crop and its nucleus, leaving touching"
+        " neighbours out."
+    ),
+    "classifier": (
+        "Says what the cell in the middle of a 128 px crop is, from the gray picture and the two"
+        f" masks: {', '.join(CLASSES)}.  `other` holds erythroblasts, immature granulocytes,"
+        " platelets on red cells and the scout's false finds."
+    ),
+}
+_CREDITS = """\
+## Training data
+
+{data}.
+
+Credits and licences of the stained pictures, none of which is distributed with this software:
+
+- single cells: Acevedo et al., "A dataset of microscopic peripheral blood cell images for
+  development of automatic recognition systems", Data in Brief 2020, Mendeley Data snkd93bnjr,
+  CC BY 4.0;
+- whole fields: BCCD_Dataset (Shenggan 2017), MIT; their masks: Banik et al. 2020, MIT;
+- red-cell fields: Aslan 2020, MIT.
+
+Simulated donors are split by seed: 1000-1999 training, 2000-2099 thresholds and temperature,
+3000-3999 the scores below.  Stained pictures are split by field or picture; their validation
+split was used for nothing but the scores below.
+"""
+_LIMITS = """\
+## Limits
+
+- **Research use only.**  Not a medical device; no clinical performance is claimed.
+- No public deep-UV set of blood cells exists.  "simulated" scores are on cells of the physics
+  model that also made the training cells; real smears will differ.  "stained-to-UV" scores are
+  on real cells, but stained and photographed in visible light and then converted: they show that
+  real shapes are understood, not deep-UV accuracy.
+- Blasts and other malignant cells were never seen; immature granulocytes and erythroblasts are
+  only told apart from mature cells, not from each other.
+- Dead cells were only seen simulated.
+- The simulator's optics are one objective (NA 0.5, 260 nm) at 0.165 um per pixel; sizes may
+  differ by 8 % and focus by about 1.5 um before quality falls.
+"""
+
+
+def _cell(score: Score) -> str:
+    interval = "" if score.low is None else f"{score.low:.4f} - {score.high:.4f}"
+    return f"{score.value:.4f} | {interval} | {score.n}"
+
+
+def _score_table(scores: Mapping[str, Score]) -> str:
+    rows = [f"| {name} | {_cell(score)} |" for name, score in scores.items()]
+    return "\n".join(["| figure | value | 95 % interval | n |", "|---|---|---|---|", *rows])
+
+
+def _confusion_table(name: str, result: Classified) -> str:
+    head = f"| {name}: truth \\ answer | " + " | ".join(CLASSES) + " |"
+    rows = [
+        f"| {kind} | " + " | ".join(map(str, row)) + " |"
+        for kind, row in zip(CLASSES, confusion(result), strict=True)
+        if row.any()
+    ]
+    return "\n".join([head, "|---" * (len(CLASSES) + 1) + "|", *rows])
+
+
+def _reliability_table(name: str, result: Classified) -> str:
+    confidence = result.probabilities.max(1)
+    correct = result.probabilities.argmax(1) == result.kinds
+    rows = []
+    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.95), (0.95, 1.01)):
+        inside = (confidence >= low) & (confidence < high)
+        if inside.any():
+            mean, right = confidence[inside].mean(), correct[inside].mean()
+            rows.append(
+                f"| {low:.2f} - {min(high, 1.0):.2f} | {mean:.3f} | {right:.3f} | {inside.sum()} |"
+            )
+    head = f"| {name}: confidence | mean confidence | share right | cells |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
+
+
+def card(
+    name: str,
+    entry: NetworkEntry,
+    scores: Mapping[str, Score],
+    results: Mapping[str, Classified],
+) -> str:
+    """Return the model card of a network, Markdown."""
+    parts = [
+        f"# {name}\n\n{_PURPOSE[name]}",
+        f"- file `{entry.file}`, SHA-256 `{entry.sha256}`\n"
+        f"- input: {entry.input_layout}; gray 220 is blank glass; 0.165 um per pixel\n"
+        f"- INT8 (uint8 activations, int8 weights per channel)\n"
+        + "".join(f"- {key}: {value}\n" for key, value in entry.parameters.items()),
+        _CREDITS.format(data=entry.training_data[0].upper() + entry.training_data[1:]),
+        "## Scores\n\nOf the INT8 file as shipped, on donors and pictures no training saw.  Shares"
+        " have exact (Clopper-Pearson) intervals, means bootstrap intervals; n counts cells, or"
+        " fields where the figure is per field.\n\n" + _score_table(scores),
+    ]
+    if name == "classifier":
+        parts += [_confusion_table(domain, result) for domain, result in results.items()]
+        parts += [_reliability_table(domain, result) for domain, result in results.items()]
+    return "\n\n".join([*parts, _LIMITS])
+
+
+def write_cards(
+    folder: Path,
+    scores: Mapping[str, Mapping[str, Score]],
+    results: Mapping[str, Classified],
+    entries: Mapping[str, NetworkEntry],
+) -> None:
+    """Write one card per network into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figures in scores.items():
+        text = card(name, entries[name], figures, results)
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")

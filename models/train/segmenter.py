@@ -1,0 +1,101 @@
+"""Training of the segmenter: cell and nucleus of the cell in the middle of a crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from models.layout import BLANK_LEVEL, space_to_depth
+from models.train.augment import Geometry, random_matrix, randomise_intensity, warp
+from models.train.loop import Batch, Schedule, fit
+from models.train.nets import (
+    SEGMENTER_CROP_PX,
+    SEGMENTER_LOGIT_PX,
+    SEGMENTER_STEM_PX,
+    SegmenterNet,
+)
+from models.train.samples import CELL_KNOWN, NUCLEUS_KNOWN, STORED_CROP_PX, CropSet
+
+GEOMETRY = Geometry(shift_px=10.0)
+LOGIT_SHAPE_PX = SEGMENTER_CROP_PX // SEGMENTER_LOGIT_PX
+BATCH = 24
+
+
+@dataclass(frozen=True)
+class Source:
+    """Crops with their share of a batch."""
+
+    crops: CropSet
+    share: float
+
+
+def pick(
+    sources: Sequence[Source], count: int, rng: np.random.Generator
+) -> list[tuple[CropSet, int]]:
+    """Return ``count`` random crops as (set, index), sources by share, classes evenly."""
+    shares = np.array([source.share for source in sources])
+    chosen = []
+    for which in rng.choice(len(sources), count, p=shares / shares.sum()):
+        crops = sources[which].crops
+        kind = rng.choice(np.unique(crops.kind))
+        chosen.append((crops, int(rng.choice(np.flatnonzero(crops.kind == kind)))))
+    return chosen
+
+
+def label_planes(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (h, w, 2), cell and nucleus as 0/255, of labels 0/1/2."""
+    return np.stack([(labels > 0) * np.uint8(255), (labels == 2) * np.uint8(255)], -1)
+
+
+def sample(
+    crops: CropSet, index: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Return an augmented gray crop, soft targets (2, s, s) and the weight of each target."""
+    matrix = random_matrix(rng, GEOMETRY, STORED_CROP_PX, SEGMENTER_CROP_PX)
+    gray = crops.gray[index, rng.integers(crops.gray.shape[1])]
+    gray = randomise_intensity(warp(gray, matrix, SEGMENTER_CROP_PX, BLANK_LEVEL), rng)
+    planes = warp(label_planes(crops.labels[index]), matrix, SEGMENTER_CROP_PX, 0)
+    soft = cv2.resize(planes, (LOGIT_SHAPE_PX, LOGIT_SHAPE_PX), interpolation=cv2.INTER_AREA)
+    known = int(crops.known[index])
+    weight = np.array([bool(known & CELL_KNOWN), bool(known & NUCLEUS_KNOWN)], np.float32)
+    return gray, np.asarray(soft, np.float32).transpose(2, 0, 1) / np.float32(255), weight
+
+
+def batch(sources: Sequence[Source], rng: np.random.Generator) -> Batch:
+    """Return folded images, soft targets and target weights of one step."""
+    samples = [sample(crops, index, rng) for crops, index in pick(sources, BATCH, rng)]
+    folded = space_to_depth(np.stack([gray for gray, _, _ in samples]), SEGMENTER_STEM_PX)
+    return (
+        torch.from_numpy(folded).float() / 255,
+        torch.from_numpy(np.stack([target for _, target, _ in samples])),
+        torch.from_numpy(np.stack([weight for _, _, weight in samples])),
+    )
+
+
+def loss(net: SegmenterNet, batch: Batch) -> Tensor:
+    """Cross-entropy plus soft Dice per crop, on the targets that are truth."""
+    images, targets, weights = batch
+    logits = net.logit_image(net(images))
+    entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    probability = logits.sigmoid()
+    overlap = (probability * targets).sum((2, 3))
+    total = probability.sum((2, 3)) + targets.sum((2, 3))
+    dice_loss = 1 - (2 * overlap + 10) / (total + 10)
+    per_target = 4 * entropy.mean((2, 3)) + dice_loss
+    return (per_target * weights).sum() / weights.sum().clamp(min=1)
+
+
+def train(sources: Sequence[Source], schedule: Schedule) -> SegmenterNet:
+    """Train on crops whose labels are at least partly truth."""
+    usable = [
+        Source(source.crops.select(source.crops.known > 0), source.share) for source in sources
+    ]
+    torch.manual_seed(schedule.seed)
+    return fit(SegmenterNet(), lambda rng: batch(usable, rng), loss, schedule)

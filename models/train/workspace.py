@@ -1,0 +1,137 @@
+"""The working folder of a training: data, checkpoints and network files before they ship."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hal.errors import InputError
+from models.classifier import Classifier
+from models.manifest import NetworkEntry
+from models.scout import Scout
+from models.segmenter import Segmenter
+from models.session import Network
+from models.train import real, simulated
+from models.train.samples import CropSet, FieldSet
+
+CALIBRATION_EVERY = 12
+"""One real training image in so many is kept out of training, to calibrate on."""
+
+MINED = "mined.npz"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything to make.
+
+    Attributes:
+        train_donors: simulated donors to train on.
+        val_donors: simulated donors to choose thresholds and temperature on.
+        test_donors: simulated donors to report on.
+        tiles: fields per donor.
+        seed: of everything drawn at random.
+    """
+
+    train_donors: int = 200
+    val_donors: int = 24
+    test_donors: int = 64
+    tiles: int = 5
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where everything lies below one folder."""
+
+    folder: Path
+
+    def simulated(self) -> Path:
+        """Folder of the simulated samples."""
+        return self.folder / "simulated"
+
+    def real(self, name: str) -> Path:
+        """File of real samples."""
+        return self.folder / "real" / f"{name}.npz"
+
+    def has_real(self) -> bool:
+        """Whether real samples were made."""
+        return self.real("cells_train").exists()
+
+    def checkpoint(self, network: str) -> Path:
+        """Checkpoint of a network's training."""
+        return self.folder / "checkpoints" / f"{network}.pt"
+
+    def network(self, network: str) -> Path:
+        """INT8 file of a network."""
+        return self.folder / f"{network}.onnx"
+
+    def entry(self, network: str) -> NetworkEntry:
+        """Manifest entry of an exported network.
+
+        Raises:
+            InputError: it has not been exported yet.
+        """
+        path = self.folder / f"{network}.json"
+        if not path.exists():
+            raise InputError(f"{path} is missing.", remedy=f"Export the {network} first.")
+        return NetworkEntry.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write_entry(self, network: str, entry: NetworkEntry) -> None:
+        """Keep the manifest entry of an exported network."""
+        path = self.folder / f"{network}.json"
+        path.write_text(entry.model_dump_json(indent=2), encoding="utf-8")
+
+    def scout(self) -> Scout:
+        """Open the exported scout."""
+        entry = self.entry("scout")
+        return Scout(Network(self.folder, entry), entry)
+
+    def segmenter(self) -> Segmenter:
+        """Open the exported segmenter."""
+        entry = self.entry("segmenter")
+        return Segmenter(Network(self.folder, entry), entry)
+
+    def classifier(self) -> Classifier:
+        """Open the exported classifier."""
+        entry = self.entry("classifier")
+        return Classifier(Network(self.folder, entry), entry)
+
+    def real_cells(self, names: Sequence[str]) -> CropSet:
+        """Return real crops of several files as one set."""
+        return CropSet.join([CropSet.load(self.real(name)) for name in names])
+
+    def fields(self, split: str) -> FieldSet:
+        """Return the simulated fields of a split."""
+        return simulated.read_fields(self.simulated(), split)
+
+    def cells(self, split: str) -> CropSet:
+        """Return the simulated crops of a split."""
+        return simulated.read_cells(self.simulated(), split)
+
+
+def make_data(work: Workspace, plan: Plan, real_root: Path | None) -> None:
+    """Write the samples: simulated ones, and real ones if a folder of images is given."""
+    for split, donors in (
+        ("train", plan.train_donors),
+        ("val", plan.val_donors),
+        ("test", plan.test_donors),
+    ):
+        simulated.write_split(work.simulated(), split, donors, plan.tiles)
+    if real_root is not None:
+        _make_real_data(work, plan, real_root)
+
+
+def _make_real_data(work: Workspace, plan: Plan, root: Path) -> None:
+    every = real.CONVERSIONS
+    real.field_cells(root, "train", every, plan.seed).save(work.real("field_cells_train"))
+    real.field_cells(root, "val", 1, plan.seed).save(work.real("field_cells_val"))
+    real.stained_fields(root, "train", every, plan.seed).save(work.real("fields_train"))
+    real.stained_fields(root, "val", 1, plan.seed).save(work.real("fields_val"))
+    real.single_cells(root, "val", 1, plan.seed).save(work.real("cells_val"))
+    train = real.single_cells(root, "train", every, plan.seed)
+    held_out = np.arange(len(train)) % CALIBRATION_EVERY == 0
+    train.select(held_out).save(work.real("cells_calibration"))
+    train.select(~held_out).save(work.real("cells_train"))
