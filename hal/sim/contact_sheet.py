@@ -13,10 +13,11 @@ from hal.sim.masses import Float32Array
 from hal.sim.microscope import CellTruth, VirtualMicroscope
 from hal.sim.smear import Smear
 
-CELLS_PER_ROW = 9
-CROP_PX = 136
-_LABEL_WIDTH_PX = 170
-_ENRICHMENT = 8.0
+CELLS_PER_ROW = 8
+CROP_PX = 124
+_LABEL_WIDTH_PX = 150
+_ENRICHMENT = 60.0
+_FIELD_PX = 560
 _DONORS = ("healthy", "sickle", "neutropenia-mild", "eosinophilia")
 _BRIGHTNESS = 215.0
 
@@ -35,7 +36,8 @@ def _row(kind: str) -> NDArray[np.uint8]:
         number += 1
         donor = make_donor(f"{_DONORS[number % len(_DONORS)]}:{900 + number}")
         smear = Smear(donor, white_cell_enrichment=_ENRICHMENT, composition={kind: 1.0})
-        crops += _crops(VirtualMicroscope(smear), 36_000.0 + 200.0 * number, 44_000.0)[:2]
+        microscope = VirtualMicroscope(smear, width_px=_FIELD_PX, height_px=_FIELD_PX)
+        crops += _crops(microscope, 36_000.0 + 200.0 * number, 44_000.0)[:2]
     label = np.full((CROP_PX, _LABEL_WIDTH_PX), 255, np.uint8)
     for line, word in enumerate(kind.split("_")):
         cv2.putText(

@@ -69,7 +69,7 @@ def eosinophil(
     thickness = sketch.granules(cell, 0.68, (0.5, 1.0), 0.97)
     over_nucleus = np.float32(rng.uniform(0.1, 0.3))
     thickness *= 1.0 - (1.0 - over_nucleus) * sketch.soft(nucleus, 0.4)
-    add_granules(draft, thickness, 0.008 * donor.granularity_factor, 0.75, 0.035)
+    add_granules(draft, thickness, 0.008, 0.75, 0.035 * donor.granularity_factor)
     return draft
 
 
@@ -90,7 +90,7 @@ def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
     # Water-soluble granules are lost to a varying degree.
     thickness = sketch.granules(cell, 1.3, (0.5, 1.2), rng.uniform(0.3, 0.85))
-    add_granules(draft, thickness, 0.008 * donor.granularity_factor, 0.6, 0.11)
+    add_granules(draft, thickness, 0.008, 0.6, 0.11 * donor.granularity_factor)
     return draft
 
 
@@ -114,5 +114,5 @@ def immature_granulocyte(
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
     thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))
-    add_granules(draft, thickness, 0.006 * donor.granularity_factor, 0.5, 0.05)
+    add_granules(draft, thickness, 0.006, 0.5, 0.05 * donor.granularity_factor)
     return draft

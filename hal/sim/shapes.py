@@ -101,6 +101,20 @@ class Sketch:
             )
         return depth
 
+    def band(self, points: NDArray[np.float64], half_um: NDArray[np.float64]) -> Float32Array:
+        """Return a band along ``points`` (n, 2) um whose half width is ``half_um`` (n,).
+
+        Unlike :meth:`chain` it keeps constrictions that are shorter than the band is wide.
+        """
+        nearest = np.full_like(self.x, 1e3)
+        half = np.zeros_like(self.x)
+        for (x, y), width in zip(points.tolist(), half_um.tolist(), strict=True):
+            distance = cv2.magnitude(self.x - np.float32(x), self.y - np.float32(y))
+            closer = distance < nearest
+            nearest = np.where(closer, distance, nearest)
+            half[closer] = width
+        return half - nearest
+
     def blurred(self, depth: Float32Array, radius_um: float) -> Float32Array:
         """Return ``depth`` with its corners rounded off."""
         return _blur(depth, radius_um / self.pixel_um)
