@@ -122,7 +122,7 @@ class Acquisition:
         self._watch = SharpnessWatch(settings.scan.refocus_sharpness_ratio)
         self._exposure_ms = settings.camera.exposure_ms
         self._map: FocusMap | None = None
-        self._offset_um = 0.0
+        self._shift_um = 0.0
         self._focus_trusted = True
         self._blanks = 0
 
@@ -198,12 +198,13 @@ class Acquisition:
         """
         if self._map is None:
             raise RuntimeError("the focus map comes before the first tile")
-        z_um = self._map.predict_z_um(field.x_um, field.y_um) + self._offset_um
+        peak_um = self._map.predict_z_um(field.x_um, field.y_um) + self._shift_um
+        z_um = peak_um + self._scan.focus_offset_um
         position = self._mover.to(field.x_um, field.y_um, z_um)
         frame = self._imager.take(field)
         blurred = self._watch.is_low(sharpness(frame.pixels))
         if blurred or not self._focus_trusted:
-            z_um += self._refocus(field, z_um)
+            z_um += self._refocus(field, peak_um)
             frame = self._imager.take(field)
         return Tile(
             sequence=sequence,
@@ -218,15 +219,15 @@ class Acquisition:
             exposure_ms=frame.exposure_us / 1000.0,
         )
 
-    def _refocus(self, field: Field, z_um: float) -> float:
-        """Return by how much the focus at ``field`` differs from ``z_um``, and go there."""
-        outcome = self._focuser.refine(field, z_um)
+    def _refocus(self, field: Field, peak_um: float) -> float:
+        """Return by how much the focus at ``field`` differs from ``peak_um``, and go there."""
+        outcome = self._focuser.refine(field, peak_um)
         self._watch.forget()
         self._focus_trusted = True
-        shift_um = outcome.z_um - z_um if isinstance(outcome, Peak) else 0.0
+        shift_um = outcome.z_um - peak_um if isinstance(outcome, Peak) else 0.0
         self._note("refocus", {"row": field.row, "column": field.column, "shift_um": shift_um})
-        self._offset_um += shift_um
-        self._mover.to_z(z_um + shift_um)
+        self._shift_um += shift_um
+        self._mover.to_z(peak_um + shift_um + self._scan.focus_offset_um)
         return shift_um
 
     def _measure_focus(self, anchor: Field, points: list[FocusPoint]) -> FocusPoint | None:

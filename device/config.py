@@ -22,9 +22,12 @@ class ScanConfig(Section):
     focus_range_um: float = quantity(30.0, "um", 2, 500, "half range of the first focus search")
     focus_coarse_step_um: float = quantity(2.0, "um", 0.2, 20, "step of the first focus search")
     focus_fine_step_um: float = quantity(0.5, "um", 0.05, 5, "step of the fine focus search")
+    focus_offset_um: float = quantity(
+        0.9, "um", -5, 5, "from the plane of highest contrast up to the plane of absorption"
+    )
     focus_anchors: int = quantity(9, "", 5, 49, "points of the focus map")
     refocus_sharpness_ratio: float = quantity(
-        0.6, "", 0.1, 1.0, "refocus when sharpness falls below this share of the recent median"
+        0.75, "", 0.1, 1.0, "refocus when sharpness falls below this share of the recent median"
     )
     settle_xy_ms: float = quantity(160.0, "ms", 0, 2000, "wait after a move of x or y")
     settle_z_ms: float = quantity(20.0, "ms", 0, 2000, "wait after a move of z")

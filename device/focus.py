@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_RISE = 0.1
-"""A stack whose contrast rises less than this share above its median shows an empty field."""
+MIN_RISE = 0.05
+"""A stack whose contrast rises less than this share above its least shows an empty field."""
 
 PLANE_TERMS = 3
 CURVED_TERMS = 6
@@ -51,17 +51,19 @@ def contrast(pixels: NDArray[np.generic]) -> float:
 
 
 def sharpness(pixels: NDArray[np.generic]) -> float:
-    """Return fine over coarse gradient energy, so that fields of different content compare.
+    """Return fine over coarse detail, so that fields of different content compare.
 
-    More cells raise the gradients at full and at quarter resolution alike; defocus lowers only
-    the former.
+    Mean squared Laplacian at half resolution over mean squared gradient at an eighth: more cells
+    raise both alike, defocus lowers only the former.
 
     Args:
         pixels: (height, width), any real dtype.
     """
-    image = _smooth(pixels)
-    small = _float(cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA))
-    return _gradient_energy(image) / max(_gradient_energy(small), 1e-12)
+    image = _float(pixels)
+    half = _smooth(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    eighth = _float(cv2.resize(image, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA))
+    fine = cv2.norm(cv2.Laplacian(half, cv2.CV_32F), cv2.NORM_L2SQR) / half.size
+    return float(fine) / max(_gradient_energy(eighth), 1e-12)
 
 
 class Miss(Enum):
@@ -87,13 +89,12 @@ def find_peak(z_um: Sequence[float], contrasts: Sequence[float]) -> Peak | Miss:
     """Find the best focus of a stack of at least 3 ascending positions.
 
     The vertex of the parabola through the largest value and its neighbours.  A stack whose
-    largest value is less than :data:`MIN_RISE` above its median is empty; a largest value at an
+    largest value is less than :data:`MIN_RISE` above its least is empty; a largest value at an
     end tells on which side to go on.
     """
     values = np.asarray(contrasts, float)
     best = int(values.argmax())
-    median = float(np.median(values))
-    if values[best] - median < MIN_RISE * median:
+    if values[best] < (1.0 + MIN_RISE) * values.min():
         return Miss.EMPTY
     if best == 0:
         return Miss.BELOW
