@@ -124,3 +124,12 @@ class HardwareConfig(Section):
     light: LightConfig = LightConfig()
     panel: PanelConfig = PanelConfig()
     simulation: SimulationConfig = SimulationConfig()
+
+    @model_validator(mode="after")
+    def _one_line_per_pin(self) -> Self:
+        pins = [self.light.pin] + [
+            value for name, value in self.panel.model_dump().items() if name.endswith("_pin")
+        ]
+        if len(set(pins)) != len(pins):
+            raise ValueError(f"every GPIO line needs its own pin, not {pins}")
+        return self

@@ -17,7 +17,7 @@ from hal.errors import (
     StageError,
     StageLimitError,
 )
-from hal.grbl import controller, wire
+from hal.grbl import codes, controller, wire
 from hal.grbl.driver import GrblStage
 
 FAR_UM = 28_000.0
@@ -338,3 +338,44 @@ def test_stop_while_homing_interrupts_it(closed_rig: StageRig) -> None:
         closed_rig.stage.home()
     timer.join()
     assert not closed_rig.stage.homed
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "kind"),
+    [
+        ("FOO", "STAGE-REFUSED-2", StageError),
+        ("G1 X-5", "STAGE-REFUSED-22", StageError),
+        ("$J=G90 G21 G53 X5 F100", "STAGE-REFUSED-15", StageLimitError),
+    ],
+)
+def test_a_refusal_names_its_reason_and_keeps_the_position(
+    rig: StageRig, line: str, code: str, kind: type[StageError]
+) -> None:
+    with pytest.raises(kind) as caught:
+        rig.stage._controller.command(line)
+    assert caught.value.error_code == code
+    assert line in caught.value.cause
+    assert rig.stage.homed
+    assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0
+
+
+@pytest.mark.parametrize("table", [codes.ALARMS, codes.ERRORS])
+def test_every_code_has_a_cause_and_a_remedy(table: dict[int, tuple[str, str]]) -> None:
+    for cause, remedy in table.values():
+        assert cause
+        assert remedy.endswith(".")
+
+
+def test_codes_nobody_knows_are_still_errors_with_a_remedy() -> None:
+    assert codes.alarm_error(77).remedy
+    assert codes.refusal_error(77, "G0").remedy
+
+
+def test_a_feed_hold_by_somebody_else_is_an_error_and_home_recovers(rig: StageRig) -> None:
+    rig.stage._link.write(b"!")
+    rig.clock.sleep(0.5)
+    with pytest.raises(StageError) as caught:
+        rig.stage.move_to(x_um=4000.0)
+    assert caught.value.error_code == "STAGE-NOT-IDLE"
+    rig.stage.home()
+    assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0

@@ -1,0 +1,215 @@
+"""What every UV light driver promises: the safety rules, checked on the recorded edges."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Event, Thread, Timer
+from typing import Protocol
+
+import pytest
+
+from hal.config import LightConfig
+from hal.errors import DeviceClosedError, InterlockError, LightError
+from hal.gpio_light import GpioLight
+from hal.light import Light
+from hal.sim.gpio import FakeGpio
+
+MAX_PULSE_MS = 150.0
+# A loaded computer wakes the watchdog late; a hardware one-shot covers what software cannot.
+LATE_MS = 100.0
+
+
+class Probe(Protocol):
+    """An oscilloscope on the light's line, and the lid."""
+
+    def is_lit(self) -> bool: ...
+    def pulses_ms(self) -> list[float]: ...
+    def set_lid(self, *, closed: bool) -> None: ...
+
+
+class LightContract:
+    """Subclasses give a closed ``light`` with a maximum of 150 ms and its ``probe``."""
+
+    @pytest.fixture
+    def probe(self) -> Probe:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def light(self, probe: Probe) -> Iterator[Light]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def opened(self, light: Light) -> Light:
+        light.open()
+        return light
+
+    def test_off_after_construction_and_after_opening(self, light: Light, probe: Probe) -> None:
+        assert not light.is_on
+        assert not probe.is_lit()
+        light.open()
+        assert not light.is_on
+        assert probe.pulses_ms() == []
+
+    def test_lit_inside_the_block_and_dark_after_it(self, opened: Light, probe: Probe) -> None:
+        with opened.pulse(MAX_PULSE_MS):
+            assert opened.is_on
+            assert probe.is_lit()
+        assert not opened.is_on
+        assert not probe.is_lit()
+        assert len(probe.pulses_ms()) == 1
+
+    @pytest.mark.parametrize(
+        "deadline_ms", [0.0, -1.0, MAX_PULSE_MS + 0.1, 1e9, float("inf"), float("nan")]
+    )
+    def test_a_pulse_out_of_limits_is_refused_and_never_lit(
+        self, opened: Light, probe: Probe, deadline_ms: float
+    ) -> None:
+        with pytest.raises(LightError), opened.pulse(deadline_ms):
+            pytest.fail("the block was entered")
+        assert probe.pulses_ms() == []
+
+    def test_a_pulse_never_outlives_its_deadline(self, opened: Light, probe: Probe) -> None:
+        def overstay() -> None:
+            with opened.pulse(15.0):
+                time.sleep((15.0 + LATE_MS) / 1000.0)
+                assert not probe.is_lit()
+
+        with pytest.raises(LightError) as caught:
+            overstay()
+        assert caught.value.error_code == "LIGHT-DEADLINE"
+        assert probe.pulses_ms()[0] <= 15.0 + LATE_MS
+
+    def test_a_stuck_owner_thread_does_not_keep_the_light_on(
+        self, opened: Light, probe: Probe
+    ) -> None:
+        release = Event()
+
+        def hold() -> None:
+            with pytest.raises(LightError), opened.pulse(MAX_PULSE_MS):
+                release.wait(5.0)
+
+        owner = Thread(target=hold)
+        owner.start()
+        time.sleep((MAX_PULSE_MS + LATE_MS) / 1000.0)
+        assert not probe.is_lit()
+        release.set()
+        owner.join()
+        assert max(probe.pulses_ms()) <= MAX_PULSE_MS + LATE_MS
+
+    def test_off_after_an_exception_in_the_block(self, opened: Light, probe: Probe) -> None:
+        with pytest.raises(ZeroDivisionError), opened.pulse(MAX_PULSE_MS):
+            raise ZeroDivisionError
+        assert not probe.is_lit()
+        with opened.pulse(MAX_PULSE_MS):
+            assert probe.is_lit()
+
+    def test_an_open_lid_forbids_light(self, opened: Light, probe: Probe) -> None:
+        probe.set_lid(closed=False)
+        with pytest.raises(InterlockError), opened.pulse(10.0):
+            pytest.fail("the block was entered")
+        assert probe.pulses_ms() == []
+        probe.set_lid(closed=True)
+        with opened.pulse(MAX_PULSE_MS):
+            pass
+
+    def test_opening_the_lid_ends_a_pulse(self, opened: Light, probe: Probe) -> None:
+        def open_the_lid() -> None:
+            with opened.pulse(MAX_PULSE_MS):
+                probe.set_lid(closed=False)
+                time.sleep(0.04)
+                assert not probe.is_lit()
+
+        with pytest.raises(InterlockError):
+            open_the_lid()
+        assert probe.pulses_ms()[0] < MAX_PULSE_MS
+
+    def test_off_from_another_thread_ends_a_pulse(self, opened: Light, probe: Probe) -> None:
+        def switch_off_from_outside() -> None:
+            timer = Timer(0.005, opened.off)
+            with opened.pulse(MAX_PULSE_MS):
+                timer.start()
+                timer.join()
+                assert not probe.is_lit()
+
+        with pytest.raises(LightError):
+            switch_off_from_outside()
+
+    def test_off_is_harmless_at_any_time(self, light: Light, probe: Probe) -> None:
+        light.off()
+        light.open()
+        light.off()
+        light.close()
+        light.off()
+        assert probe.pulses_ms() == []
+
+    def test_close_during_a_pulse_ends_it(self, opened: Light, probe: Probe) -> None:
+        def close_inside() -> None:
+            with opened.pulse(MAX_PULSE_MS):
+                opened.close()
+                assert not probe.is_lit()
+
+        with pytest.raises(LightError):
+            close_inside()
+        assert not opened.is_on
+
+    def test_closed_it_gives_no_light_and_close_twice_is_harmless(
+        self, opened: Light, probe: Probe
+    ) -> None:
+        opened.close()
+        opened.close()
+        with pytest.raises(DeviceClosedError), opened.pulse(10.0):
+            pytest.fail("the block was entered")
+        assert probe.pulses_ms() == []
+
+    def test_it_works_again_after_reopening(self, opened: Light, probe: Probe) -> None:
+        opened.close()
+        opened.open()
+        with opened.pulse(MAX_PULSE_MS):
+            assert probe.is_lit()
+        assert not probe.is_lit()
+
+    def test_the_time_of_light_is_counted(self, opened: Light, probe: Probe) -> None:
+        for _ in range(3):
+            with opened.pulse(MAX_PULSE_MS):
+                time.sleep(0.002)
+        assert opened.on_time_s * 1000.0 == pytest.approx(sum(probe.pulses_ms()), abs=3.0)
+        counted_s = opened.on_time_s
+        time.sleep(0.005)
+        assert opened.on_time_s == counted_s
+
+
+@dataclass
+class FakeGpioProbe:
+    gpio: FakeGpio
+    pin: int
+    lid_closed: bool = True
+
+    def is_lit(self) -> bool:
+        return self.gpio.level(self.pin) == self.gpio.HIGH
+
+    def pulses_ms(self) -> list[float]:
+        edges = self.gpio.edges(self.pin)
+        assert [edge.level for edge in edges] == [1, 0] * (len(edges) // 2)
+        return [
+            (fall.time_s - rise.time_s) * 1000.0
+            for rise, fall in zip(edges[::2], edges[1::2], strict=True)
+        ]
+
+    def set_lid(self, *, closed: bool) -> None:
+        self.lid_closed = closed
+
+
+class TestGpioLight(LightContract):
+    config = LightConfig(max_pulse_ms=MAX_PULSE_MS)
+
+    @pytest.fixture
+    def probe(self) -> FakeGpioProbe:
+        return FakeGpioProbe(FakeGpio(), self.config.pin)
+
+    @pytest.fixture
+    def light(self, probe: FakeGpioProbe) -> Iterator[Light]:
+        light = GpioLight(probe.gpio, self.config, interlock=lambda: probe.lid_closed)
+        yield light
+        light.close()

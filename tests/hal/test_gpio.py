@@ -1,0 +1,189 @@
+"""The fake lines, the loading of a provider, and lines that fail."""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hal.clock import ManualClock
+from hal.config import HardwareConfig, LightConfig, PanelConfig
+from hal.errors import DeviceError, InterlockError, LightError
+from hal.gpio import load_gpio
+from hal.gpio_light import GpioLight
+from hal.gpio_panel import GpioPanel
+from hal.sim import gpio as sim_gpio
+from hal.sim.gpio import FakeGpio
+
+PIN = LightConfig().pin
+
+
+def test_a_missing_provider_is_an_error_and_never_replaced_by_a_fake() -> None:
+    with pytest.raises(DeviceError, match="cannot be used") as caught:
+        load_gpio("no_such_gpio_provider")
+    assert "sim" in caught.value.remedy
+
+
+def test_a_provider_that_refuses_the_board_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("refusing_gpio")
+
+    def setmode(mode: int) -> None:
+        raise RuntimeError("This module can only be run on a Raspberry Pi!")
+
+    module.BOARD = 10  # type: ignore[attr-defined]
+    module.setmode = setmode  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "refusing_gpio", module)
+    with pytest.raises(DeviceError, match="Raspberry"):
+        load_gpio("refusing_gpio")
+
+
+def test_a_provider_is_set_to_board_numbering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wired_gpio", FakeGpio())
+    assert load_gpio("wired_gpio").BOARD == 10
+
+
+@given(
+    st.lists(st.floats(0.0, 10.0), max_size=12),
+    st.floats(0.0, 10.0),
+    st.floats(0.01, 10.0),
+)
+def test_the_lit_share_is_the_overlap_of_pulses_and_interval(
+    times_s: list[float], start_s: float, duration_s: float
+) -> None:
+    times_s = sorted(times_s)
+    end_s = start_s + duration_s
+    clock = iter(times_s)
+    gpio = FakeGpio()
+    gpio.setup(PIN, gpio.OUT, initial=gpio.LOW)
+    real_time = sim_gpio.time
+    sim_gpio.time = types.SimpleNamespace(monotonic=lambda: next(clock))  # type: ignore[assignment]
+    try:
+        for index in range(len(times_s)):
+            gpio.output(PIN, 1 - index % 2)
+    finally:
+        sim_gpio.time = real_time
+    ends = [*times_s[1::2], float("inf")]
+    expected = sum(
+        max(0.0, min(fall, end_s) - max(rise, start_s))
+        for rise, fall in zip(times_s[::2], ends, strict=False)
+    )
+    assert gpio.high_fraction(PIN, start_s, end_s) == pytest.approx(expected / duration_s, abs=1e-9)
+
+
+def test_pins_must_be_set_up_before_use() -> None:
+    gpio = FakeGpio()
+    with pytest.raises(RuntimeError):
+        gpio.output(PIN, gpio.HIGH)
+    with pytest.raises(RuntimeError):
+        gpio.input(PIN)
+
+
+def test_two_lines_on_one_pin_are_refused() -> None:
+    with pytest.raises(ValueError, match="own pin"):
+        HardwareConfig(panel=PanelConfig(start_pin=PIN))
+
+
+def make_light(gpio: FakeGpio, **config: float) -> GpioLight:
+    return GpioLight(gpio, LightConfig(**config), interlock=lambda: True)  # type: ignore[arg-type]
+
+
+def test_a_line_that_cannot_be_claimed_is_an_error() -> None:
+    gpio = FakeGpio()
+    gpio.fail(PIN)
+    with pytest.raises(LightError, match="failed"):
+        make_light(gpio).open()
+
+
+def test_a_line_that_reads_high_when_driven_low_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpio = FakeGpio()
+    monkeypatch.setattr(gpio, "input", lambda channel: gpio.HIGH)
+    with pytest.raises(LightError) as caught:
+        make_light(gpio).open()
+    assert caught.value.error_code == "LIGHT-STUCK"
+
+
+def test_a_line_that_fails_at_switching_on_gives_an_error() -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+    gpio.fail(PIN)
+    with pytest.raises(LightError), light.pulse(10.0):
+        pytest.fail("the block was entered")
+    gpio.fail(PIN, failing=False)
+    light.close()
+    assert gpio.level(PIN) == gpio.LOW
+
+
+def test_the_watchdog_tries_again_until_the_line_obeys() -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+
+    def pulse_on_a_line_that_hangs() -> None:
+        with light.pulse(10.0):
+            gpio.fail(PIN)
+            time.sleep(0.05)
+            assert gpio.level(PIN) == gpio.HIGH
+            gpio.fail(PIN, failing=False)
+            time.sleep(0.1)
+            assert gpio.level(PIN) == gpio.LOW
+
+    with pytest.raises(LightError):
+        pulse_on_a_line_that_hangs()
+    light.close()
+
+
+def test_an_interlock_that_fails_counts_as_open() -> None:
+    gpio = FakeGpio()
+
+    def broken() -> bool:
+        raise DeviceError("The switch is gone.", remedy="None.")
+
+    light = GpioLight(gpio, LightConfig(), interlock=broken)
+    light.open()
+    with pytest.raises(InterlockError), light.pulse(10.0):
+        pytest.fail("the block was entered")
+    assert gpio.edges(PIN) == []
+    light.close()
+
+
+def test_no_light_without_a_live_watchdog() -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+    light._watchdog = None
+    with pytest.raises(LightError) as caught, light.pulse(10.0):
+        pytest.fail("the block was entered")
+    assert caught.value.error_code == "LIGHT-WATCHDOG"
+    assert gpio.edges(PIN) == []
+
+
+def test_a_pulse_inside_a_pulse_is_refused_and_the_light_goes_off() -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+    with (
+        pytest.raises(LightError) as caught,
+        light.pulse(100.0),
+        light.pulse(100.0),
+    ):
+        pytest.fail("the inner block was entered")
+    assert caught.value.error_code == "LIGHT-BUSY"
+    assert gpio.level(PIN) == gpio.LOW
+    light.close()
+
+
+def test_a_panel_whose_lid_switch_fails_is_an_error() -> None:
+    gpio = FakeGpio()
+    panel = GpioPanel(gpio, PanelConfig(), ManualClock())
+    panel.open()
+    gpio.fail(PanelConfig().lid_pin)
+    with pytest.raises(DeviceError):
+        _ = panel.lid_closed
+    panel.close()
