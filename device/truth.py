@@ -1,0 +1,256 @@
+"""Counted cells against the known truth of a simulated smear."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from device.cell import FIVE_TYPES, CellKind
+from device.reader import RecordsReader
+from device.record_types import CellRecord, TileState
+
+MATCH_DISTANCE_UM = 6.5
+"""A counted cell and a true one farther apart are two; simulated cells keep twice that distance."""
+
+_CERTAIN_MARGIN_UM = 3.0
+UNIDENTIFIED = "unidentified"
+
+
+class TrueCell(Protocol):
+    """A white cell of the simulated smear."""
+
+    @property
+    def id(self) -> str:
+        """The same in every field."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind; one that is no :class:`CellKind` counts as ``other``."""
+
+    @property
+    def x_um(self) -> float:
+        """Centre in the stage frame."""
+
+    @property
+    def y_um(self) -> float:
+        """Centre in the stage frame."""
+
+    @property
+    def bbox_px(self) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 in the field, end exclusive."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the border of the field cuts it."""
+
+
+class TrueField(Protocol):
+    """What is really in one field."""
+
+    @property
+    def cells(self) -> Sequence[TrueCell]:
+        """White cells with at least one pixel in the field."""
+
+
+class Microscope(Protocol):
+    """Knows the truth of any field."""
+
+    @property
+    def width_px(self) -> int:
+        """Width of a field."""
+
+    @property
+    def height_px(self) -> int:
+        """Height of a field."""
+
+    @property
+    def pixel_um(self) -> float:
+        """Size of a pixel."""
+
+    def truth(self, x_um: float, y_um: float) -> TrueField:
+        """Return what is in the field around a place in the stage frame."""
+
+
+class CountedCell(Protocol):
+    """A cell that was counted."""
+
+    @property
+    def tile_sequence(self) -> int:
+        """Tile it was measured in."""
+
+    @property
+    def x_px(self) -> float:
+        """Centre in that tile."""
+
+    @property
+    def y_px(self) -> float:
+        """Centre in that tile."""
+
+    @property
+    def kind(self) -> CellKind:
+        """Most probable kind."""
+
+    @property
+    def identified(self) -> bool:
+        """Whether its confidence sufficed."""
+
+
+def kind_of(name: str) -> CellKind:
+    """Return the kind that a simulated kind counts as: what is none of the others is ``other``."""
+    return CellKind(name) if name in set(CellKind) else CellKind.OTHER
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How counted cells compare with the true ones.
+
+    Attributes:
+        true_counts: true cells that were imaged, per kind.
+        called: number of cells per true kind and what they were called, a kind or "unidentified".
+        missed: true cells that were imaged but not counted, per kind.
+        false_finds: counted cells where there is none, or a second count of one.
+    """
+
+    true_counts: Mapping[CellKind, int]
+    called: Mapping[tuple[CellKind, str], int]
+    missed: Mapping[CellKind, int]
+    false_finds: int
+
+    @property
+    def found(self) -> int:
+        """True cells that were counted."""
+        return sum(self.called.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form; ``differential`` has n and percent of the true live cells."""
+        live = sum(self.true_counts.get(kind, 0) for kind in FIVE_TYPES)
+        return {
+            "differential": {
+                kind.value: {
+                    "n": self.true_counts.get(kind, 0),
+                    "percent": 100.0 * self.true_counts.get(kind, 0) / max(1, live),
+                }
+                for kind in FIVE_TYPES
+            },
+            "cells": live,
+            "dead": self.true_counts.get(CellKind.DEAD, 0),
+            "other": self.true_counts.get(CellKind.OTHER, 0),
+            "found": self.found,
+            "missed": sum(self.missed.values()),
+            "false": self.false_finds,
+            "called": {
+                kind.value: {
+                    name: n for (true, name), n in sorted(self.called.items()) if true is kind
+                }
+                for kind in CellKind
+            },
+        }
+
+
+def compare(
+    counted: Iterable[CountedCell],
+    places_um: Mapping[int, tuple[float, float]],
+    microscope: Microscope,
+) -> Comparison:
+    """Compare counted cells with the truth of the tiles they came from.
+
+    A true cell was imaged when it lies at least 3 um inside some tile, so that a stage error
+    cannot decide whether it was cut, or when it was counted.
+
+    Args:
+        counted: each cell once, in its best tile.
+        places_um: centre of every usable tile by sequence number.
+        microscope: knows the truth; pixel (0, 0) of a field is its upper left corner.
+    """
+    imaged: dict[str, TrueCell] = {}
+    matched: dict[str, CountedCell] = {}
+    false_finds = 0
+    by_tile: dict[int, list[CountedCell]] = {}
+    for cell in counted:
+        by_tile.setdefault(cell.tile_sequence, []).append(cell)
+    for sequence, (x_um, y_um) in places_um.items():
+        field = microscope.truth(x_um, y_um)
+        for true in field.cells:
+            if _well_inside(true, microscope):
+                imaged[true.id] = true
+        pairs = dict(_pairs(by_tile.get(sequence, []), field.cells, (x_um, y_um), microscope))
+        for i, cell in enumerate(by_tile.get(sequence, [])):
+            match = pairs.get(i)
+            if match is None or match.id in matched:
+                false_finds += 1
+            else:
+                imaged[match.id] = match
+                matched[match.id] = cell
+    return Comparison(
+        true_counts=Counter(kind_of(true.kind) for true in imaged.values()),
+        called=Counter(
+            (kind_of(imaged[key].kind), cell.kind.value if cell.identified else UNIDENTIFIED)
+            for key, cell in matched.items()
+        ),
+        missed=Counter(kind_of(true.kind) for key, true in imaged.items() if key not in matched),
+        false_finds=false_finds,
+    )
+
+
+def compare_with_truth(reader: RecordsReader, run_id: int, microscope: Microscope) -> Comparison:
+    """Compare the cells of a stored run with the truth of the tiles it analysed.
+
+    Raises:
+        RecordsError: the database cannot be read.
+    """
+    places_um = {
+        tile.sequence: (tile.x_um, tile.y_um)
+        for tile in reader.every_tile(run_id)
+        if tile.sequence is not None and tile.usable and tile.state is TileState.ANALYSED
+    }
+    return compare(_every_cell(reader, run_id), places_um, microscope)
+
+
+def _every_cell(reader: RecordsReader, run_id: int) -> Iterator[CellRecord]:
+    after = 0
+    while page := reader.cells(run_id, after):
+        yield from page
+        after = page[-1].id
+
+
+def _well_inside(true: TrueCell, microscope: Microscope) -> bool:
+    margin_px = _CERTAIN_MARGIN_UM / microscope.pixel_um
+    x0, y0, x1, y1 = true.bbox_px
+    return (
+        not true.cut
+        and min(x0, y0) >= margin_px
+        and x1 <= microscope.width_px - margin_px
+        and y1 <= microscope.height_px - margin_px
+    )
+
+
+def _pairs(
+    counted: Sequence[CountedCell],
+    true_cells: Sequence[TrueCell],
+    centre_um: tuple[float, float],
+    microscope: Microscope,
+) -> Iterator[tuple[int, TrueCell]]:
+    """Yield the index of each counted cell of a tile with its true one, closest pairs first."""
+    left_um = centre_um[0] - (microscope.width_px - 1) / 2.0 * microscope.pixel_um
+    top_um = centre_um[1] - (microscope.height_px - 1) / 2.0 * microscope.pixel_um
+    distances = sorted(
+        (apart_um, i, j)
+        for i, cell in enumerate(counted)
+        for j, true in enumerate(true_cells)
+        if (
+            apart_um := math.hypot(
+                left_um + cell.x_px * microscope.pixel_um - true.x_um,
+                top_um + cell.y_px * microscope.pixel_um - true.y_um,
+            )
+        )
+        <= MATCH_DISTANCE_UM
+    )
+    used: tuple[set[int], set[int]] = (set(), set())
+    for _, i, j in distances:
+        if i not in used[0] and j not in used[1]:
+            used[0].add(i)
+            used[1].add(j)
+            yield i, true_cells[j]
