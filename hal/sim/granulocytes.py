@@ -89,7 +89,7 @@ def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
     # Water-soluble granules are lost to a varying degree.
-    thickness = sketch.granules(cell, 1.3, (0.5, 1.2), rng.uniform(0.3, 0.85))
+    thickness = sketch.granules(cell, 1.15, (0.5, 1.2), rng.uniform(0.35, 0.95))
     add_granules(draft, thickness, 0.008, 0.6, 0.11 * donor.granularity_factor)
     return draft
 

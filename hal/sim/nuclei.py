@@ -69,22 +69,21 @@ def lobed_ribbon(
 ) -> Float32Array:
     """Return a curved band with ``lobes - 1`` constrictions, from wide bridges to filaments."""
     rng = sketch.rng
-    bend_rad = rng.uniform(1.6, 2.6) + 0.55 * lobes
+    bend_rad = rng.uniform(1.0, 2.0) + 0.55 * lobes
     orbit_um = cell_radius_um * rng.uniform(0.46, 0.58)
     points = arc(orbit_um, -bend_rad / 2.0, bend_rad / 2.0, 12 * lobes + 1)
     points += rng.uniform(-0.5, 0.5, (1, 2))
     position = np.linspace(0.0, 1.0, len(points))
     half_um = np.full(len(points), 0.5 * area_um2 / (bend_rad * orbit_um))
     half_um *= 1.0 + 0.15 * np.sin(rng.uniform(3.0, 8.0) * position + rng.uniform(0.0, 6.3))
-    half_um *= np.minimum(1.0, 0.5 + 3.0 * lobes * np.minimum(position, 1.0 - position))
     for border in np.arange(1, lobes) / lobes + rng.uniform(-0.12, 0.12, lobes - 1) / lobes:
         depth = 1.0 - rng.uniform(0.12, 0.6)
-        half_um *= 1.0 - depth * np.exp(-(((position - border) * lobes / 0.2) ** 2))
+        half_um *= 1.0 - depth * np.exp(-(((position - border) * lobes / 0.26) ** 2))
     # The constrictions keep their width; the lobes take up the area that is still missing.
     thick = half_um > 0.75 * half_um.max()
     half_um[thick] *= math.sqrt(area_um2 / sketch.area_um2(sketch.band(points, half_um)))
-    depth_map = sketch.band(points, np.maximum(half_um, 0.25))
-    return sketch.blurred(depth_map, 0.15)
+    band = sketch.blurred(sketch.band(points, np.maximum(half_um, 0.3)), 0.33)
+    return sketch.grown_to(band, area_um2)
 
 
 def rounded(sketch: Sketch, area_um2: float, irregularity: float, dent: float) -> Float32Array:

@@ -62,8 +62,9 @@ def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Floa
     radius_um = donor.rbc_diameter_um / 2.0 * float(np.clip(rng.normal(1.0, 0.055), 0.8, 1.2))
     depth = sketch.outline(radius_um, rng.uniform(0.01, 0.07))
     if rng.random() < 0.015:
-        spikes = np.float32(rng.integers(9, 15)) * np.arctan2(sketch.y, sketch.x)
-        depth += np.float32(rng.uniform(0.08, 0.22)) * np.cos(spikes)
+        angle = np.arctan2(sketch.y, sketch.x)
+        waves = np.cos(angle * int(rng.integers(7, 10))) + np.cos(angle * int(rng.integers(11, 16)))
+        depth += np.float32(rng.uniform(0.06, 0.15)) * waves
     s2 = np.clip(1.0 - depth / radius_um, 0.0, 1.0) ** 2
     # Biconcave profile of Evans and Fung, Microvasc. Res. 1972, flattened by drying.
     biconcave = np.sqrt(1.0 - s2) * (0.81 + 7.83 * s2 - 4.39 * s2**2) / 2.4
@@ -84,8 +85,8 @@ def _sickled_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Fl
     """Draw a crescent of aspect 2 to 4 with pointed ends and no pallor."""
     sketch = Sketch(rng, RED_CELL_REACH_UM, pixel_um, warp_um=0.15)
     length_um = rng.uniform(8.5, 12.5)
-    half_width_um = length_um / rng.uniform(2.0, 4.0) / 2.0
-    bend_rad = rng.uniform(0.3, 2.2)
+    half_width_um = length_um / rng.uniform(2.6, 4.6) / 2.0
+    bend_rad = rng.uniform(0.9, 2.7)
     points = arc(length_um / bend_rad, -bend_rad / 2.0, bend_rad / 2.0, 25)
     points -= points.mean(axis=0)
     position = np.linspace(-1.0, 1.0, 25)
