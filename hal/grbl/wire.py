@@ -110,7 +110,11 @@ def parse_line(line: str) -> Reply:
 
 
 def _parse_status(line: str) -> Status | None:
-    """Read a status report by its keys, because fields come and go; None when it is damaged."""
+    """Read a status report by its keys, because fields come and go; None when it is damaged.
+
+    Position and speed are in every report; without them a gap in the line could pass for another
+    position.
+    """
     if not line.endswith(">"):
         return None
     head, *parts = line[1:-1].split("|")
@@ -124,7 +128,7 @@ def _parse_status(line: str) -> Status | None:
             return None
         fields[key] = value
     machine_mm = parse_axes(fields.pop("MPos", ""))
-    if machine_mm is None:
+    if machine_mm is None or not fields.keys() & {"F", "FS"}:
         return None
     return Status(
         state, int(substate) if substate else None, machine_mm, fields.pop("Pn", ""), fields

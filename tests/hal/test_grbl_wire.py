@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal.grbl import wire
@@ -23,6 +23,7 @@ def test_a_status_survives_whatever_fields_come_with_it(
 ) -> None:
     head = state if substate is None else f"{state}:{substate}"
     parts = [head, f"MPos:{x:.3f},{y:.3f},{z:.3f}", "Pn:XZ"]
+    fields["FS"] = "1500,0"
     parts += [f"{key}:{value}" for key, value in fields.items()]
     status = wire.parse_line("<" + "|".join(parts) + ">")
     assert status == wire.Status(state, substate, (x, y, z), "XZ", fields)
@@ -33,6 +34,7 @@ def test_no_text_makes_the_parser_fail(text: str) -> None:
     wire.parse_line(text)
 
 
+@settings(max_examples=400)
 @given(st.data())
 def test_a_status_with_a_missing_piece_loses_no_decimals(
     data: st.DataObject,
@@ -58,7 +60,8 @@ def test_a_status_with_a_missing_piece_loses_no_decimals(
         "<Idle|MPos:0.000,0.000,0.000|FS:0,0",
         "<Idel|MPos:0.000,0.000,0.000|FS:0,0>",
         "<Idle|FS:0,0>",
-        "<Hold:x|MPos:0.000,0.000,0.000>",
+        "<Idle|MPos:0.000,0.000,0.000>",
+        "<Hold:x|MPos:0.000,0.000,0.000|FS:0,0>",
         "<>",
         "okk",
         "error:",
