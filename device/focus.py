@@ -181,7 +181,8 @@ def fit_focus_map(points: Sequence[FocusPoint], tolerance_um: float = 0.5) -> Fo
 
     Least median of squares over all minimal subsets (Rousseeuw, J. Am. Stat. Assoc. 79, 1984),
     then least squares on the points within 2.5 robust standard deviations.  A plane; with
-    curvature when the plane leaves more than ``tolerance_um`` and there are points to spare.
+    curvature when the plane leaves more than ``tolerance_um`` or more than a quarter of the
+    points, and there are points to spare: a few outliers must not bend the surface.
 
     Raises:
         ValueError: fewer than 5 points, or they lie on a line.
@@ -189,12 +190,13 @@ def fit_focus_map(points: Sequence[FocusPoint], tolerance_um: float = 0.5) -> Fo
     if len(points) < PLANE_TERMS + 2:
         raise ValueError(f"{len(points)} focus points are too few for a map")
     plane = _robust_fit(points, PLANE_TERMS)
-    if plane.rms_um <= tolerance_um and all(plane.inliers):
+    few_outliers = plane.inliers.count(False) <= len(points) // 4
+    if plane.rms_um <= tolerance_um and few_outliers:
         return plane
     if len(points) < CURVED_TERMS + 2:
         return plane
     curved = _robust_fit(points, CURVED_TERMS)
-    kept_more = sum(curved.inliers) > sum(plane.inliers)
+    kept_more = curved.inliers.count(True) > plane.inliers.count(True)
     fits_better = plane.rms_um > tolerance_um and curved.rms_um < 0.5 * plane.rms_um
     return curved if kept_more or fits_better else plane
 

@@ -1,0 +1,179 @@
+"""The state machine: one defined answer for every pair, and a safe state after every failure."""
+
+from __future__ import annotations
+
+import ast
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from device.machine import StateMachine
+from device.states import LIT, REQUESTS, TRANSITIONS, Event, Refusal, State, answer, diagram
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIRS = list(product(State, Event))
+
+# Written down a second time on purpose: a change of the table must be meant.
+EXPECTED = """
+booting opened self_test
+self_test test_passed idle
+idle start preparing
+preparing prepared scanning
+preparing pause pausing
+preparing lid_opened paused
+preparing scanned finishing
+preparing abort aborting
+scanning pause pausing
+scanning lid_opened paused
+scanning scanned finishing
+scanning abort aborting
+pausing held paused
+pausing lid_opened paused
+pausing abort aborting
+paused lid_opened paused
+paused resume preparing
+paused abort aborting
+finishing stored complete
+aborting stored complete
+complete acknowledge idle
+fault acknowledge self_test
+"""
+
+
+def expected() -> dict[tuple[str, str], str]:
+    table = {}
+    for line in EXPECTED.split("\n"):
+        if line:
+            state, event, target = line.split()
+            table[state, event] = target
+    for state in State:
+        table[state, Event.SHUT_DOWN] = State.SHUTTING_DOWN
+        if state is not State.SHUTTING_DOWN:
+            table[state, Event.FAIL] = State.FAULT
+    return table
+
+
+@pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda value: value.value)
+def test_every_pair_has_a_defined_answer(state: State, event: Event) -> None:
+    target = expected().get((state, event))
+    outcome = answer(state, event)
+    if target is None:
+        assert outcome == Refusal(state, event)
+    else:
+        assert outcome is State(target)
+
+
+@pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda value: value.value)
+def test_a_refusal_explains_itself_to_a_person(state: State, event: Event) -> None:
+    outcome = answer(state, event)
+    if isinstance(outcome, Refusal):
+        assert outcome.explanation.endswith(".")
+        assert "_" not in outcome.explanation
+        assert state.value.replace("_", " ") in outcome.explanation
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    entered = {target for (state, _), target in TRANSITIONS.items() if state is not target}
+    left = {state for (state, _), target in TRANSITIONS.items() if state is not target}
+    assert entered == set(State) - {State.BOOTING}
+    assert left == set(State) - {State.SHUTTING_DOWN}
+
+
+def test_a_pause_or_an_open_lid_is_left_only_by_a_request() -> None:
+    for (state, event), target in TRANSITIONS.items():
+        if state is State.PAUSED and target is not State.PAUSED:
+            assert event in REQUESTS | {Event.FAIL}
+
+
+def test_light_is_possible_only_on_the_way_from_start_to_finish() -> None:
+    ways_in = {state for (state, _), target in TRANSITIONS.items() if target in LIT}
+    assert ways_in == {State.IDLE, State.PREPARING, State.PAUSED}
+
+
+@pytest.mark.parametrize("name", ["State", "Event"])
+def test_every_member_has_a_docstring(name: str) -> None:
+    tree = ast.parse((ROOT / "device" / "states.py").read_text(encoding="utf-8"))
+    body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name).body
+    for member, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(member, ast.Assign):
+            assert isinstance(after, ast.Expr), ast.unparse(member)
+            assert isinstance(after.value, ast.Constant), ast.unparse(member)
+
+
+def test_the_diagram_shows_every_transition() -> None:
+    lines = [line.strip() for line in diagram().splitlines()]
+    for (state, event), target in TRANSITIONS.items():
+        source = "any_state" if event in (Event.FAIL, Event.SHUT_DOWN) else state
+        assert f"{source} --> {target}: {event}" in lines
+
+
+def test_the_readme_shows_the_diagram_of_the_table() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.split("<!-- states:begin -->")[1].split("<!-- states:end -->")[0]
+    assert shown.strip() == f"```mermaid\n{diagram()}\n```", "put device.states.diagram() there"
+
+
+class Hooks:
+    def __init__(self, fails_on: State | None = None) -> None:
+        self.fails_on = fails_on
+        self.log: list[str] = []
+
+    def enter(self, state: State) -> None:
+        self.log.append(f"enter {state}")
+        if state is self.fails_on:
+            raise OSError("the lamp is broken")
+
+    def make_safe(self) -> None:
+        self.log.append("safe")
+
+    def changed(self, state: State) -> None:
+        self.log.append(f"now {state}")
+
+    def machine(self) -> StateMachine:
+        return StateMachine(self.enter, self.make_safe, self.changed)
+
+
+def walk(machine: StateMachine, events: list[Event]) -> None:
+    for event in events:
+        machine.fire(event)
+
+
+TO_SCANNING = [Event.OPENED, Event.TEST_PASSED, Event.START, Event.PREPARED]
+
+
+def test_the_hook_runs_before_the_state_counts_as_entered() -> None:
+    hooks = Hooks()
+    machine = hooks.machine()
+    machine.fire(Event.OPENED)
+    assert hooks.log == ["enter self_test", "now self_test"]
+
+
+@pytest.mark.parametrize(
+    ("target", "events"),
+    [
+        (State.SCANNING, TO_SCANNING),
+        (State.PAUSED, [*TO_SCANNING, Event.LID_OPENED]),
+        (State.COMPLETE, [*TO_SCANNING, Event.SCANNED, Event.STORED]),
+        (State.SHUTTING_DOWN, [*TO_SCANNING, Event.SHUT_DOWN]),
+    ],
+)
+def test_a_failing_hook_leads_to_a_safe_fault_not_to_the_state_asked_for(
+    target: State, events: list[Event]
+) -> None:
+    hooks = Hooks(fails_on=target)
+    machine = hooks.machine()
+    walk(machine, events[:-1])
+    with pytest.raises(OSError, match="lamp"):
+        machine.fire(events[-1])
+    assert machine.state is State.FAULT
+    assert hooks.log[-3:] == [f"enter {target}", "safe", "now fault"]
+
+
+def test_a_refused_event_changes_nothing_and_calls_no_hook() -> None:
+    hooks = Hooks()
+    machine = hooks.machine()
+    with pytest.raises(RuntimeError, match="not possible while the instrument is booting"):
+        machine.fire(Event.RESUME)
+    assert machine.state is State.BOOTING
+    assert hooks.log == []
