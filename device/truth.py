@@ -109,24 +109,33 @@ class Comparison:
 
     Attributes:
         true_counts: true cells that were imaged, per kind.
-        called: number of cells per true kind and what they were called, a kind or "unidentified".
+        matches: true kind and counted cell of every cell that was found.
         missed: true cells that were imaged but not counted, per kind.
         false_finds: counted cells where there is none, or a second count of one.
     """
 
     true_counts: Mapping[CellKind, int]
-    called: Mapping[tuple[CellKind, str], int]
+    matches: tuple[tuple[CellKind, CountedCell], ...]
     missed: Mapping[CellKind, int]
     false_finds: int
 
     @property
     def found(self) -> int:
         """True cells that were counted."""
-        return sum(self.called.values())
+        return len(self.matches)
+
+    @property
+    def called(self) -> Counter[tuple[CellKind, str]]:
+        """Number of cells per true kind and what they were called, a kind or "unidentified"."""
+        return Counter(
+            (kind, cell.kind.value if cell.identified else UNIDENTIFIED)
+            for kind, cell in self.matches
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form; ``differential`` has n and percent of the true live cells."""
         live = sum(self.true_counts.get(kind, 0) for kind in FIVE_TYPES)
+        called = self.called
         return {
             "differential": {
                 kind.value: {
@@ -142,9 +151,7 @@ class Comparison:
             "missed": sum(self.missed.values()),
             "false": self.false_finds,
             "called": {
-                kind.value: {
-                    name: n for (true, name), n in sorted(self.called.items()) if true is kind
-                }
+                kind.value: {name: n for (true, name), n in sorted(called.items()) if true is kind}
                 for kind in CellKind
             },
         }
@@ -186,10 +193,7 @@ def compare(
                 matched[match.id] = cell
     return Comparison(
         true_counts=Counter(kind_of(true.kind) for true in imaged.values()),
-        called=Counter(
-            (kind_of(imaged[key].kind), cell.kind.value if cell.identified else UNIDENTIFIED)
-            for key, cell in matched.items()
-        ),
+        matches=tuple((kind_of(imaged[key].kind), cell) for key, cell in matched.items()),
         missed=Counter(kind_of(true.kind) for key, true in imaged.items() if key not in matched),
         false_finds=false_finds,
     )

@@ -19,6 +19,7 @@ from hal.panel import Panel
 from hal.stage import Stage
 
 if TYPE_CHECKING:
+    from hal.sim.microscope import VirtualMicroscope
     from hal.sim.world import SimulatedWorld
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,24 @@ def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
         "stage.port": config.stage.port == "sim",
         "light.gpio": config.light.gpio == "sim",
     }
+
+
+def virtual_microscope(smear: str, white_cell_enrichment: float = 1.0) -> VirtualMicroscope:
+    """Return a microscope over a simulated smear, without an instrument around it.
+
+    Args:
+        smear: donor, NAME:SEED.
+        white_cell_enrichment: how many times more white cells than the donor has, so that fewer
+            fields are needed; their composition stays.
+
+    Raises:
+        InputError: there is no such donor.
+    """
+    from hal.sim.donors import make_donor
+    from hal.sim.microscope import VirtualMicroscope
+    from hal.sim.smear import Smear
+
+    return VirtualMicroscope(Smear(make_donor(smear), white_cell_enrichment=white_cell_enrichment))
 
 
 def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Hardware:
