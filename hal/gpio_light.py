@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, Lock, Thread
+from threading import Condition, RLock, Thread
 
 from hal.config import LightConfig
 from hal.errors import DeviceClosedError, InterlockError, LightError
@@ -39,7 +39,8 @@ class GpioLight:
         self._pin = config.pin
         self._max_pulse_ms = config.max_pulse_ms
         self._interlock = interlock
-        self._changed = Condition(Lock())
+        # Re-entrant: a signal handler may call off() or close() in the thread that holds it.
+        self._changed = Condition(RLock())
         self._watchdog: Thread | None = None
         self._open = False
         self._deadline_s: float | None = None
@@ -91,8 +92,7 @@ class GpioLight:
 
         Raises: as :meth:`hal.light.Light.pulse`.
         """
-        if not self._open:
-            raise DeviceClosedError("The UV light is closed.", remedy="Open the light first.")
+        self._require_open()
         if not (math.isfinite(deadline_ms) and 0.0 < deadline_ms <= self._max_pulse_ms):
             raise LightError(
                 f"A pulse of {deadline_ms:g} ms is not in the allowed range of 0 to "
@@ -136,11 +136,16 @@ class GpioLight:
             except GPIO_FAILURES:
                 log.critical("the UV line could not be released", exc_info=True)
             self._open = False
+            self._switch_off(None)
             self._changed.notify_all()
             watchdog = self._watchdog
         if watchdog is not None:
             watchdog.join(timeout=1.0)
         atexit.unregister(self.close)
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise DeviceClosedError("The UV light is closed.", remedy="Open the light first.")
 
     def _require_lid(self) -> None:
         if not self._lid_closed():
@@ -156,6 +161,7 @@ class GpioLight:
 
     def _switch_on(self, duration_s: float) -> None:
         with self._changed:
+            self._require_open()
             if self._watchdog is None or not self._watchdog.is_alive():
                 raise LightError(
                     "The watchdog of the UV light is not running.",
@@ -172,6 +178,8 @@ class GpioLight:
             now_s = time.monotonic()
             self._deadline_s = now_s + duration_s
             self._on_since_s = now_s
+            # Before the line goes high: should it then not obey, the watchdog keeps trying.
+            self._changed.notify_all()
             try:
                 self._gpio.output(self._pin, self._gpio.HIGH)
             except BaseException as error:
@@ -179,10 +187,10 @@ class GpioLight:
                 if isinstance(error, GPIO_FAILURES):
                     raise self._line_failed(error) from error
                 raise
-            self._changed.notify_all()
 
     def _switch_off(self, cut: LightError | None) -> None:
         """Drive low and keep the books; the lock is held.  ``cut`` says why a pulse ended early."""
+        self._cut = self._cut or cut
         if self._open:
             try:
                 self._gpio.output(self._pin, self._gpio.LOW)
@@ -192,7 +200,6 @@ class GpioLight:
             self._on_time_s += time.monotonic() - self._on_since_s
         self._on_since_s = None
         self._deadline_s = None
-        self._cut = self._cut or cut
 
     def _watch(self) -> None:
         """Sleep until a pulse begins; then look at deadline and lid until it is over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import types
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from hal.clock import ManualClock
 from hal.config import HardwareConfig, LightConfig, PanelConfig
-from hal.errors import DeviceError, InterlockError, LightError
+from hal.errors import DeviceClosedError, DeviceError, InterlockError, LightError
 from hal.gpio import load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
@@ -137,6 +138,87 @@ def test_the_watchdog_tries_again_until_the_line_obeys() -> None:
     with pytest.raises(LightError):
         pulse_on_a_line_that_hangs()
     light.close()
+
+
+def test_the_watchdog_switches_off_a_line_that_went_high_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+    obey = gpio.output
+    disobeyed = iter([True, True, True])
+
+    def output(channel: int, level: int) -> None:
+        if level == gpio.HIGH or not next(disobeyed, False):
+            obey(channel, level)
+        if level == gpio.HIGH or gpio.level(channel) == gpio.HIGH:
+            raise OSError("no answer")
+
+    monkeypatch.setattr(gpio, "output", output)
+    with pytest.raises(LightError), light.pulse(10.0):
+        pytest.fail("the block was entered")
+    deadline_s = time.monotonic() + 2.0
+    while gpio.level(PIN) == gpio.HIGH and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    assert gpio.level(PIN) == gpio.LOW
+    light.close()
+
+
+def test_a_light_closed_while_the_lid_is_checked_stays_dark() -> None:
+    gpio = FakeGpio()
+
+    def closing() -> bool:
+        light.close()
+        return True
+
+    light = GpioLight(gpio, LightConfig(), interlock=closing)
+    light.open()
+    with pytest.raises(DeviceClosedError), light.pulse(10.0):
+        pytest.fail("the block was entered")
+    assert gpio.edges(PIN) == []
+
+
+def test_off_works_in_a_signal_handler_that_interrupts_the_light_itself() -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+
+    def interrupted() -> None:
+        with light.pulse(100.0), light._changed:
+            light.off()
+            assert gpio.level(PIN) == gpio.LOW
+
+    with pytest.raises(LightError):
+        interrupted()
+    light.close()
+
+
+def test_a_line_that_never_obeys_is_released_on_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpio = FakeGpio()
+    light = make_light(gpio)
+    light.open()
+    monkeypatch.setattr(gpio, "output", refuse_low(gpio))
+
+    def close_inside() -> None:
+        with light.pulse(100.0):
+            light.close()
+
+    with pytest.raises(LightError):
+        close_inside()
+    assert gpio.level(PIN) == gpio.LOW
+    assert not light.is_on
+
+
+def refuse_low(gpio: FakeGpio) -> Callable[[int, int], None]:
+    obey = gpio.output
+
+    def output(channel: int, level: int) -> None:
+        if level == gpio.LOW:
+            raise OSError("no answer")
+        obey(channel, level)
+
+    return output
 
 
 def test_an_interlock_that_fails_counts_as_open() -> None:
