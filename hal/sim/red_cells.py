@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hal.sim.donors import Donor
-from hal.sim.masses import CHANNELS, Channel, Float32Array
+from hal.sim.masses import Float32Array
 from hal.sim.seeds import generator
 from hal.sim.shapes import Sketch, arc
 
@@ -23,7 +23,7 @@ _PLATELET_REACH_UM = 2.6
 
 
 def red_cell_bank(donor: Donor, pixel_um: float) -> Float32Array:
-    """Return hemoglobin stacks, (ROUND_CELLS + SICKLED_CELLS, CHANNELS, n, n)."""
+    """Return hemoglobin maps in pg/um2, (ROUND_CELLS + SICKLED_CELLS, n, n)."""
     draws: list[Callable[[np.random.Generator, Donor, float], Float32Array]] = [
         *[_round_cell] * ROUND_CELLS,
         *[_sickled_cell] * SICKLED_CELLS,
@@ -37,7 +37,7 @@ def red_cell_bank(donor: Donor, pixel_um: float) -> Float32Array:
 
 
 def platelet_bank(donor: Donor, pixel_um: float) -> Float32Array:
-    """Return platelet stacks, (PLATELETS, CHANNELS, n, n)."""
+    """Return protein maps in pg/um2, (PLATELETS, n, n)."""
     return np.stack(
         [
             _platelet(generator("platelet", donor.name, index), donor, pixel_um)
@@ -46,11 +46,9 @@ def platelet_bank(donor: Donor, pixel_um: float) -> Float32Array:
     )
 
 
-def _hemoglobin(sketch: Sketch, thickness: Float32Array, mass_pg: float) -> Float32Array:
-    masses = np.zeros((CHANNELS, sketch.size_px, sketch.size_px), np.float32)
+def _with_mass(sketch: Sketch, thickness: Float32Array, mass_pg: float) -> Float32Array:
     total = float(thickness.sum()) * sketch.pixel_um**2
-    masses[Channel.HEMOGLOBIN] = thickness * np.float32(mass_pg / total)
-    return masses
+    return thickness * np.float32(mass_pg / total)
 
 
 def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Float32Array:
@@ -78,7 +76,7 @@ def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Floa
     mass_pg = donor.mch_pg * float(np.clip(rng.normal(1.0, 0.09), 0.7, 1.35))
     if rng.random() < 0.01:
         mass_pg *= 0.3
-    return _hemoglobin(sketch, np.maximum(thickness * grain, 0.0).astype(np.float32), mass_pg)
+    return _with_mass(sketch, np.maximum(thickness * grain, 0.0).astype(np.float32), mass_pg)
 
 
 def _sickled_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Float32Array:
@@ -94,7 +92,7 @@ def _sickled_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Fl
     depth = sketch.chain(points, half_width_um * taper)
     profile = np.sqrt(np.clip((depth + 0.15) / half_width_um, 0.0, 1.0))
     mass_pg = donor.mch_pg * float(np.clip(rng.normal(0.95, 0.1), 0.6, 1.3))
-    return _hemoglobin(sketch, sketch.soft(depth, 0.3) * profile, mass_pg)
+    return _with_mass(sketch, sketch.soft(depth, 0.3) * profile, mass_pg)
 
 
 def _platelet(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Float32Array:
@@ -111,8 +109,6 @@ def _platelet(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Float3
     depth = sketch.outline(radius_um, rng.uniform(0.05, 0.25))
     core = sketch.outline(radius_um * rng.uniform(0.4, 0.7), 0.2)
     grain = np.maximum(1.0 + np.float32(0.3) * sketch.noise(0.2), 0.0)
-    masses = np.zeros((CHANNELS, sketch.size_px, sketch.size_px), np.float32)
-    masses[Channel.PROTEIN] = donor.mass_factor * (
-        0.33 * sketch.soft(depth - np.float32(0.1), 0.5) + 0.22 * sketch.soft(core, 0.6) * grain
-    )
-    return masses
+    disc = 0.33 * sketch.soft(depth - np.float32(0.1), 0.5)
+    granulomere = 0.22 * sketch.soft(core, 0.6) * grain
+    return np.asarray(donor.mass_factor * (disc + granulomere), np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import cv2
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hal.sim.artefacts import Artefact, artefact_masses
 from hal.sim.cells import CellStamp, white_cell
-from hal.sim.masses import Float32Array, optical_maps
+from hal.sim.masses import Channel, Float32Array, optical_coefficients, optical_maps
 from hal.sim.red_cells import platelet_bank, red_cell_bank
 from hal.sim.smear import Chunk, Smear, WhiteCell
 
@@ -137,14 +137,19 @@ class Specimen:
             return optical_maps(self.stamp(item).masses, wavelength_nm)
         return optical_maps(artefact_masses(item, self.pixel_um), wavelength_nm)
 
+    @cached_property
+    def _mass_banks(self) -> tuple[Float32Array, Float32Array]:
+        donor = self.smear.donor
+        return red_cell_bank(donor, self.pixel_um), platelet_bank(donor, self.pixel_um)
+
     def _make_banks(self, wavelength_nm: float) -> tuple[Float32Array, Float32Array]:
         """Return the optical maps of red cells and platelets, (N, 2, n, n) each."""
-        donor = self.smear.donor
-        red = [optical_maps(stack, wavelength_nm) for stack in red_cell_bank(donor, self.pixel_um)]
-        platelets = [
-            optical_maps(stack, wavelength_nm) for stack in platelet_bank(donor, self.pixel_um)
-        ]
-        return np.stack(red), np.stack(platelets)
+        hemoglobin, protein = self._mass_banks
+        coefficients = optical_coefficients(wavelength_nm)[:, :, None, None]
+        return (
+            coefficients[:, Channel.HEMOGLOBIN] * hemoglobin[:, None],
+            coefficients[:, Channel.PROTEIN] * protein[:, None],
+        )
 
 
 def moved_to(
