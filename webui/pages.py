@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
 from webui import result_view
+from webui.catalogue import label
 from webui.context import context
 from webui.outline import outlines
 from webui.parameters import LARGEST_ID, choice, whole_number
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 LAST_RESULTS: Final = 3
 HISTORY_ROWS: Final = 5
+LATEST_CELLS: Final = 4
 
 blueprint = Blueprint("pages", __name__)
 
@@ -46,6 +49,25 @@ def live() -> ResponseReturnValue:
     if path != "/live":
         return redirect(path)
     return _render("live.html", five=[kind.value for kind in FIVE_TYPES], outside=OUTSIDE_KINDS)
+
+
+@blueprint.get("/screen/cells")
+def latest_cells() -> ResponseReturnValue:
+    """The cells of the present run that were counted last, newest first."""
+    run_id = context().instrument.status().run_id
+    with open_reader() as reader:
+        last = deque(all_cells(reader, run_id) if run_id is not None else (), LATEST_CELLS)
+    return jsonify(
+        [
+            {
+                "id": cell.id,
+                "group": result_view.group_of(cell),
+                "label": label("kind_short", result_view.group_of(cell)),
+                "picture": url_for("api.cell_picture", cell_id=cell.id),
+            }
+            for cell in reversed(last)
+        ]
+    )
 
 
 @blueprint.get("/fault")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from socket import socket
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from cheroot import wsgi
 
 from hal.errors import LeukoluxError, SettingsError
 from webui import trust
-from webui.app import create_app
+from webui.app import LARGEST_BODY_BYTES, create_app
 from webui.context import parts_of
 from webui.trust import Listener
 
@@ -28,6 +29,7 @@ NETWORK_THREADS: Final = 6
 IDLE_TIMEOUT_S: Final = 4
 STOP_TIMEOUT_S: Final = 1
 KEPT_CONNECTIONS: Final = 64
+WAITING_CONNECTIONS: Final = 128
 LARGEST_HEADER_BYTES: Final = 32 * 1024
 
 _log = logging.getLogger(__name__)
@@ -123,7 +125,7 @@ class _Listening:
             application,
             numthreads=threads,
             max=threads,
-            request_queue_size=32,
+            request_queue_size=WAITING_CONNECTIONS,
             timeout=IDLE_TIMEOUT_S,
             shutdown_timeout=STOP_TIMEOUT_S,
             server_name="leukolux",
@@ -157,6 +159,17 @@ class _PatientServer(wsgi.Server):
 
     keep_alive_conn_limit = KEPT_CONNECTIONS
     max_request_header_size = LARGEST_HEADER_BYTES
+    # Without it the rest of a body that nobody wants would be waited for before the answer.
+    max_request_body_size = LARGEST_BODY_BYTES
+    expiration_interval = 0.2
+
+    @staticmethod
+    def bind_socket(socket_: socket, bind_addr: tuple[str, int]) -> socket:
+        try:
+            return cast("socket", wsgi.Server.bind_socket(socket_, bind_addr))
+        except OSError:
+            socket_.close()
+            raise
 
     def process_conn(self, conn: Any) -> None:
         if getattr(conn, "has_waited", False):

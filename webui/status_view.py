@@ -22,7 +22,8 @@ _TONES: Final = {
 def status_view(status: Status) -> dict[str, Any]:
     """Return what the screen shows of ``status``: JSON-compatible, every text ready to print."""
     state = State(status.state)
-    unmet = [condition for condition in status.start_conditions if not condition.met]
+    # The page sends the sample id along with Start and checks it itself.
+    unmet = [c for c in status.start_conditions if not c.met and c.name != "sample_id"]
     return {
         "state": state.value,
         "state_label": label("state", state.value),
@@ -47,7 +48,7 @@ def status_view(status: Status) -> dict[str, Any]:
         },
         "ready": state is State.IDLE and not unmet,
         "not_ready": not (state is State.IDLE and not unmet),
-        "reasons": [condition.explanation for condition in unmet],
+        "reasons": [c.explanation for c in unmet],
         "calm": status.error is None,
         "error": dict(status.error) if status.error else None,
     }

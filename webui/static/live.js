@@ -1,4 +1,4 @@
-// The picture of the latest field, and the question before an abort.
+// The picture of the latest field, the cells counted last, and the question before an abort.
 
 import { onStatus } from "./screen.js";
 
@@ -7,6 +7,7 @@ const SHORTEST_PICTURE_MS = 700;
 const tile = document.getElementById("tile");
 const confirmAbort = document.getElementById("confirm");
 let shown = -1;
+let listed = -1;
 let loading = false;
 let loadedAt = 0;
 
@@ -30,8 +31,29 @@ function done() {
   loadedAt = Date.now();
 }
 
+async function showLatest(counted) {
+  if (counted === listed) return;
+  listed = counted;
+  const response = await fetch("/screen/cells").catch(() => null);
+  if (!response?.ok) {
+    listed = -1;
+    return;
+  }
+  const cells = await response.json();
+  document.getElementById("latest").replaceChildren(...cells.map((cell) => {
+    const item = document.createElement("li");
+    const picture = new Image();
+    item.className = cell.group;
+    picture.src = cell.picture;
+    picture.alt = "";
+    item.append(picture, cell.label);
+    return item;
+  }));
+}
+
 onStatus((view) => {
   refresh(view.tiles_analysed);
+  showLatest(Object.values(view.counts).reduce((sum, count) => sum + count.n, 0));
   if (!view.can.abort && confirmAbort.open) confirmAbort.close();
 });
 
