@@ -10,7 +10,7 @@ from hal.camera import Camera
 from hal.clock import Clock, SystemClock
 from hal.config import HardwareConfig
 from hal.errors import DeviceError, LeukoluxError, SettingsError
-from hal.gpio import Gpio
+from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
@@ -82,12 +82,9 @@ def build_hardware(
             f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
             remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
         )
-    raise DeviceError(
-        f'This version has no driver for camera.driver = "{config.camera.driver}" yet.',
-        remedy="Use the simulated instrument: set camera.driver, stage.port and light.gpio to "
-        '"sim".',
-        code="CAMERA-DRIVER",
-    )
+    camera = _real_camera(config)
+    light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
+    return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
 
 
 def build_clock(config: HardwareConfig) -> SystemClock:
@@ -130,6 +127,15 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
     light, panel = _on_gpio(config, world.gpio, safety_clock)
     stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
     return Hardware(world.camera, stage, light, panel, world)
+
+
+def _real_camera(config: HardwareConfig) -> Camera:
+    raise DeviceError(
+        f'This version has no driver for camera.driver = "{config.camera.driver}" yet.',
+        remedy="Use the simulated instrument: set camera.driver, stage.port and light.gpio to "
+        '"sim".',
+        code="CAMERA-DRIVER",
+    )
 
 
 def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 
 import numpy as np
 import pytest
 
+from hal import factory
 from hal.clock import SystemClock
 from hal.config import CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware
+from hal.grbl.driver import GrblStage
 from hal.panel import Lamp
+from hal.sim.gpio import FakeGpio
 
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
 
@@ -136,3 +140,21 @@ def test_a_driver_that_does_not_exist_yet_says_so() -> None:
     )
     with pytest.raises(DeviceError, match="genicam"):
         build_hardware(config, SystemClock())
+
+
+def test_a_real_instrument_gets_the_real_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The camera's driver is the one that is missing; its place is taken to see the others.
+    camera = build_hardware(SMALL, SystemClock(50.0))
+    monkeypatch.setattr(factory, "_real_camera", lambda config: camera.camera)
+    monkeypatch.setitem(sys.modules, "RPi.GPIO", FakeGpio())
+    config = HardwareConfig(
+        camera=CameraConfig(driver="genicam"),
+        stage=StageConfig(port="/dev/no-such-port"),
+        light=LightConfig(gpio="RPi.GPIO"),
+    )
+    hardware = build_hardware(config, SystemClock())
+    assert hardware.simulation is None
+    assert isinstance(hardware.stage, GrblStage)
+    with pytest.raises(DeviceError, match="no-such-port"):
+        hardware.open()
+    camera.close()
