@@ -2,7 +2,8 @@
 
 The paper lets mean intensity, Euler number and area turn a "dead" call back.  Here the three act
 as evidence: a dense, compact, whole nucleus in a cell of ordinary size divides the odds of "dead"
-by a fixed factor, so that a doubtful call turns back and a certain one stands.
+by a fixed factor, so that a doubtful call turns back and a certain one stands.  In simulated smears
+the nuclei of dead cells transmit 0.72 to 0.89, those of live ones 0.14 to 0.71.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from device.analysis.postprocess import CellShape
 from device.cell import CellKind
 
 _MAX_NUCLEUS_TRANSMISSION = 0.62
-_EULER_NUMBERS = range(1, 6)
-_AREA_UM2 = (30.0, 200.0)
-_ODDS_FACTOR = 5.0
+_EULER_NUMBERS = range(6)
+_AREA_UM2 = (30.0, 280.0)
+_ODDS_FACTOR = 10.0
 
 
 def looks_alive(shape: CellShape, pixel_um: float) -> bool:
