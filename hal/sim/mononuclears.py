@@ -34,7 +34,7 @@ def lymphocyte(
     )
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     ratio = rng.uniform(0.66, 0.90) if small else rng.uniform(0.50, 0.74)
-    area_um2 = min(ratio * sketch.area_um2(cell), 62.0 * rng.normal(1.0, 0.06))
+    area_um2 = min(ratio * sketch.area_um2(cell), 66.0 * rng.normal(1.0, 0.09))
     dent = rng.uniform(0.2, 0.6) if rng.random() < 0.35 else 0.0
     nucleus = nuclei.rounded(sketch, area_um2, 0.05, dent)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.4, 0.0)
@@ -72,7 +72,7 @@ def monocyte(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
         aspect=(1.0, 1.35),
     )
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * 1.02
-    area_um2 = min(nucleic_acid_pg / 0.066 * rng.normal(1.0, 0.12), 0.62 * sketch.area_um2(cell))
+    area_um2 = min(nucleic_acid_pg / 0.066 * rng.normal(1.0, 0.14), 0.62 * sketch.area_um2(cell))
     nucleus = nuclei.monocyte(sketch, area_um2, diameter_um / 2.0)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 1.0, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 0.8))

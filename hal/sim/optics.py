@@ -20,6 +20,8 @@ from hal.sim.seeds import generator
 
 _HALF_DECADE = math.log(10.0) / 2.0
 _MARGIN_PX = 20
+_CENTRE_WEIGHT = 1.0 / 4.0
+_RING_WEIGHT = 1.0 / 8.0
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,13 @@ class Imager:
         step_x = 1.0 / (self.padded_width_px * pixel_um)
         step_y = 1.0 / (self.padded_height_px * pixel_um)
         ring = math.sqrt(2.0 / 3.0) * optics.condenser_sigma * cutoff
-        self._sources = [(0, 0, 0.25)] + [
-            (
-                round(ring * math.sin(k * math.pi / 3) / step_y),
-                round(ring * math.cos(k * math.pi / 3) / step_x),
-                0.125,
-            )
-            for k in range(6)
+        angles = [k * math.pi / 3.0 for k in range(6)]
+        self._ring_px = [
+            (round(ring * math.sin(angle) / step_y), round(ring * math.cos(angle) / step_x))
+            for angle in angles
         ]
-        self._tilt_y = max(source[0] for source in self._sources)
-        self._tilt_x = max(source[1] for source in self._sources)
+        self._tilt_y = max(tilt[0] for tilt in self._ring_px)
+        self._tilt_x = max(tilt[1] for tilt in self._ring_px)
         # A coarse camera cannot sample the whole pupil; what it can is kept.
         self._half_y = min(
             math.ceil(cutoff / step_y), (self.padded_height_px - 1) // 2 - self._tilt_y
@@ -151,11 +150,13 @@ class Imager:
         waves = np.zeros((self.padded_height_px, self.padded_width_px), np.complex64)
         squares = np.zeros((self.padded_height_px, self.padded_width_px, 2), np.float32)
         wave = np.empty_like(squares)
-        for shift_y, shift_x, weight in self._sources:
-            top, left = self._tilt_y + shift_y, self._tilt_x + shift_x
+        centre = ((0, 0), pupil * np.float32(math.sqrt(_CENTRE_WEIGHT)))
+        on_ring = pupil * np.float32(math.sqrt(_RING_WEIGHT))
+        for (tilt_y, tilt_x), weighted_pupil in [centre, *((px, on_ring) for px in self._ring_px)]:
+            top, left = self._tilt_y + tilt_y, self._tilt_x + tilt_x
             tilted = spectrum[top : top + rows, left : left + columns]
             # Where in the spectrum the passed band lies only tilts the wave: the corner will do.
-            np.multiply(tilted, pupil * np.float32(math.sqrt(weight)), out=waves[:rows, :columns])
+            np.multiply(tilted, weighted_pupil, out=waves[:rows, :columns])
             cv2.dft(waves.view(np.float32).reshape(squares.shape), wave)
             cv2.accumulateSquare(wave, squares)
         part = squares[

@@ -32,6 +32,7 @@ MONOLAYER_X_UM = (30_000.0, 44_000.0)
 MONOLAYER_Y_UM = (40_000.0, 48_000.0)
 BLANK_XY_UM = (60_000.0, 44_000.0)
 FOCUS_UM = 5_000.0
+MOST_ENRICHMENT = 1000.0
 
 _WHITE_CELL_SPACING_UM = 13.5
 _THICK_DENSITY = 4.0
@@ -81,7 +82,8 @@ class Smear:
             it the donor's own shares hold.
 
     Raises:
-        InputError: an unknown kind, a negative share, no positive share, or an enrichment < 0.
+        InputError: an unknown kind, a negative share, no positive share, or an enrichment out of
+            0 to :data:`MOST_ENRICHMENT`.
     """
 
     def __init__(
@@ -99,10 +101,10 @@ class Smear:
                 remedy=f"Give shares >= 0, one at least positive, of: {', '.join(KINDS)}.",
                 code="INPUT-COMPOSITION",
             )
-        if not white_cell_enrichment >= 0:
+        if not 0.0 <= white_cell_enrichment <= MOST_ENRICHMENT:
             raise InputError(
-                f"The white-cell enrichment {white_cell_enrichment} is negative.",
-                remedy="Give a factor >= 0.",
+                f"The white-cell enrichment {white_cell_enrichment} is out of range.",
+                remedy=f"Give a factor from 0 to {MOST_ENRICHMENT:g}.",
                 code="INPUT-ENRICHMENT",
             )
         self.donor = donor
@@ -163,32 +165,16 @@ class Smear:
         self, x_um: float, y_um: float, half_width_um: float, half_height_um: float
     ) -> list[Chunk]:
         """Return the chunks that overlap a rectangle around (x_um, y_um), in a fixed order."""
-        columns = range(
-            math.floor((x_um - half_width_um) / CHUNK_UM),
-            math.floor((x_um + half_width_um) / CHUNK_UM) + 1,
-        )
-        rows = range(
-            math.floor((y_um - half_height_um) / CHUNK_UM),
-            math.floor((y_um + half_height_um) / CHUNK_UM) + 1,
-        )
-        return [self.chunk(column, row) for row in rows for column in columns]
+        places = _chunk_places(x_um, y_um, half_width_um, half_height_um)
+        return [self.chunk(column, row) for column, row in places]
 
     def white_cells_near(
         self, x_um: float, y_um: float, half_width_um: float, half_height_um: float
     ) -> list[WhiteCell]:
         """Return the white cells whose centre lies in a rectangle around (x_um, y_um)."""
-        columns = range(
-            math.floor((x_um - half_width_um) / CHUNK_UM),
-            math.floor((x_um + half_width_um) / CHUNK_UM) + 1,
-        )
-        rows = range(
-            math.floor((y_um - half_height_um) / CHUNK_UM),
-            math.floor((y_um + half_height_um) / CHUNK_UM) + 1,
-        )
         return [
             cell
-            for row in rows
-            for column in columns
+            for column, row in _chunk_places(x_um, y_um, half_width_um, half_height_um)
             for cell in self._white(column, row)
             if abs(cell.x_um - x_um) <= half_width_um and abs(cell.y_um - y_um) <= half_height_um
         ]
@@ -219,10 +205,7 @@ class Smear:
     def _thin_white_cells(self, column: int, row: int) -> tuple[WhiteCell, ...]:
         """Keep a candidate unless a better-ranked one lies too close (Matern's second process)."""
         around = [
-            cell
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            for cell in self._candidates(column + dx, row + dy)
+            cell for place in _neighbourhood(column, row) for cell in self._candidates(*place)
         ]
         return tuple(
             cell
@@ -242,15 +225,9 @@ class Smear:
         if factor == 0.0:
             nothing = np.zeros((0, 4))
             return Chunk((), nothing, nothing, artefacts)
-        around = [
-            cell
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            for cell in self._white(column + dx, row + dy)
-        ]
+        around = [cell for place in _neighbourhood(column, row) for cell in self._white(*place)]
         red_cells = self._pushed_aside(self._draw_red_cells(rng, column, row, factor), around)
-        platelets = self._draw_platelets(rng, column, row, factor)
-        platelets = _outside(platelets, around)
+        platelets = _outside(self._draw_platelets(rng, column, row, factor), around)
         return Chunk(self._white(column, row), red_cells, platelets, artefacts)
 
     def _draw_artefacts(
@@ -308,9 +285,9 @@ class Smear:
             offset = red_cells[:, :2] - (cell.x_um, cell.y_um)
             distance = np.hypot(offset[:, 0], offset[:, 1])
             needed_um = cell.diameter_um / 2.0 + reach_um
-            red_cells = red_cells[distance > 0.45 * needed_um]
-            offset = offset[distance > 0.45 * needed_um]
-            distance = distance[distance > 0.45 * needed_um]
+            # One that lies all but under the white cell has no side to be pushed to.
+            keep = distance > 0.45 * needed_um
+            red_cells, offset, distance = red_cells[keep], offset[keep], distance[keep]
             close = distance < needed_um
             scale = needed_um / distance[close]
             red_cells[close, :2] = (cell.x_um, cell.y_um) + offset[close] * scale[:, None]
@@ -327,6 +304,20 @@ class Smear:
         place = np.concatenate([place, *extra]) + np.array([column, row]) * CHUNK_UM
         choice = [rng.integers(0, PLATELETS, len(place)), rng.integers(0, 8, len(place))]
         return np.column_stack([place, *choice])
+
+
+def _neighbourhood(column: int, row: int) -> list[tuple[int, int]]:
+    """Return a chunk and its eight neighbours."""
+    return [(column + dx, row + dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+
+
+def _chunk_places(
+    x_um: float, y_um: float, half_width_um: float, half_height_um: float
+) -> list[tuple[int, int]]:
+    """Return column and row of the chunks that overlap a rectangle, row by row."""
+    left, right = (math.floor((x_um + side * half_width_um) / CHUNK_UM) for side in (-1, 1))
+    top, bottom = (math.floor((y_um + side * half_height_um) / CHUNK_UM) for side in (-1, 1))
+    return [(column, row) for row in range(top, bottom + 1) for column in range(left, right + 1)]
 
 
 def _rouleaux(

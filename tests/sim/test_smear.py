@@ -6,6 +6,7 @@ from scipy.stats import chisquare, poisson
 
 from hal.errors import InputError
 from hal.sim.donors import KINDS, make_donor
+from hal.sim.red_cells import ROUND_CELLS
 from hal.sim.smear import BLANK_XY_UM, MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
 
 CENTRE_UM = (37_000.0, 44_000.0)
@@ -58,7 +59,7 @@ def test_sickled_share_agrees_with_the_donor():
     donor = make_donor("sickle:3")
     chunks = Smear(donor).chunks_near(*CENTRE_UM, 700.0, 700.0)
     bank = np.concatenate([chunk.red_cells[:, 2] for chunk in chunks])
-    assert np.mean(bank >= 160) == pytest.approx(donor.sickled_fraction, rel=0.1)
+    assert np.mean(bank >= ROUND_CELLS) == pytest.approx(donor.sickled_fraction, rel=0.1)
 
 
 def test_composition_and_enrichment_override_the_donor():
@@ -112,6 +113,7 @@ def test_bad_compositions_are_refused(composition):
         Smear(make_donor("healthy:1"), composition=composition)
 
 
-def test_negative_enrichment_is_refused():
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf")])
+def test_bad_enrichments_are_refused(factor):
     with pytest.raises(InputError, match="enrichment"):
-        Smear(make_donor("healthy:1"), white_cell_enrichment=-1.0)
+        Smear(make_donor("healthy:1"), white_cell_enrichment=factor)
