@@ -89,7 +89,7 @@ class Controller:
             DeviceTimeoutError: no answer; the line may or may not have been taken.
         """
         self._drain()
-        self._link.write(line.encode("ascii") + b"\n")
+        self._write(line.encode("ascii") + b"\n")
         deadline = Deadline(self._clock, timeout_s)
         replies: list[wire.Reply] = []
         while (reply := self._next(deadline)) is not None:
@@ -116,7 +116,7 @@ class Controller:
         """
         self.position_known = False
         self._drain()
-        self._link.write(b"$H\n")
+        self._write(b"$H\n")
         deadline = Deadline(self._clock, timeout_s)
         try:
             while (reply := self._next(deadline, cancel)) is not None:
@@ -147,14 +147,10 @@ class Controller:
             DeviceTimeoutError: no banner came; the connection is closed.
         """
         self.position_known = False
-        try:
-            self._link.write(wire.SOFT_RESET)
-            version = self._await_banner(RESET_TIMEOUT_S)
-        except DeviceError:
-            self._link.close()
-            raise
+        self._write(wire.SOFT_RESET)
+        version = self._await_banner(RESET_TIMEOUT_S)
         if version is None:
-            self._link.close()
+            self._lose_connection()
             raise DeviceTimeoutError(
                 "The stage controller answers nothing, not even a reset.",
                 remedy="Check its power and the USB cable, then reconnect and home.",
@@ -177,7 +173,7 @@ class Controller:
         pause_s = self._last_poll_s + MIN_REAL_POLL_S - time.monotonic()
         if pause_s > 0:
             time.sleep(pause_s)
-        self._link.write(wire.STATUS_QUERY)
+        self._write(wire.STATUS_QUERY)
         self._last_poll_s = time.monotonic()
         deadline = Deadline(self._clock, STATUS_TIMEOUT_S)
         while (reply := self._next(deadline)) is not None:
@@ -215,6 +211,13 @@ class Controller:
             case wire.Damaged(text):
                 log.warning("damaged line from the stage: %r", text)
         return reply
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._link.write(data)
+        except DeviceError:
+            self._lose_connection()
+            raise
 
     def _read_line(self, deadline: Deadline, cancel: Event | None = None) -> str | None:
         try:

@@ -1,9 +1,4 @@
-"""The stage driver: absolute moves in um on a GRBL 1.1 controller.
-
-The stage frame starts where homing ends: ``stage_um = (machine_mm + travel_mm - pulloff_mm) *
-1000``, because the firmware counts machine coordinates from ``-travel`` at the switches to 0 at
-the far end, and the pull-off margin next to the switches must not be entered.
-"""
+"""The stage driver: absolute moves in um on a GRBL 1.1 controller."""
 
 from __future__ import annotations
 
@@ -21,22 +16,19 @@ from hal.errors import (
     LeukoluxError,
     StageAlarmError,
     StageError,
-    StageLimitError,
 )
 from hal.grbl import wire
 from hal.grbl.controller import Controller
+from hal.grbl.frame import AXES, StageFrame
 from hal.grbl.link import Deadline, SerialLink
 from hal.grbl.profile import check_profile
 from hal.stage import Position, Travel
 
 log = logging.getLogger(__name__)
 
-AXES = "XYZ"
 NEAR_POLL_S = 0.02
 FAR_POLL_S = 0.1
 HALT_TIMEOUT_S = 3.0
-REPORT_RESOLUTION_UM = 1.0
-_LIMIT_SLACK_UM = 1e-6
 
 
 class GrblStage:
@@ -54,21 +46,13 @@ class GrblStage:
         self._controller = Controller(self._link, clock)
         self._stop_asked = Event()
         self._homing = False
-        travel_mm = (config.travel_x_mm, config.travel_y_mm, config.travel_z_mm)
-        self._origin_mm = tuple(config.homing_pulloff_mm - length for length in travel_mm)
-        self._travel = Travel(
-            *((length - config.homing_pulloff_mm) * 1000.0 for length in travel_mm)
-        )
-        xy, z = config.steps_per_mm_xy, config.steps_per_mm_z
-        self._steps_per_mm = (xy, xy, z)
-        self._approach_um = (config.approach_xy_um, config.approach_xy_um, config.approach_z_um)
-        # Targets as exact steps: a status report has no more than 1 um of resolution.
+        self._frame = StageFrame(config)
         self._arrived_mm: list[float | None] = [None, None, None]
 
     @property
     def travel(self) -> Travel:
         """Reachable box, um."""
-        return self._travel
+        return self._frame.travel
 
     @property
     def homed(self) -> bool:
@@ -127,7 +111,9 @@ class GrblStage:
             raise
         finally:
             self._homing = False
-        if status.state != "Idle" or not self._is_at(status, self._origin_mm):
+        if status.state != "Idle" or not self._frame.is_at(
+            status.machine_mm, self._frame.origin_mm
+        ):
             self._controller.position_known = False
             raise StageError(
                 f"After homing the controller reports {status.state} at {status.machine_mm} mm.",
@@ -150,12 +136,13 @@ class GrblStage:
         Raises: as :meth:`hal.stage.Stage.move_to`.
         """
         self._stop_asked.clear()
-        targets_mm = self._checked_targets_mm((x_um, y_um, z_um))
+        self._link.require_open()
+        targets_mm = self._frame.targets_mm((x_um, y_um, z_um))
         status = self._ready_status()
         if not targets_mm:
             return self._position(status)
         deadline = Deadline(self._clock, self._config.move_timeout_s)
-        before_mm = self._approach_targets_mm(status, targets_mm)
+        before_mm = self._frame.approach_mm(status.machine_mm, targets_mm)
         if before_mm != targets_mm:
             status = self._jog(before_mm, status, deadline, cancel)
         status = self._jog(targets_mm, status, deadline, cancel)
@@ -215,35 +202,6 @@ class GrblStage:
                 code="STAGE-NOT-HOMED",
             )
 
-    def _checked_targets_mm(self, targets_um: tuple[float | None, ...]) -> dict[str, float]:
-        """Return machine coordinates by axis letter.  Raises StageLimitError, DeviceClosedError."""
-        self._link.require_open()
-        lengths_um = (self._travel.x_um, self._travel.y_um, self._travel.z_um)
-        targets_mm: dict[str, float] = {}
-        for axis, target_um, length_um, origin_mm in zip(
-            AXES, targets_um, lengths_um, self._origin_mm, strict=True
-        ):
-            if target_um is None:
-                continue
-            if not -_LIMIT_SLACK_UM <= target_um <= length_um + _LIMIT_SLACK_UM:
-                raise StageLimitError(
-                    f"{axis.lower()} = {target_um:g} um is outside the travel of 0 to "
-                    f"{length_um:g} um.",
-                    remedy="Choose a target inside the travel, or home again if it should be.",
-                )
-            targets_mm[axis] = origin_mm + target_um / 1000.0
-        return targets_mm
-
-    def _approach_targets_mm(
-        self, status: wire.Status, targets_mm: dict[str, float]
-    ) -> dict[str, float]:
-        before_mm = dict(targets_mm)
-        for index, axis in enumerate(AXES):
-            if axis in targets_mm and targets_mm[axis] < status.machine_mm[index] - 0.0005:
-                lowered_mm = targets_mm[axis] - self._approach_um[index] / 1000.0
-                before_mm[axis] = max(lowered_mm, self._origin_mm[index])
-        return before_mm
-
     def _jog(
         self,
         targets_mm: dict[str, float],
@@ -252,10 +210,12 @@ class GrblStage:
         cancel: Event | None,
     ) -> wire.Status:
         """Send one jog and wait until it has arrived; on any failure motion is stopped first."""
-        goal_mm = tuple(
-            targets_mm.get(axis, start.machine_mm[index]) for index, axis in enumerate(AXES)
+        x_mm, y_mm, z_mm = (
+            targets_mm.get(axis, at) for axis, at in zip(AXES, start.machine_mm, strict=True)
         )
-        line = wire.jog_line(targets_mm, self._feed_mm_per_min(start.machine_mm, goal_mm))
+        goal_mm = (x_mm, y_mm, z_mm)
+        feed = self._frame.feed_mm_per_min(start.machine_mm, goal_mm)
+        line = wire.jog_line(targets_mm, feed)
         for index, axis in enumerate(AXES):
             if axis in targets_mm:
                 self._arrived_mm[index] = None
@@ -268,8 +228,7 @@ class GrblStage:
             raise
         for index, axis in enumerate(AXES):
             if axis in targets_mm:
-                steps = self._steps_per_mm[index]
-                self._arrived_mm[index] = round(goal_mm[index] * steps) / steps
+                self._arrived_mm[index] = self._frame.whole_step_mm(index, goal_mm[index])
         return status
 
     def _send_jog(self, line: str) -> None:
@@ -282,14 +241,14 @@ class GrblStage:
             log.warning("%s", error)
 
     def _await_arrival(
-        self, line: str, goal_mm: tuple[float, ...], deadline: Deadline, cancel: Event | None
+        self, line: str, goal_mm: wire.Axes, deadline: Deadline, cancel: Event | None
     ) -> wire.Status:
         resends_left = 1
         while True:
             self._check_wanted(cancel)
             status = self._controller.status()
             if status.state == "Idle":
-                if self._is_at(status, goal_mm):
+                if self._frame.is_at(status.machine_mm, goal_mm):
                     return status
                 self._check_wanted(cancel)
                 if resends_left == 0:
@@ -311,11 +270,9 @@ class GrblStage:
                 )
             self._sleep_towards(status, goal_mm, cancel)
 
-    def _sleep_towards(
-        self, status: wire.Status, goal_mm: tuple[float, ...], cancel: Event | None
-    ) -> None:
+    def _sleep_towards(self, status: wire.Status, goal_mm: wire.Axes, cancel: Event | None) -> None:
         """Wait long while the goal is far and short when it is near."""
-        feed = self._feed_mm_per_min(status.machine_mm, goal_mm)
+        feed = self._frame.feed_mm_per_min(status.machine_mm, goal_mm)
         remaining_s = math.dist(status.machine_mm, goal_mm) / feed * 60.0
         self._clock.sleep(min(max(remaining_s, NEAR_POLL_S), FAR_POLL_S), cancel)
 
@@ -338,33 +295,8 @@ class GrblStage:
             with contextlib.suppress(DeviceError):
                 self._controller.soft_reset()
 
-    def _feed_mm_per_min(self, start_mm: tuple[float, ...], goal_mm: tuple[float, ...]) -> float:
-        """Return the speed along the path at which no axis exceeds its own."""
-        xy_mm = math.dist(start_mm[:2], goal_mm[:2])
-        z_mm = abs(goal_mm[2] - start_mm[2])
-        minutes = max(
-            xy_mm / self._config.feed_xy_mm_per_min, z_mm / self._config.feed_z_mm_per_min
-        )
-        return math.hypot(xy_mm, z_mm) / minutes if minutes else self._config.feed_z_mm_per_min
-
-    def _is_at(self, status: wire.Status, goal_mm: tuple[float, ...]) -> bool:
-        return all(
-            abs(at - goal) <= 0.5 / steps + 0.0005 + 1e-9
-            for at, goal, steps in zip(status.machine_mm, goal_mm, self._steps_per_mm, strict=True)
-        )
-
     def _position(self, status: wire.Status) -> Position:
-        """Return the reported place; where it agrees with the last target, that exact step."""
-        place_um = []
-        for reported_mm, arrived_mm, origin_mm in zip(
-            status.machine_mm, self._arrived_mm, self._origin_mm, strict=True
-        ):
-            agrees = arrived_mm is not None and (
-                abs(arrived_mm - reported_mm) * 1000.0 <= REPORT_RESOLUTION_UM / 2 + 1e-6
-            )
-            best_mm = arrived_mm if agrees and arrived_mm is not None else reported_mm
-            place_um.append(round((best_mm - origin_mm) * 1000.0, 4))
-        return Position(*place_um)
+        return self._frame.position(status.machine_mm, self._arrived_mm)
 
     def _not_idle(self, status: wire.Status) -> StageError:
         if status.state == "Alarm":

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
+from stage_rig import SPEED, AdjustableClock, StageRig
 
-from hal.clock import SystemClock
 from hal.config import StageConfig
 from hal.grbl import link
 from hal.grbl.driver import GrblStage
 from hal.sim.grbl_emulator import GrblEmulator
 
-SPEED = 100.0
-
-
-class AdjustableClock(SystemClock):
-    """A clock whose speed can change without a jump."""
-
-    def __init__(self, speed: float) -> None:
-        super().__init__(speed)
-        self._offset_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return self._offset_s + time.monotonic() * self.speed
-
-    def set_speed(self, speed: float) -> None:
-        now_s = self.monotonic_s()
-        self.speed = speed
-        self._offset_s = now_s - time.monotonic() * speed
-
-
-@dataclass
-class StageRig:
-    """The driver and what it talks to."""
-
-    stage: GrblStage
-    emulator: GrblEmulator
-    config: StageConfig
-    clock: AdjustableClock
+# A loaded computer may stall any example; that says nothing about the code.
+settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded")
 
 
 @pytest.fixture

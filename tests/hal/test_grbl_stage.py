@@ -6,7 +6,7 @@ import time
 from threading import Event, Thread, Timer
 
 import pytest
-from conftest import StageRig
+from stage_rig import StageRig
 
 from hal.errors import (
     Cancelled,
@@ -379,3 +379,20 @@ def test_a_feed_hold_by_somebody_else_is_an_error_and_home_recovers(rig: StageRi
     assert caught.value.error_code == "STAGE-NOT-IDLE"
     rig.stage.home()
     assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0
+
+
+def test_a_write_that_fails_loses_connection_and_position(
+    rig: StageRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = rig.stage._link.require_open()
+
+    def broken(data: bytes) -> int:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(port, "write", broken)
+    with pytest.raises(DeviceError) as caught:
+        rig.stage.move_to(x_um=4000.0)
+    assert caught.value.error_code == "STAGE-UNPLUGGED"
+    assert not rig.stage.homed
+    with pytest.raises(DeviceClosedError):
+        rig.stage.position()
