@@ -11,5 +11,5 @@ def generator(*key: int | str) -> np.random.Generator:
     """Return the random stream that belongs to ``key`` (integers of any sign and words)."""
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
     return np.random.Generator(
-        np.random.SFC64(np.random.SeedSequence([word & 0xFFFF_FFFF for word in words]))
+        np.random.SFC64(np.random.SeedSequence([word & 0xFFFF_FFFF_FFFF_FFFF for word in words]))
     )

@@ -1,6 +1,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hal.errors import InputError
 from hal.sim.donors import HEALTHY_SHARES, KINDS, LIVE_TYPES, make_donor, paper_cohort
@@ -26,6 +28,17 @@ def test_shares_sum_to_one_and_the_donor_is_reproducible(spec):
     assert math.isclose(sum(donor.kind_shares.values()), 1.0)
     assert donor == make_donor(spec)
     assert donor.name == spec
+
+
+@given(st.sampled_from([spec.partition(":")[0] for spec in SPECS]), st.integers(0, 2**70))
+def test_every_seed_gives_a_possible_donor(disease, seed):
+    donor = make_donor(f"{disease}:{seed}")
+    assert all(0.0 <= share <= 1.0 for share in donor.kind_shares.values())
+    assert 0.0 < donor.wbc_per_mm2 < 60.0
+    assert 0.0 < donor.dead_fraction <= 0.16
+    assert 27.0 <= donor.mch_pg <= 33.0
+    assert 0.9 <= donor.mass_factor <= 1.1
+    assert 0.92 <= donor.size_factor <= 1.08
 
 
 @pytest.mark.parametrize("seed", range(30))

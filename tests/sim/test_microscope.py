@@ -1,6 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hal.sim.donors import KINDS, make_donor
 from hal.sim.microscope import VirtualMicroscope
@@ -78,6 +82,42 @@ def test_overlapping_fields_show_the_same_cells():
     middle = np.s_[20:-20, 20:-20]
     assert np.abs(first - second)[middle].mean() < 0.003
     assert np.corrcoef(first[middle].ravel(), second[middle].ravel())[0, 1] > 0.999
+
+
+RICH = small_microscope(width_px=260, height_px=220, white_cell_enrichment=200.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(-150, 150), st.integers(-150, 150))
+def test_masks_do_not_depend_on_where_the_field_begins(right_px, down_px):
+    here = RICH.truth(X_UM, Y_UM).labels
+    there = RICH.truth(X_UM + right_px * PIXEL_UM, Y_UM + down_px * PIXEL_UM).labels
+    height_px, width_px = 220 - abs(down_px), 260 - abs(right_px)
+    top, left = max(down_px, 0), max(right_px, 0)
+    np.testing.assert_array_equal(
+        here[top : top + height_px, left : left + width_px],
+        there[top - down_px :, left - right_px :][:height_px, :width_px],
+    )
+
+
+def test_truth_can_be_asked_for_while_another_thread_renders():
+    quiet, busy = small_microscope(), small_microscope()
+    places = [X_UM + 30.0 * step for step in range(6)]
+
+    def render(microscope):
+        return [
+            microscope.render(x_um, Y_UM, 5_000.0, exposure_ms=50.0, frame_seed=step)
+            for step, x_um in enumerate(places)
+        ]
+
+    expected = render(quiet)
+    with ThreadPoolExecutor(1) as pool:
+        frames = pool.submit(render, busy)
+        truths = [busy.truth(x_um, Y_UM) for x_um in places]
+    for frame, wanted in zip(frames.result(), expected, strict=True):
+        np.testing.assert_array_equal(frame, wanted)
+    for x_um, truth in zip(places, truths, strict=True):
+        assert truth.cells == quiet.truth(x_um, Y_UM).cells
 
 
 def test_truth_is_consistent_with_its_masks():
