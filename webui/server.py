@@ -166,10 +166,11 @@ class _PatientServer(wsgi.Server):
     @staticmethod
     def bind_socket(socket_: socket, bind_addr: tuple[str, int]) -> socket:
         try:
-            return cast("socket", wsgi.Server.bind_socket(socket_, bind_addr))
+            bound = wsgi.Server.bind_socket(socket_, bind_addr)  # type: ignore[no-untyped-call]
         except OSError:
             socket_.close()
             raise
+        return cast("socket", bound)
 
     def process_conn(self, conn: Any) -> None:
         if getattr(conn, "has_waited", False):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.differential import ScanContext, differential
@@ -152,18 +154,7 @@ def store_run(
 def _cell(number: int, kind: CellKind, sure: bool, random: np.random.Generator) -> Cell:
     best = float(random.uniform(0.72, 0.999)) if sure else 0.41
     rest = (1 - best) / (len(CellKind) - 1)
-    centre, size = THUMBNAIL_PX // 2, int(random.integers(30, 46))
-    mask = np.zeros((THUMBNAIL_PX, THUMBNAIL_PX), np.uint8)
-    cv2.ellipse(mask, ((centre, centre), (2 * size, 1.7 * size), 30.0), 1, -1)
-    lobes = 1 if kind in {CellKind.LYMPHOCYTE, CellKind.MONOCYTE} else 3
-    for lobe in range(lobes):
-        offset = 0 if lobes == 1 else size // 3
-        at = (
-            centre + round(offset * np.cos(2.1 * lobe)),
-            centre + round(offset * np.sin(2.1 * lobe)),
-        )
-        cv2.circle(mask, at, size // (2 if lobes == 1 else 4), 2, -1)
-    gray = np.select([mask == 2, mask == 1], [105, 185], 218) + random.normal(0, 4, mask.shape)
+    thumbnail, mask = _drawing(kind, number % 3)
     return Cell(
         tile_sequence=0,
         x_um=100.0 + number,
@@ -176,9 +167,23 @@ def _cell(number: int, kind: CellKind, sure: bool, random: np.random.Generator) 
         identified=sure,
         area_um2=float((mask > 0).sum() * 0.165**2),
         nucleus_area_um2=float((mask == 2).sum() * 0.165**2),
-        thumbnail=np.clip(cv2.GaussianBlur(gray, (0, 0), 1.2), 0, 255).astype(np.uint8),
+        thumbnail=thumbnail,
         mask=mask,
     )
+
+
+@cache
+def _drawing(kind: CellKind, variant: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    centre, size = THUMBNAIL_PX // 2, 32 + 6 * variant
+    mask = np.zeros((THUMBNAIL_PX, THUMBNAIL_PX), np.uint8)
+    cv2.ellipse(mask, ((centre, centre), (2 * size, 1.7 * size), 30.0), 1, -1)
+    lobes = 1 if kind in {CellKind.LYMPHOCYTE, CellKind.MONOCYTE} else 3
+    for lobe in range(lobes):
+        reach = 0 if lobes == 1 else size // 3
+        angle = 2.1 * lobe
+        at = (centre + round(reach * np.cos(angle)), centre + round(reach * np.sin(angle)))
+        cv2.circle(mask, at, size // (2 if lobes == 1 else 4), 2, -1)
+    return np.choose(mask, [218, 185, 105]).astype(np.uint8), mask
 
 
 def picture_png() -> bytes:

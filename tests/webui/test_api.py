@@ -175,13 +175,13 @@ def test_wrong_selection_of_cells_is_a_bad_request(
     problem(screen, f"/api/v1/runs/{run_id}/cells?{query}", 400)
 
 
-@pytest.mark.parametrize("number", ["77", "0", "9223372036854775808", "9" * 60, "-1", "abc", "%FF"])
 @pytest.mark.parametrize(
     "address",
     ["runs/{}", "runs/{}/cells", "runs/{}/result.csv", "runs/{}/tiles", "cells/{}/picture.png"],
 )
-def test_unknown_numbers_are_not_found(screen: FlaskClient, address: str, number: str) -> None:
-    problem(screen, "/api/v1/" + address.format(number), 404)
+def test_unknown_numbers_are_not_found(screen: FlaskClient, address: str) -> None:
+    for number in ("77", "0", "9223372036854775808", "9" * 60, "-1", "abc", "%FF"):
+        problem(screen, "/api/v1/" + address.format(number), 404)
 
 
 def test_start_is_accepted_with_a_link_to_the_run(
