@@ -21,7 +21,7 @@ MULTIPLE_PX = 32
 PEAK_WINDOW = {"nucleus": 7, "red_cell": 5, "platelet": 5}
 """Grid cells in which only one centre can lie: smaller than two touching cells."""
 
-_TIE_BREAK = np.float32(1e-7)
+_TIE_BREAK = np.float32(5e-6)
 _NEIGHBOURHOOD = np.ones((9, 9), np.uint8)
 
 
@@ -65,9 +65,10 @@ def peaks(logits: FloatMap, threshold: float, window: int, grid_px: int) -> Floa
     the image (centre of the first pixel = 0).
     """
     height, width = logits.shape
-    # Quantised maps have equal neighbours; a rising offset far below one step singles one out.
-    order = np.arange(height * width, dtype=np.float32).reshape(height, width)
-    unique = logits + order * _TIE_BREAK
+    # Quantised maps have equal neighbours: an offset far below one step, different for all grid
+    # cells of a window, singles one out.
+    rank = np.arange(height)[:, None] % window * window + np.arange(width) % window
+    unique = logits + rank.astype(np.float32) * _TIE_BREAK
     highest = cv2.dilate(unique, np.ones((window, window), np.uint8))
     rows, columns = np.nonzero((unique >= highest) & (logits >= logit(threshold)))
     padded = cv2.copyMakeBorder(logits, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=-20.0)

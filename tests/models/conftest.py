@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hal.sim.donors import make_donor
+from hal.sim.microscope import FieldTruth, VirtualMicroscope
+from hal.sim.smear import Smear
+from models.layout import BLANK_LEVEL
+from models.runtime import PACKAGE_DIRECTORY, ModelSet, load_models
+
+FIELD_PX = 640
+PIXEL_UM = 0.165
+CENTRE_UM = (36_000.0, 44_000.0)
+
+
+@pytest.fixture(scope="session")
+def models() -> ModelSet:
+    return load_models()
+
+
+@pytest.fixture
+def copied_models(tmp_path: Path) -> Path:
+    for path in [*PACKAGE_DIRECTORY.glob("*.onnx"), PACKAGE_DIRECTORY / "manifest.json"]:
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def simulated_field() -> tuple[NDArray[np.uint8], FieldTruth]:
+    """A field in focus with many white cells of all five types, of a donor no training saw."""
+    types = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+    donor = make_donor("healthy:42")
+    smear = Smear(
+        donor,
+        white_cell_enrichment=1200.0 / donor.wbc_per_mm2,
+        composition=dict.fromkeys(types, 1.0),
+    )
+    microscope = VirtualMicroscope(smear, width_px=FIELD_PX, height_px=FIELD_PX, pixel_um=PIXEL_UM)
+    transmission = microscope.transmission(*CENTRE_UM, smear.focus_z_um(*CENTRE_UM))
+    noise = np.random.default_rng(1).normal(0, 0.01, transmission.shape)
+    gray = np.clip(np.round((transmission + noise) * BLANK_LEVEL), 0, 255).astype(np.uint8)
+    return gray, microscope.truth(*CENTRE_UM)
