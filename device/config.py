@@ -58,7 +58,7 @@ class AnalysisConfig(Section):
         0.01, "", 0, 1, "tiles with more saturated pixels are refused"
     )
     min_sharpness: float = quantity(
-        0.0, "", 0, 100, "tiles less sharp (fine over coarse detail) are out of focus"
+        0.1, "", 0, 100, "tiles less sharp (fine over coarse detail) are out of focus"
     )
     min_usability: float = quantity(
         0.0, "", 0, 1, "tiles the scout finds less readable are out of focus"

@@ -61,7 +61,7 @@ def test_blurred_tile_is_less_sharp_whatever_it_shows(smear):
     sharp = [smear.canvas[200:600, 200:600], smear.canvas[600:1000, 1000:1400]]
     for image in sharp:
         blurred = cv2.GaussianBlur(image, (0, 0), 4)
-        assert sharpness(blurred, shrink(blurred)) < 0.3 * sharpness(image, shrink(image))
+        assert sharpness(blurred, shrink(blurred)) < 0.5 * sharpness(image, shrink(image))
 
 
 def test_sharpness_does_not_depend_on_the_light(smear):
