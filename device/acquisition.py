@@ -180,6 +180,7 @@ class Acquisition:
             "focus_map",
             {
                 "anchors": len(anchors),
+                "centre_um": list(self._map.centre_um),
                 "points": [[p.x_um, p.y_um, p.z_um] for p in points],
                 "coefficients": list(self._map.coefficients),
                 "residuals_um": list(self._map.residuals_um),

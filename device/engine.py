@@ -180,6 +180,9 @@ class Engine:
         self._events.publish(EventKind.FAILURE, {**error.as_dict(), "run_id": run_id})
         try:
             self._records.add_event(run_id, "failure", error.as_dict())
+        except LeukoluxError as unwritten:
+            log.warning("the failure is not in the records: %s", unwritten)
+        try:
             self.machine.fire(Event.FAIL)
         except Exception:
             # The machine is in the fault state already when its hook fails.

@@ -238,6 +238,9 @@ class Run:
         services = self._services
         begin_s = services.clock.monotonic_s()
         activity = services.board.notice.activity
+        services.requests.take(Event.RESUME)
+        if why is Event.LID_OPENED:
+            self._explain_lid()
         services.machine.fire(why)
         if why is Event.PAUSE:
             self._say("Pausing: the tiles taken are being analysed.")
@@ -245,7 +248,7 @@ class Run:
                 self._pipeline.drain(self._check_wanted)
             services.machine.fire(Event.HELD)
             self._say("Paused.")
-        self._wait_for_resume(lid_was_open=why is Event.LID_OPENED)
+        self._wait_for_resume()
         services.requests.take(Event.PAUSE)
         if not services.hardware.stage.homed:
             raise StageError(
@@ -259,25 +262,21 @@ class Run:
         services.board.put(activity=activity, error=None)
         self._held_s += services.clock.monotonic_s() - begin_s
 
-    def _wait_for_resume(self, *, lid_was_open: bool) -> None:
+    def _wait_for_resume(self) -> None:
         services = self._services
-        services.requests.take(Event.RESUME)
-        if lid_was_open:
-            self._open_lid()
         while True:
             self._check_wanted()
             closed = services.hardware.panel.lid_closed
-            if closed != services.board.notice.lid_closed:
-                services.board.put(lid_closed=closed)
-            if not closed and not lid_was_open:
-                lid_was_open = True
+            if not closed and services.board.notice.lid_closed:
+                self._explain_lid()
                 services.machine.fire(Event.LID_OPENED)
-                self._open_lid()
+            elif closed != services.board.notice.lid_closed:
+                services.board.put(lid_closed=closed)
             if services.requests.take(Event.RESUME) and closed:
                 return
             services.requests.wait(POLL_S)
 
-    def _open_lid(self) -> None:
+    def _explain_lid(self) -> None:
         self._acquisition.distrust_focus()
         self._note("lid_opened", {})
         self._services.board.put(
