@@ -19,8 +19,10 @@ from models.runtime import ModelSet
 from models.scout import Detections
 
 PIXEL_UM = 0.165
-NUCLEUS_GRAY = {kind: 50 + 10 * i for i, kind in enumerate(CellKind)}
-DOUBTFUL_GRAY = 50 + 10 * len(CellKind)
+# The nuclei of dead cells are pale; a dark one would be taken for alive by the checkpoint.
+NUCLEUS_GRAY = {kind: 50 + 10 * i for i, kind in enumerate(CellKind)} | {CellKind.DEAD: 140}
+DOUBTFUL_GRAY = 125
+DARKEST_RED_CELL_GRAY = 150
 CYTOPLASM_GRAY = 190
 RED_CELL_GRAY = 165
 BLANK_COUNTS = 3000
@@ -28,11 +30,11 @@ TILE_SHAPE = (304, 400)
 
 
 def is_nucleus(image):
-    return ((image < 140) * 1).astype(np.uint8)
+    return (image < DARKEST_RED_CELL_GRAY).astype(np.uint8)
 
 
 def is_white_cell(image):
-    return ((image < 140) | ((image > 180) & (image < 205))).astype(np.uint8)
+    return ((image < DARKEST_RED_CELL_GRAY) | ((image > 180) & (image < 205))).astype(np.uint8)
 
 
 def centres(mask):
@@ -48,7 +50,7 @@ class DrawnScout:
 
     def find(self, image, threshold=None):
         self.threshold = threshold
-        red = ((image > 150) & (image < 178)).astype(np.uint8)
+        red = ((image > DARKEST_RED_CELL_GRAY) & (image < 178)).astype(np.uint8)
         return Detections(
             centres(is_nucleus(image)), centres(red), np.empty((0, 3), np.float32), self.usability
         )
@@ -76,12 +78,12 @@ class DrawnClassifier:
 
     def _probabilities(self, crop, mask):
         level = float(np.median(crop[mask == 2]))
+        apart = np.array([abs(level - gray) for gray in NUCLEUS_GRAY.values()])
         kinds = len(CellKind)
-        nearest = round((level - 50) / 10)
-        if nearest >= kinds:
+        if apart.min() > 3:
             return np.full(kinds, 1 / kinds)
         row = np.full(kinds, 0.1 / (kinds - 1))
-        row[nearest] = 0.9
+        row[apart.argmin()] = 0.9
         return row
 
 
