@@ -87,22 +87,36 @@ def _steps(length_um: float, tile_um: float, overlap_um: float) -> tuple[int, fl
 
 
 def choose_anchors(plan: Plan, count: int) -> tuple[Field, ...]:
-    """Return at least ``count`` fields of the plan for the focus map (all, when it has fewer).
+    """Return ``count`` fields of the plan for the focus map (all, when it has fewer).
 
-    They lie on an even grid, inset from the edge of the area; first the one nearest the centre,
-    then outwards, so that each can be predicted from those before it.
+    Chosen from an even grid, inset from the edge of the area, as far from each other as possible;
+    ordered from the centre outwards, so that each can be predicted from those before it.
     """
     side = math.ceil(math.sqrt(count))
     xs = [field.x_um for field in plan.fields]
     ys = [field.y_um for field in plan.fields]
-    chosen: dict[Field, None] = {}
-    for i in range(side):
-        for j in range(side):
-            x_um = min(xs) + (j + 0.5) / side * (max(xs) - min(xs))
-            y_um = min(ys) + (i + 0.5) / side * (max(ys) - min(ys))
-            nearest = min(plan.fields, key=lambda f: math.hypot(f.x_um - x_um, f.y_um - y_um))
-            chosen[nearest] = None
-    centre_x_um, centre_y_um = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
-    return tuple(
-        sorted(chosen, key=lambda f: math.hypot(f.x_um - centre_x_um, f.y_um - centre_y_um))
-    )
+    centre_um = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
+    grid = {
+        _nearest(
+            plan,
+            min(xs) + (i + 0.5) / side * (max(xs) - min(xs)),
+            min(ys) + (j + 0.5) / side * (max(ys) - min(ys)),
+        )
+        for i in range(side)
+        for j in range(side)
+    }
+    left = sorted(grid, key=lambda f: (math.dist(centre_um, _place(f)), f.row, f.column))
+    chosen = [left.pop(0)]
+    while left and len(chosen) < count:
+        farthest = max(left, key=lambda f: min(math.dist(_place(f), _place(c)) for c in chosen))
+        left.remove(farthest)
+        chosen.append(farthest)
+    return tuple(sorted(chosen, key=lambda f: math.dist(centre_um, _place(f))))
+
+
+def _nearest(plan: Plan, x_um: float, y_um: float) -> Field:
+    return min(plan.fields, key=lambda f: math.dist((x_um, y_um), _place(f)))
+
+
+def _place(field: Field) -> tuple[float, float]:
+    return field.x_um, field.y_um

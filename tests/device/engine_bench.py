@@ -10,7 +10,9 @@ from threading import Event as Signal
 from threading import Lock
 from typing import Any, cast
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from device.analysis.flatfield import Background
 from device.analysis.quality import TileQuality, shrink
@@ -27,12 +29,12 @@ from device.tile import Tile
 from hal.camera import Camera, Frame, PixelFormat
 from hal.clock import SystemClock
 from hal.factory import Hardware, build_hardware
+from hal.sim.camera import SimCamera
 from hal.sim.world import SimulatedWorld
 from models.runtime import ModelSet
 
 SPEED = 200.0
 TIMEOUT_S = 30.0
-PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,38 @@ class Script:
         return ScriptedAnalyzer(self)
 
 
+class CheapScene:
+    """Discs on the smear's focal surface, blurred by defocus; nothing beside the smear."""
+
+    def __init__(self, world: SimulatedWorld, height_px: int, width_px: int) -> None:
+        self._smear = world.smear
+        rng = np.random.default_rng(1)
+        image = np.full((height_px, width_px), 1.0, np.float32)
+        for x, y in rng.integers(0, (width_px, height_px), (40, 2)):
+            cv2.circle(image, (int(x), int(y)), 20, 0.7, -1)
+        self._image = image
+
+    def render(
+        self,
+        x_um: float,
+        y_um: float,
+        z_um: float,
+        *,
+        exposure_ms: float,
+        gain_db: float = 0.0,
+        full_scale: int = 4095,
+        frame_seed: int = 0,
+        time_s: float = 0.0,
+        lit_fraction: float = 1.0,
+    ) -> NDArray[np.uint16]:
+        image = np.ones_like(self._image)
+        if self._smear.density_factor(x_um, y_um) > 0:
+            defocus_um = z_um - self._smear.focus_z_um(x_um, y_um)
+            image = np.asarray(cv2.GaussianBlur(self._image, (0, 0), 0.7 + abs(defocus_um)))
+        light = 0.7 * exposure_ms / 50.0 * lit_fraction
+        return np.clip(light * image * full_scale, 0, full_scale).astype(np.uint16)
+
+
 class WatchedCamera:
     """Passes everything on to the camera; notes where each exposure was; calls back at some."""
 
@@ -160,13 +194,14 @@ class WatchedCamera:
 class Bench:
     """One instrument with everything a test may reach for."""
 
-    def __init__(self, folder: Path, **scan: Any) -> None:
+    def __init__(self, folder: Path, *, physics: bool, **scan: Any) -> None:
         self.settings = small_settings(folder, **scan)
         clock = SystemClock(SPEED)
         hardware = build_hardware(self.settings, clock)
         assert hardware.simulation is not None
         self.world: SimulatedWorld = hardware.simulation
-        self.camera = WatchedCamera(hardware.camera, self.world.emulator.true_position_um)
+        self.sensor = self.world.camera if physics else self._cheap_camera(clock)
+        self.camera = WatchedCamera(self.sensor, self.world.emulator.true_position_um)
         self.hardware: Hardware = replace(hardware, camera=self.camera)
         self.records = Records(folder / "records.db", clock)
         self.script = Script()
@@ -177,6 +212,16 @@ class Bench:
             clock,
             load_models=lambda: cast(ModelSet, FakeModels({"scout": "5c07"})),
             make_analyzer=self.script.make_analyzer,
+        )
+
+    def _cheap_camera(self, clock: SystemClock) -> SimCamera:
+        config, pin = self.settings.camera, self.settings.light.pin
+        return SimCamera(
+            config,
+            CheapScene(self.world, config.height_px, config.width_px),
+            self.world.emulator.true_position_um,
+            lambda start_s, end_s: self.world.gpio.high_fraction(pin, start_s, end_s),
+            clock,
         )
 
     def idle(self) -> Status:
@@ -239,8 +284,15 @@ def small_settings(folder: Path, **scan: Any) -> Settings:
 
 
 @contextmanager
-def bench(folder: Path, **scan: Any) -> Iterator[Bench]:
-    made = Bench(folder, **scan)
+def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench]:
+    """Open an instrument on its simulated stage, light and panel.
+
+    Args:
+        folder: of its records.
+        physics: whether the camera sees the virtual smear, or cheap discs.
+        scan: settings of the scan.
+    """
+    made = Bench(folder, physics=physics, **scan)
     made.instrument.open()
     try:
         yield made

@@ -20,7 +20,8 @@ DEPTH_OF_FIELD_UM = 1.04
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Bench]:
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr("hal.gpio_light.INTERLOCK_GAP_S", 0.001)
     with bench(tmp_path) as made:
         yield made
 
@@ -60,7 +61,12 @@ def test_a_run_counts_to_its_target_and_stores_everything(rig: Bench) -> None:
 def test_the_tiles_are_in_focus_all_over_a_tilted_slide(tmp_path: Path) -> None:
     area = {"left_um": 36_000.0, "top_um": 43_000.0, "width_um": 1_500.0, "height_um": 500.0}
     with bench(
-        tmp_path, **area, target_cells=60, focus_anchors=9, refocus_sharpness_ratio=0.1
+        tmp_path,
+        physics=True,
+        **area,
+        target_cells=60,
+        focus_anchors=9,
+        refocus_sharpness_ratio=0.1,
     ) as rig:
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
@@ -213,7 +219,7 @@ def test_opening_the_lid_while_preparing_pauses_too(rig: Bench) -> None:
 
 
 def test_lost_frames_are_taken_again(rig: Bench) -> None:
-    rig.camera.at[35] = lambda: rig.world.camera.inject(drop=2)
+    rig.camera.at[35] = lambda: rig.sensor.inject(drop=2)
     run_id = rig.start()
     rig.wait_for(State.COMPLETE)
     result = rig.result(run_id)
@@ -223,7 +229,7 @@ def test_lost_frames_are_taken_again(rig: Bench) -> None:
 
 def test_a_tile_that_stays_lost_is_reported_as_missing(rig: Bench) -> None:
     run_id = hold_analysis_at_first_tile(rig)
-    rig.world.camera.inject(drop=rig.settings.scan.tile_retries + 1)
+    rig.sensor.inject(drop=rig.settings.scan.tile_retries + 1)
     rig.script.let.set()
     rig.wait_for(State.COMPLETE)
     result = rig.result(run_id)
@@ -238,7 +244,7 @@ def test_a_tile_that_stays_lost_is_reported_as_missing(rig: Bench) -> None:
 
 def test_a_camera_that_loses_every_frame_fails_the_run(rig: Bench) -> None:
     run_id = hold_analysis_at_first_tile(rig)
-    rig.world.camera.inject(drop=10_000)
+    rig.sensor.inject(drop=10_000)
     rig.script.let.set()
     status = rig.wait_for(State.FAULT)
     assert status.error is not None
@@ -249,7 +255,7 @@ def test_a_camera_that_loses_every_frame_fails_the_run(rig: Bench) -> None:
 
 def test_an_unplugged_camera_is_a_fault_that_acknowledging_does_not_hide(rig: Bench) -> None:
     run_id = hold_analysis_at_first_tile(rig)
-    rig.world.camera.unplug()
+    rig.sensor.unplug()
     rig.script.let.set()
     status = rig.wait_for(State.FAULT)
     assert status.error is not None
