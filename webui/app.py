@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Flask
 
-from device.version import version
 from webui import api, context, control, pages, problems, stream, trust
 from webui.catalogue import LANGUAGE, duration, label, text
 from webui.stream import StreamGate
@@ -31,9 +30,7 @@ def create_app(instrument: Instrument, records: Records, settings: Settings) -> 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(
-        t=text, label=label, duration=duration, language=LANGUAGE, release=version()
-    )
+    app.jinja_env.globals.update(t=text, label=label, duration=duration, language=LANGUAGE)
     context.install(app, context.Context(instrument, records, settings, StreamGate()))
     trust.install(app, settings.web)
     problems.install(app)

@@ -289,3 +289,10 @@ def test_old_record_with_unknown_words_is_still_readable(
 ) -> None:
     run_id = records.begin_run("S-1", {"simulation": {}}, {"leukolux": "0.0.1"})
     assert "S-1" in page(screen, f"/runs/{run_id}/details")
+
+
+def test_scripts_are_loaded_under_the_name_they_import_each_other_by(screen: FlaskClient) -> None:
+    # Under two addresses one module would run twice: every tap would ask twice.
+    html = page(screen, "/")
+    assert 'src="/static/screen.js"' in html
+    assert 'from "./screen.js"' in screen.get("/static/home.js").text

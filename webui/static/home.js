@@ -10,6 +10,7 @@ const keypad = document.getElementById("keypad");
 const value = document.getElementById("keypad-value");
 let possible = !start.disabled;
 let lastKeyAt = 0;
+let entered = null;
 
 function check() {
   const usable = input.checkValidity();
@@ -19,10 +20,13 @@ function check() {
   return usable;
 }
 
-async function enter() {
+// Makes what the field holds the sample of the start button on the panel.
+function enter() {
   input.value = input.value.trim();
-  if (check()) await call("/api/v1/sample", { sample_id: input.value });
-  input.select();
+  input.select(); // now, not after the answer: the next scan may have begun by then
+  if (!check() || input.value === entered) return;
+  entered = input.value;
+  call("/api/v1/sample", { sample_id: entered });
 }
 
 onStatus((view) => {
@@ -92,4 +96,5 @@ document.getElementById("keypad-done").addEventListener("click", () => {
   enter();
 });
 
+input.focus();
 enter();

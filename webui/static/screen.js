@@ -7,6 +7,7 @@ const SILENT_MS = 8000;
 
 const listeners = [];
 let lastHeard = Date.now();
+let leaving = false;
 
 export function onStatus(listener) {
   listeners.push(listener);
@@ -44,7 +45,9 @@ function apply(view) {
     }));
   });
   for (const listener of listeners) listener(view);
-  if (document.body.dataset.follow === "yes" && view.page !== location.pathname) {
+  // Asking again while the next page is on its way would start its loading anew.
+  if (!leaving && document.body.dataset.follow === "yes" && view.page !== location.pathname) {
+    leaving = true;
     location.assign(view.page);
   }
 }
@@ -113,10 +116,12 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if ("close" in button.dataset) button.closest("dialog").close();
-  if (!button.dataset.call) return;
+  if (!button.dataset.call || button.classList.contains("busy")) return;
   button.classList.add("busy");
   const answer = await call(button.dataset.call);
   button.classList.remove("busy");
+  // A second tap must not ask again before the status says whether that makes sense.
+  if (answer && button.dataset.enable) button.disabled = true;
   if (answer && button.dataset.call.endsWith("/acknowledge")) document.body.dataset.follow = "yes";
 });
 

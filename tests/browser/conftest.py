@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "webui"))
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright  # noqa: E402
+
+CHROMIUM = shutil.which("chromium")
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PANEL = {"width": 1024, "height": 600}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("the browser tests need Debian's chromium in the PATH")
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A touchscreen page; a test fails when a script on it fails or the content policy speaks."""
+    context = browser.new_context(viewport=PANEL, has_touch=True, locale="en-GB")
+    opened = context.new_page()
+    defects: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            defects.append(message.text)
+
+    opened.on("console", listen)
+    opened.on("pageerror", lambda error: defects.append(str(error)))
+    yield opened
+    context.close()
+    assert defects == []

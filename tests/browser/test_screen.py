@@ -1,0 +1,326 @@
+"""The screen over an instrument that the test moves from state to state."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from instrument_double import (
+    DISK,
+    LID,
+    PROBLEM,
+    InstrumentDouble,
+    open_records,
+    picture_png,
+    store_run,
+)
+from playwright.sync_api import Locator, Page, expect
+
+from device.config import WebConfig
+from device.records import Records
+from device.settings import Settings
+from device.states import State
+from webui.context import parts_of
+from webui.server import WebServer
+from webui.stream import MAX_STREAMS
+
+SCANNING = {
+    "state": State.SCANNING,
+    "activity": "Scanning row 4 of 46.",
+    "tiles_planned": 1380,
+    "tiles_analysed": 258,
+    "classified": 87,
+    "counts": {"neutrophil": 53, "lymphocyte": 25, "monocyte": 6, "eosinophil": 3, "dead": 2},
+    "elapsed_s": 71.0,
+    "sample_id": "S-0002",
+}
+SMALLEST_MM = 10.0
+SCREENS = {"1024x600": (1024, 600, 6.68), "800x480": (800, 480, 5.25)}
+
+# What a finger can hit, as [name, width, height] in px.
+TARGETS = """() => [...document.querySelectorAll('a, button, input')]
+  .filter((node) => node.offsetParent !== null)
+  .map((node) => [node.textContent.trim() || node.id || node.getAttribute('aria-label'),
+                  node.getBoundingClientRect().width, node.getBoundingClientRect().height])"""
+
+# Contrast of every visible text with what lies behind it, by WCAG 2.2, as [text, ratio].
+CONTRASTS = """() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = parse(getComputedStyle(node).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const parent = walker.currentNode.parentElement;
+    const text = walker.currentNode.textContent.trim();
+    if (!text || parent.closest('noscript, script') || !parent.checkVisibility()) continue;
+    const [one, two] = [light(parse(getComputedStyle(parent).color)), light(behind(parent))];
+    found.push([text, (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05)]);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(web=WebConfig(port=0))
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    opened = open_records(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def instrument(records: Records, settings: Settings) -> InstrumentDouble:
+    return InstrumentDouble(records, settings)
+
+
+@pytest.fixture
+def server(
+    instrument: InstrumentDouble, records: Records, settings: Settings
+) -> Iterator[WebServer]:
+    with WebServer(instrument, records, settings) as running:  # type: ignore[arg-type]
+        yield running
+
+
+def address(server: WebServer, path: str) -> str:
+    return server.url.rstrip("/") + path
+
+
+def sample_field(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Sample ID")
+
+
+def test_a_sample_goes_from_start_to_result_and_back(
+    server: WebServer,
+    instrument: InstrumentDouble,
+    records: Records,
+    settings: Settings,
+    page: Page,
+) -> None:
+    page.goto(server.url)
+    page.get_by_role("button", name="Start").tap()
+    page.wait_for_url("**/live")
+    assert instrument.requests[-1] == "start S-0001"
+    instrument.show_tile(picture_png())
+    instrument.become(**SCANNING)
+    expect(page.get_by_text("87 of 200")).to_be_visible()
+    expect(page.locator("tr.neutrophil .number")).to_have_text("53")
+    expect(page.locator("#tile")).to_be_visible()
+    run_id = store_run(records, settings, sample_id="S-0002")
+    instrument.become(state=State.COMPLETE, run_id=run_id)
+    page.wait_for_url(f"**/runs/{run_id}")
+    expect(page.locator("tr.neutrophil .percent")).to_have_text("61.0")
+    expect(page.get_by_text("Research use only").first).to_be_visible()
+    page.get_by_role("button", name="New sample").tap()
+    expect(sample_field(page)).to_have_value(f"S-{run_id + 1:04d}")
+
+
+def test_a_scanned_barcode_becomes_the_sample_and_does_not_start(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    page.goto(server.url)
+    expect(sample_field(page)).to_be_focused()
+    page.locator("h1").tap()
+    page.evaluate("document.activeElement.blur()")
+    for barcode in ("WARD3-2207", "B-1"):
+        with page.expect_response("**/api/v1/sample"):
+            page.keyboard.type(barcode)
+            page.keyboard.press("Enter")
+        expect(sample_field(page)).to_have_value(barcode)
+        assert instrument.requests[-1] == f"sample {barcode}"
+    assert instrument.status().state is State.IDLE
+
+
+def test_the_keypad_enters_digits_and_letters(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    page.goto(server.url)
+    page.get_by_role("button", name="Keypad").tap()
+    for key in ("7", "4", "-", "0"):
+        page.get_by_role("button", name=key, exact=True).tap()
+    page.get_by_role("button", name="Erase").tap()
+    page.get_by_role("button", name="ABC").tap()
+    page.get_by_role("button", name="K", exact=True).tap()
+    page.get_by_role("button", name="Done").tap()
+    expect(sample_field(page)).to_have_value("74-K")
+    page.get_by_role("button", name="Start").tap()
+    page.wait_for_url("**/live")
+    assert instrument.requests[-1] == "start 74-K"
+
+
+def test_an_unusable_sample_id_is_explained_and_keeps_start_closed(
+    server: WebServer, page: Page
+) -> None:
+    page.goto(server.url)
+    sample_field(page).fill("two words")
+    expect(page.get_by_text("1 to 64 characters")).to_be_visible()
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+
+
+def test_reasons_against_start_come_and_go_without_a_reload(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    page.goto(server.url)
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    instrument.become(start_conditions=(replace(LID, met=False), DISK))
+    expect(page.get_by_text("The lid is open. Close the lid.")).to_be_visible()
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    instrument.become(start_conditions=(LID, DISK))
+    expect(page.get_by_text("Start is not possible yet")).to_be_hidden()
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_abort_asks_first(server: WebServer, instrument: InstrumentDouble, page: Page) -> None:
+    instrument.become(**SCANNING)
+    page.goto(address(server, "/live"))
+    page.get_by_role("button", name="Abort", exact=True).tap()
+    page.get_by_role("button", name="Keep scanning").tap()
+    assert instrument.requests == []
+    page.get_by_role("button", name="Abort", exact=True).tap()
+    page.get_by_role("button", name="Abort run").tap()
+    expect(page.locator(".state-word")).to_have_text("Stopping")
+    assert instrument.requests == ["abort"]
+
+
+def test_pause_and_resume_are_two_buttons(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    instrument.become(**SCANNING)
+    page.goto(address(server, "/live"))
+    expect(page.get_by_role("button", name="Resume")).to_be_disabled()
+    page.get_by_role("button", name="Pause").tap()
+    expect(page.get_by_role("button", name="Pause")).to_be_disabled()
+    instrument.become(state=State.PAUSED)
+    page.get_by_role("button", name="Resume").tap()
+    expect(page.locator(".state-word")).to_have_text("Preparing")
+    assert instrument.requests == ["pause", "resume"]
+
+
+def test_a_fault_takes_the_screen_and_stays_until_acknowledged(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    instrument.become(**SCANNING)
+    page.goto(address(server, "/live"))
+    instrument.become(state=State.FAULT, error=PROBLEM)
+    page.wait_for_url("**/fault")
+    for part in PROBLEM.values():
+        expect(page.get_by_text(part)).to_be_visible()
+    page.get_by_role("button", name="Acknowledge").tap()
+    page.wait_for_url(server.url)
+    assert instrument.requests[0] == "acknowledge"
+
+
+def test_a_refused_request_is_explained_until_closed(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    page.goto(server.url)
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    page.route("**/stream", lambda route: route.abort())
+    page.route("**/screen/status", lambda route: route.abort())
+    page.reload()
+    instrument.become(start_conditions=(replace(LID, met=False), DISK))
+    page.evaluate("document.getElementById('start').disabled = false")
+    page.get_by_role("button", name="Start").tap()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("START-REFUSED")
+    expect(dialog).to_contain_text("Close the lid")
+    dialog.get_by_role("button", name="Close").tap()
+    expect(dialog).to_be_hidden()
+
+
+def test_the_page_finds_the_instrument_again_after_a_restart(
+    instrument: InstrumentDouble, records: Records, page: Page
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        fixed = Settings(web=WebConfig(port=free.getsockname()[1]))
+    with WebServer(instrument, records, fixed) as server:  # type: ignore[arg-type]
+        page.goto(server.url)
+        expect(page.locator(".lamp")).to_have_text("Ready")
+    instrument.become(**SCANNING)
+    with WebServer(instrument, records, fixed):  # type: ignore[arg-type]
+        page.wait_for_url("**/live")
+        expect(page.get_by_text("87 of 200")).to_be_visible()
+
+
+def test_a_lost_instrument_is_said_so(
+    instrument: InstrumentDouble, records: Records, settings: Settings, page: Page
+) -> None:
+    page.clock.install()
+    with WebServer(instrument, records, settings) as server:  # type: ignore[arg-type]
+        page.goto(server.url)
+        expect(page.locator(".lamp")).to_have_text("Ready")
+        expect(page.locator("#lost")).to_be_hidden()
+    page.clock.run_for(15_000)
+    expect(page.locator("#lost")).to_be_visible()
+
+
+def test_without_a_stream_the_page_polls(
+    server: WebServer, instrument: InstrumentDouble, page: Page
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(MAX_STREAMS):
+            parts_of(server.app).streams.enter(stack.enter_context(instrument.events.subscribe()))
+        page.goto(server.url)
+        instrument.become(start_conditions=(replace(LID, met=False), DISK))
+        expect(page.get_by_text("The lid is open. Close the lid.")).to_be_visible()
+
+
+def test_outlines_can_be_switched_off_and_on(
+    server: WebServer, records: Records, settings: Settings, page: Page
+) -> None:
+    store_run(records, settings)
+    page.goto(address(server, "/cells/1"))
+    expect(page.locator("#outlines")).to_be_visible()
+    page.get_by_role("button", name="Outlines").tap()
+    expect(page.locator("#outlines")).to_be_hidden()
+    page.get_by_role("button", name="Outlines").tap()
+    expect(page.locator("#outlines")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", SCREENS)
+def test_everything_fits_a_finger_and_can_be_read(
+    server: WebServer,
+    instrument: InstrumentDouble,
+    records: Records,
+    settings: Settings,
+    page: Page,
+    size: str,
+) -> None:
+    width_px, height_px, px_per_mm = SCREENS[size]
+    page.set_viewport_size({"width": width_px, "height": height_px})
+    run = f"/runs/{store_run(records, settings)}"
+    store_run(records, settings, counts={}, unidentified=0)
+    states = {
+        "/": {"state": State.IDLE, "start_conditions": (replace(LID, met=False), DISK)},
+        "/live": SCANNING,
+        "/fault": {"state": State.FAULT, "error": PROBLEM},
+        run: {"state": State.COMPLETE, "run_id": 1, "error": None},
+    }
+    results = (f"{run}/cells", f"{run}/details", "/cells/1", "/runs", "/runs/2")
+    for path in (*states, *results):
+        page.goto("about:blank")
+        instrument.become(**states.get(path, {}))
+        page.goto(address(server, path))
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width_px, f"{path} is {wide} px wide"
+        for name, *sides_px in page.evaluate(TARGETS):
+            assert min(sides_px) >= SMALLEST_MM * px_per_mm, f"{path}: {name} {sides_px}"
+        needed = 7.0 if path.startswith("/runs/") else 4.5
+        for text, ratio in page.evaluate(CONTRASTS):
+            assert ratio >= needed, f"{path}: {text!r} {ratio:.1f}:1"
