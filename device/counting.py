@@ -37,10 +37,15 @@ class LatestTile:
         with self._lock:
             return self._analysis.sequence if self._analysis is not None else None
 
+    @property
+    def analysis(self) -> TileAnalysis | None:
+        """What was found in the tile, with its preview, or None."""
+        with self._lock:
+            return self._analysis
+
     def png(self) -> bytes | None:
         """Return the normalised tile at a quarter of its size as PNG, or None."""
-        with self._lock:
-            analysis = self._analysis
+        analysis = self.analysis
         if analysis is None:
             return None
         return bytes(cv2.imencode(".png", analysis.preview)[1])

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from device.analysis.tile_analyzer import TileAnalyzer
+from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
 from device.engine import Engine
 from device.errors import RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
@@ -126,6 +126,10 @@ class Instrument:
     def latest_tile_sequence(self) -> int | None:
         """Sequence number of the tile in :meth:`latest_tile_png`."""
         return self._engine.latest.sequence
+
+    def latest_tile(self) -> TileAnalysis | None:
+        """Return the analysis of the tile analysed last, with its preview and cells, or None."""
+        return self._engine.latest.analysis
 
     def latest_tile_png(self) -> bytes | None:
         """Return the tile analysed last as PNG at a quarter of its size, or None."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
 from webui import result_view
 from webui.catalogue import label
 from webui.context import context
+from webui.field_picture import field_picture_png
 from webui.outline import outlines
 from webui.parameters import LARGEST_ID, choice, whole_number
+from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.status_view import OUTSIDE_KINDS, screen_path, status_view
 from webui.tables import all_cells
@@ -49,6 +51,16 @@ def live() -> ResponseReturnValue:
     if path != "/live":
         return redirect(path)
     return _render("live.html", five=[kind.value for kind in FIVE_TYPES], outside=OUTSIDE_KINDS)
+
+
+@blueprint.get("/screen/field.png")
+def latest_field() -> ResponseReturnValue:
+    """The field that was analysed last, with its white cells boxed."""
+    analysis = context().instrument.latest_tile()
+    if analysis is None:
+        raise NotFoundError("A picture of a field")
+    width_px = context().settings.camera.width_px
+    return Response(field_picture_png(analysis, width_px), mimetype="image/png")
 
 
 @blueprint.get("/screen/cells")

@@ -14,8 +14,8 @@ from instrument_double import (
     LID,
     PROBLEM,
     InstrumentDouble,
+    analysed_tile,
     open_records,
-    picture_png,
     store_run,
 )
 from playwright.sync_api import Locator, Page, expect
@@ -117,7 +117,7 @@ def test_a_sample_goes_from_start_to_result_and_back(
     page.get_by_role("button", name="Start").tap()
     page.wait_for_url("**/live")
     assert instrument.requests[-1] == "start S-0001"
-    instrument.show_tile(picture_png())
+    instrument.show_tile(analysed_tile())
     instrument.become(**SCANNING)
     expect(page.get_by_text("87 of 200")).to_be_visible()
     expect(page.locator("tr.neutrophil .number")).to_have_text("53")

@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from instrument_double import InstrumentDouble, open_records
+from instrument_double import TOKEN, InstrumentDouble, open_records
 
 from device.config import WebConfig
 from device.records import Records
 from device.settings import Settings
 from webui.app import create_app
 from webui.trust import ENVIRON_KEY, Listener
-
-TOKEN = "0123456789abcdef-token"
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.analysis.quality import TileQuality
+from device.analysis.tile_analyzer import TileAnalysis
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.differential import ScanContext, differential
 from device.errors import RequestRefusedError, StartRefusedError
@@ -47,7 +49,7 @@ class InstrumentDouble:
         self.requests: list[str] = []
         self._records = records
         self._settings = settings
-        self._tile: bytes | None = None
+        self._tile: TileAnalysis | None = None
         self._status = Status(
             state=State.IDLE,
             activity="Waiting for a sample.",
@@ -62,14 +64,17 @@ class InstrumentDouble:
         self._status = replace(self._status, sequence=sequence, **changes)
         self.events.publish(EventKind.STATUS, {"state": self._status.state})
 
-    def show_tile(self, picture: bytes) -> None:
-        self._tile = picture
+    def show_tile(self, analysis: TileAnalysis) -> None:
+        self._tile = analysis
 
     def status(self) -> Status:
         return self._status
 
-    def latest_tile_png(self) -> bytes | None:
+    def latest_tile(self) -> TileAnalysis | None:
         return self._tile
+
+    def latest_tile_png(self) -> bytes | None:
+        return None if self._tile is None else bytes(cv2.imencode(".png", self._tile.preview)[1])
 
     def enter_sample(self, sample_id: str) -> None:
         self.requests.append(f"sample {sample_id}")
@@ -186,13 +191,19 @@ def _drawing(kind: CellKind, variant: int) -> tuple[NDArray[np.uint8], NDArray[n
     return np.choose(mask, [218, 185, 105]).astype(np.uint8), mask
 
 
-def picture_png() -> bytes:
-    field = np.full((260, 348), 215, np.uint8)
+def analysed_tile() -> TileAnalysis:
+    """A field of red cells with one white cell in it."""
+    preview = np.full((260, 348), 215, np.uint8)
     random = np.random.default_rng(3)
     for x, y in random.integers(0, (348, 260), (150, 2)):
-        cv2.circle(field, (int(x), int(y)), 11, 170, -1)
-        cv2.circle(field, (int(x), int(y)), 4, 190, -1)
-    return bytes(cv2.imencode(".png", field)[1])
+        cv2.circle(preview, (int(x), int(y)), 11, 170, -1)
+        cv2.circle(preview, (int(x), int(y)), 4, 190, -1)
+    cell = _cell(0, CellKind.NEUTROPHIL, True, random)
+    x0, y0, x1, y1 = (side // 4 for side in cell.bbox_px)
+    preview[y0:y1, x0:x1] = cv2.resize(cell.thumbnail, (x1 - x0, y1 - y0))
+    quality = TileQuality(1.0, 0.3, 0.0, usable=True, reason=None)
+    return TileAnalysis(7, quality, (cell,), 150, 9, 20.0, preview)
 
 
+TOKEN = "0123456789abcdef-token"
 FIVE_NAMES = [kind.value for kind in FIVE_TYPES]

@@ -14,7 +14,7 @@ from instrument_double import (
     HEALTHY,
     LID,
     InstrumentDouble,
-    picture_png,
+    analysed_tile,
     replace,
     store_run,
 )
@@ -133,8 +133,11 @@ def test_latest_tile_is_a_picture_once_there_is_one(
     screen: FlaskClient, instrument: InstrumentDouble
 ) -> None:
     problem(screen, "/api/v1/tiles/latest.png", 404)
-    instrument.show_tile(picture_png())
-    assert screen.get("/api/v1/tiles/latest.png").data == picture_png()
+    instrument.show_tile(analysed_tile())
+    image = cv2.imdecode(
+        np.frombuffer(screen.get("/api/v1/tiles/latest.png").data, np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    assert np.array_equal(image, analysed_tile().preview)
 
 
 def test_running_run_has_no_result_yet(screen: FlaskClient, records: Records) -> None:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from instrument_double import DISK, LID, PROBLEM, InstrumentDouble, store_run
+from instrument_double import DISK, LID, PROBLEM, InstrumentDouble, analysed_tile, store_run
+from numpy.typing import NDArray
 
 from device.cell import CellKind
 from device.record_types import RunState
@@ -13,6 +16,7 @@ from device.records import Records
 from device.settings import Settings
 from device.states import State
 from device.status import StopReason
+from webui.field_picture import KIND_BGR
 
 RESEARCH = "Research use only"
 SIMULATED = "Simulated smear: healthy:42"
@@ -296,3 +300,26 @@ def test_scripts_are_loaded_under_the_name_they_import_each_other_by(screen: Fla
     html = page(screen, "/")
     assert 'src="/static/screen.js"' in html
     assert 'from "./screen.js"' in screen.get("/static/home.js").text
+
+
+def test_latest_field_is_shown_with_its_white_cells_boxed_and_nothing_else_changed(
+    screen: FlaskClient, instrument: InstrumentDouble
+) -> None:
+    assert screen.get("/screen/field.png").status_code == 404
+    tile = analysed_tile()
+    instrument.show_tile(tile)
+    boxed = _picture(screen)
+    instrument.show_tile(replace(tile, cells=()))
+    plain = _picture(screen)
+    assert boxed.shape[:2] == (2 * tile.preview.shape[0], 2 * tile.preview.shape[1])
+    left, top, right, bottom = (side // 2 for side in tile.cells[0].bbox_px)
+    changed = np.argwhere((boxed != plain).any(axis=2))
+    assert tuple(boxed[(top + bottom) // 2, left - 4]) == KIND_BGR[CellKind.NEUTROPHIL]
+    assert changed[:, 1].min() >= left - 8
+    assert changed[:, 0].max() <= bottom + 40
+    assert not (boxed != plain)[top:bottom, left:right].any()
+
+
+def _picture(screen: FlaskClient) -> NDArray[np.uint8]:
+    data = screen.get("/screen/field.png").data
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)

@@ -10,8 +10,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from conftest import TOKEN
-from instrument_double import InstrumentDouble, store_run
+from instrument_double import TOKEN, InstrumentDouble, store_run
 
 from device.config import WebConfig
 from device.records import Records

@@ -23,7 +23,7 @@ function refresh(number) {
     done();
   };
   next.onerror = done;
-  next.src = `/api/v1/tiles/latest.png?n=${number}`;
+  next.src = `/screen/field.png?n=${number}`;
 }
 
 function done() {

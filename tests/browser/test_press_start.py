@@ -1,0 +1,101 @@
+"""Press Start on the real instrument, simulated hardware below, and read the differential."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from device.assembly import assembled, simulated_settings
+from device.cell import FIVE_TYPES, CellKind
+from device.differential import clopper_pearson
+from device.settings import parse_settings
+from device.truth import compare_with_truth
+from webui.server import WebServer
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
+from engine_bench import TIMEOUT_S, bench, small_settings
+
+SCAN_TIMEOUT_MS = 540_000
+
+
+def press_start(page: Page, url: str, sample_id: str, timeout_ms: float) -> int:
+    """Enter a sample, press Start, stay until the result is on the screen; return the run."""
+    page.goto(url)
+    page.get_by_role("textbox", name="Sample ID").fill(sample_id)
+    page.get_by_role("button", name="Start").tap(timeout=timeout_ms)
+    page.wait_for_url("**/live", timeout=timeout_ms)
+    expect(page.get_by_role("heading", name=f"Sample {sample_id}")).to_be_visible()
+    page.wait_for_url("**/runs/*", timeout=timeout_ms)
+    expect(page.get_by_role("heading", name=sample_id)).to_be_visible()
+    return int(page.url.rsplit("/", 1)[1])
+
+
+def differential(page: Page) -> dict[CellKind, tuple[int, float, float, float]]:
+    """Read n, percent, low and high of every type off the screen."""
+    shares = {}
+    for kind in FIVE_TYPES:
+        row = page.locator(f".differential tr.{kind.value}").inner_text()
+        n, percent, low, high = re.findall(r"[0-9.]+", row)
+        shares[kind] = (int(n), float(percent), float(low), float(high))
+    return shares
+
+
+def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page) -> None:
+    settings = small_settings(
+        tmp_path, width_um=400.0, height_um=200.0, target_cells=60
+    ).model_dump()
+    with bench(tmp_path, width_um=400.0, height_um=200.0, target_cells=60) as rig:
+        settings = parse_settings({**settings, "web": {"port": 0}})
+        with WebServer(rig.instrument, rig.records, settings) as server:
+            run_id = press_start(page, server.url, "WARD-7", TIMEOUT_S * 1000)
+            shares = differential(page)
+            expect(page.get_by_text("Enough cells counted")).to_be_visible()
+            expect(page.get_by_text("Simulated smear: healthy:42")).to_be_visible()
+            expect(page.get_by_text("Research use only").first).to_be_visible()
+            document = rig.result(run_id)
+            assert document["sample_id"] == "WARD-7"
+            classified = sum(share[0] for share in shares.values())
+            assert classified == document["classified"] >= 60
+            for kind, (n, percent, low, high) in shares.items():
+                assert n == document["differential"][kind.value]["n"]
+                assert percent == pytest.approx(100 * n / classified, abs=0.051)
+                expected = [100 * end for end in clopper_pearson(n, classified)]
+                assert [low, high] == pytest.approx(expected, abs=0.051)
+            page.get_by_role("button", name="New sample").tap()
+            expect(page.get_by_role("button", name="Start")).to_be_enabled()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_differential_on_the_screen_agrees_with_the_simulated_donor(
+    tmp_path: Path, page: Page
+) -> None:
+    settings = parse_settings(
+        {
+            "scan": {"target_cells": 60},
+            "records": {"directory": str(tmp_path)},
+            "web": {"port": 0},
+        }
+    )
+    settings = simulated_settings(settings, smear="healthy:42", speed=50.0)
+    with (
+        assembled(settings) as assembly,
+        WebServer(assembly.instrument, assembly.records, settings) as server,
+    ):
+        run_id = press_start(page, server.url, "S-42", SCAN_TIMEOUT_MS)
+        shares = differential(page)
+        assert sum(share[0] for share in shares.values()) >= 60
+        world = assembly.hardware.simulation
+        assert world is not None
+        with assembly.records.reader() as reader:
+            truth = compare_with_truth(reader, run_id, world.microscope).as_dict()
+        for kind, (_, _, low, high) in shares.items():
+            true_percent = truth["differential"][kind.value]["percent"]
+            assert low <= true_percent <= high, f"{kind}: {true_percent} not in {low} to {high}"
+        page.get_by_role("link", name="Cells", exact=True).tap()
+        page.locator(".thumbs a").first.tap()
+        expect(page.locator("polygon.outline.cell").first).to_be_visible()
