@@ -26,7 +26,7 @@ KIND_BGR: Final[Mapping[CellKind, tuple[int, int, int]]] = {
 }
 _SCALE: Final = 2
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
-_FONT_SCALE: Final = 0.62
+_FONT_SCALE: Final = 0.8
 
 
 def field_picture_png(analysis: TileAnalysis, tile_width_px: int) -> bytes:

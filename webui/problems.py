@@ -9,7 +9,8 @@ from flask import Flask, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from hal.errors import DeviceError, InputError, LeukoluxError
+from device.errors import RequestRefusedError
+from hal.errors import InputError, LeukoluxError
 from webui.context import context
 from webui.status_view import status_view
 
@@ -81,20 +82,19 @@ _STATUSES: tuple[tuple[type[LeukoluxError], HTTPStatus], ...] = (
     (ForbiddenError, HTTPStatus.FORBIDDEN),
     (HostError, HTTPStatus.MISDIRECTED_REQUEST),
     (TokenError, HTTPStatus.UNAUTHORIZED),
-    (BusyStreamsError, HTTPStatus.SERVICE_UNAVAILABLE),
     (InputError, HTTPStatus.BAD_REQUEST),
-    (DeviceError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RequestRefusedError, HTTPStatus.CONFLICT),
 )
 # Whoever was turned away gets no page, because every page shows the instrument's status.
 _GUARDS = (ForbiddenError, HostError, TokenError)
 
 
 def status_of(error: LeukoluxError) -> HTTPStatus:
-    """Return the HTTP status of an anticipated failure; a refusal by the state is a conflict."""
+    """Return the HTTP status of an anticipated failure."""
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status
-    return HTTPStatus.CONFLICT
+    return HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def install(app: Flask) -> None:

@@ -287,6 +287,13 @@ def test_reading_method_on_a_control_is_not_allowed(screen: FlaskClient) -> None
     assert problem(screen, "/api/v1/control/abort", 405)["code"] == "WEB-405"
 
 
+def test_failed_records_are_told_as_unavailable(screen: FlaskClient, records: Records) -> None:
+    records.close()
+    records.path.write_bytes(b"no database")
+    error = problem(screen, "/api/v1/runs", 503)
+    assert error["code"] == "RECORDS"
+
+
 def test_defect_is_answered_without_its_text(
     screen: FlaskClient, instrument: InstrumentDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

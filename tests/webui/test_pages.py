@@ -299,7 +299,8 @@ def test_scripts_are_loaded_under_the_name_they_import_each_other_by(screen: Fla
     # Under two addresses one module would run twice: every tap would ask twice.
     html = page(screen, "/")
     assert 'src="/static/screen.js"' in html
-    assert 'from "./screen.js"' in screen.get("/static/home.js").text
+    with screen.get("/static/home.js") as script:
+        assert 'from "./screen.js"' in script.text
 
 
 def test_latest_field_is_shown_with_its_white_cells_boxed_and_nothing_else_changed(

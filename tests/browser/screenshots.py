@@ -1,0 +1,91 @@
+"""Takes the pictures of the README: one run of the simulated instrument, seen by its own screen.
+
+    python tests/browser/screenshots.py
+
+The pictures go to webui/screenshots as PNG.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from device.assembly import assembled, simulated_settings
+from device.instrument import Instrument
+from device.settings import parse_settings
+from webui.server import WebServer
+
+FOLDER = Path(__file__).parents[2] / "webui" / "screenshots"
+PANEL = {"width": 1024, "height": 600}
+SPEED = 20.0
+RUN_TIMEOUT_MS = 900_000.0
+LIVE_SHARE = 0.6
+
+
+def main() -> None:
+    """Run one sample and keep home, live, result, cells and one cell."""
+    with tempfile.TemporaryDirectory() as folder:
+        document = {"records": {"directory": folder}, "web": {"port": 0}}
+        settings = simulated_settings(parse_settings(document), smear="healthy:42", speed=SPEED)
+        with (
+            assembled(settings) as assembly,
+            WebServer(assembly.instrument, assembly.records, settings) as server,
+            sync_playwright() as driver,
+        ):
+            browser = driver.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = browser.new_page(viewport=PANEL, locale="en-GB")
+            take_all(page, server.url, assembly.instrument)
+            browser.close()
+
+
+def take_all(page: Page, url: str, instrument: Instrument) -> None:
+    """Go through one run and keep a picture of every page worth showing."""
+    page.goto(url)
+    page.locator("#start:enabled").wait_for()
+    page.evaluate("document.activeElement.blur()")
+    take(page, "home")
+    page.locator("#start").click()
+    page.wait_for_url("**/live")
+    wait_for_boxed_field(page, instrument)
+    take(page, "live")
+    page.wait_for_url("**/runs/*", timeout=RUN_TIMEOUT_MS)
+    result = page.url
+    take(page, "result")
+    page.goto(f"{result}/cells")
+    page.wait_for_load_state("networkidle")
+    take(page, "cells")
+    page.locator(".thumbs a").last.click()
+    page.locator("#outlines").wait_for()
+    take(page, "cell")
+
+
+def wait_for_boxed_field(page: Page, instrument: Instrument) -> None:
+    """Wait until most cells are counted and the field on the screen holds one."""
+    page.wait_for_function(
+        "share => { const bar = document.querySelector('progress');"
+        " return bar.value >= share * bar.max; }",
+        arg=LIVE_SHARE,
+        timeout=RUN_TIMEOUT_MS,
+    )
+    while (tile := instrument.latest_tile()) is None or not tile.cells:
+        page.wait_for_timeout(20)
+    page.wait_for_timeout(400)
+
+
+def take(page: Page, name: str) -> None:
+    """Keep the page as a small PNG."""
+    page.wait_for_timeout(300)
+    image = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    FOLDER.mkdir(exist_ok=True)
+    cv2.imwrite(str(FOLDER / f"{name}.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+if __name__ == "__main__":
+    main()
