@@ -31,8 +31,9 @@ from device.settings import Settings
 from device.tile import Tile
 from hal.camera import Camera, Frame
 from hal.clock import Clock
+from hal.errors import FrameError, LightError
 from hal.light import Light
-from hal.stage import Stage
+from hal.stage import Position, Stage
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,9 @@ class Acquisition:
         """
         anchors = choose_anchors(self._plan, self._scan.focus_anchors)
         points: list[FocusPoint] = []
-        for anchor in anchors:
+        for done, anchor in enumerate(anchors):
+            if len(points) + len(anchors) - done < MIN_ANCHORS:
+                break
             point = self._measure_focus(anchor, points)
             if point is not None:
                 points.append(point)
@@ -190,22 +193,32 @@ class Acquisition:
         )
         return self._map
 
-    def take(self, field: Field, sequence: int) -> Tile:
+    def take(self, field: Field, sequence: int, following: Field | None = None) -> Tile:
         """Take the tile at ``field``; refocus there first when it is not sharp.
+
+        Args:
+            field: where.
+            sequence: number of the tile.
+            following: where the stage goes while the frame is read out.
 
         Raises:
             FrameError, LightError, DoseLimitError: no tile in spite of all retries; others work.
             LeukoluxError: as the devices raise.
         """
-        if self._map is None:
-            raise RuntimeError("the focus map comes before the first tile")
-        peak_um = self._map.predict_z_um(field.x_um, field.y_um) + self._shift_um
-        z_um = peak_um + self._scan.focus_offset_um
-        position = self._mover.to(field.x_um, field.y_um, z_um)
-        frame = self._imager.take(field)
+        position = self._go_to(field)
+        self._imager.warm_up(field)
+        try:
+            frame = self._imager.take_once(field, lambda: self._go_ahead(following))
+        except (FrameError, LightError) as error:
+            if self._scan.tile_retries == 0:
+                raise
+            log.warning("row %d column %d once more: %s", field.row, field.column, error)
+            position = self._go_to(field)
+            frame = self._imager.take(field, lost=1)
         blurred = self._watch.is_low(sharpness(frame.pixels))
         if blurred or not self._focus_trusted:
-            z_um += self._refocus(field, peak_um)
+            position = self._go_to(field)
+            self._refocus(field)
             frame = self._imager.take(field)
         return Tile(
             sequence=sequence,
@@ -213,23 +226,42 @@ class Acquisition:
             column=field.column,
             x_um=position.x_um,
             y_um=position.y_um,
-            z_um=z_um,
+            z_um=self._height_um(field),
             pixels=np.asarray(frame.pixels, np.uint16),
             full_scale=frame.pixel_format.full_scale,
             pixel_um=self._settings.camera.pixel_um,
             exposure_ms=frame.exposure_us / 1000.0,
         )
 
-    def _refocus(self, field: Field, peak_um: float) -> float:
-        """Return by how much the focus at ``field`` differs from ``peak_um``, and go there."""
+    def close(self) -> None:
+        """End the stage's thread."""
+        self._mover.close()
+
+    def _peak_um(self, field: Field) -> float:
+        if self._map is None:
+            raise RuntimeError("the focus map comes before the first tile")
+        return self._map.predict_z_um(field.x_um, field.y_um) + self._shift_um
+
+    def _height_um(self, field: Field) -> float:
+        return self._peak_um(field) + self._scan.focus_offset_um
+
+    def _go_to(self, field: Field) -> Position:
+        return self._mover.to(field.x_um, field.y_um, self._height_um(field))
+
+    def _go_ahead(self, field: Field | None) -> None:
+        if field is not None:
+            self._mover.go_ahead(field.x_um, field.y_um, self._height_um(field))
+
+    def _refocus(self, field: Field) -> None:
+        """Correct the focus by a fine stack at ``field``, and go to the height found."""
+        peak_um = self._peak_um(field)
         outcome = self._focuser.refine(field, peak_um)
         self._watch.forget()
         self._focus_trusted = True
         shift_um = outcome.z_um - peak_um if isinstance(outcome, Peak) else 0.0
         self._note("refocus", {"row": field.row, "column": field.column, "shift_um": shift_um})
         self._shift_um += shift_um
-        self._mover.to_z(peak_um + shift_um + self._scan.focus_offset_um)
-        return shift_um
+        self._mover.to_z(self._height_um(field))
 
     def _measure_focus(self, anchor: Field, points: list[FocusPoint]) -> FocusPoint | None:
         nearest = sorted(

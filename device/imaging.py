@@ -56,8 +56,12 @@ class Imager:
         self._frame_timeout_ms = frame_timeout_ms
         self._last_lit_s: float | None = None
 
-    def take(self, field: Field) -> Frame:
-        """Return a frame of the place the stage is at, entered in the ledger under ``field``.
+    def take(self, field: Field, lost: int = 0) -> Frame:
+        """Return a frame of the place the stage is at; a lost one is taken again.
+
+        Args:
+            field: entered in the ledger.
+            lost: frames of this place that were lost before, which count as tries.
 
         Raises:
             FrameError: no frame in spite of all retries.
@@ -65,30 +69,52 @@ class Imager:
             DoseLimitError: the field may receive no more light.
             CameraError, Cancelled: as the devices and the gate raise them.
         """
+        self.warm_up(field)
+        while True:
+            try:
+                return self.take_once(field)
+            except (FrameError, LightError) as error:
+                log.warning("frame lost at row %d column %d: %s", field.row, field.column, error)
+                if lost >= self._retries:
+                    raise
+                lost += 1
+
+    def take_once(self, field: Field, exposed: Callable[[], None] = lambda: None) -> Frame:
+        """Return a frame without a second try for a lost one.
+
+        Args:
+            field: entered in the ledger.
+            exposed: called when the light is off again, before the frame is read out.
+
+        Raises: as :meth:`take`.
+        """
+        while True:
+            self._gate()
+            try:
+                self._expose(field)
+            except InterlockError:
+                self._lid_opened()
+                continue
+            exposed()
+            return self._camera.read(self._frame_timeout_ms)
+
+    def warm_up(self, field: Field) -> None:
+        """Take and drop one frame when the LED has cooled.  Raises as :meth:`take`."""
         self._gate()
         if self._cold():
-            self._try(field)
-        return self._try(field)
+            self._expose_and_drop(field)
 
     def _cold(self) -> bool:
         now_s = self._clock.monotonic_s()
         return self._last_lit_s is None or now_s - self._last_lit_s > DARK_PAUSE_S
 
-    def _try(self, field: Field) -> Frame:
-        lost = 0
-        while True:
-            try:
-                return self._expose(field)
-            except InterlockError:
-                self._lid_opened()
-            except (FrameError, LightError) as error:
-                lost += 1
-                log.warning("frame lost at row %d column %d: %s", field.row, field.column, error)
-                if lost > self._retries:
-                    raise
-                self._gate()
+    def _expose_and_drop(self, field: Field) -> None:
+        try:
+            self.take_once(field)
+        except (FrameError, LightError) as error:
+            log.info("the frame that warms the LED was lost anyway: %s", error)
 
-    def _expose(self, field: Field) -> Frame:
+    def _expose(self, field: Field) -> None:
         key = (field.row, field.column)
         if self._ledger.remaining(key) == 0:
             raise DoseLimitError(
@@ -106,4 +132,3 @@ class Imager:
             if lit_s > 0.0:
                 self._ledger.add(key, lit_s)
                 self._last_lit_s = self._clock.monotonic_s()
-        return self._camera.read(self._frame_timeout_ms)

@@ -1,7 +1,8 @@
-"""Stage moves that end still."""
+"""Stage moves that end still; the stage has its own thread, so that it can move ahead."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 
 from device.config import ScanConfig
@@ -10,7 +11,11 @@ from hal.stage import Position, Stage
 
 
 class Mover:
-    """Moves and settles; every wait ends with Cancelled when ``cancel`` is set."""
+    """Moves and settles; every wait ends with Cancelled when ``cancel`` is set.
+
+    All motion runs on one thread, the owner of the stage.  Used by one other thread, which waits
+    for it, except after :meth:`go_ahead`.
+    """
 
     def __init__(self, stage: Stage, clock: Clock, scan: ScanConfig, cancel: Event) -> None:
         self._stage = stage
@@ -18,19 +23,49 @@ class Mover:
         self._settle_xy_s = scan.settle_xy_ms / 1000.0
         self._settle_z_s = scan.settle_z_ms / 1000.0
         self._cancel = cancel
+        self._owner = ThreadPoolExecutor(1, "stage")
+        self._target_um: tuple[float, float, float] | None = None
+        self._ahead: Future[Position] | None = None
 
     def home(self) -> None:
         """Home the stage when its position is not known."""
         if not self._stage.homed:
-            self._stage.home(self._cancel)
+            self._owner.submit(self._stage.home, self._cancel).result()
+
+    def go_ahead(self, x_um: float, y_um: float, z_um: float) -> None:
+        """Start towards a place without waiting; :meth:`to` the same place waits for arrival."""
+        self._settle_ahead()
+        self._target_um = (x_um, y_um, z_um)
+        self._ahead = self._owner.submit(self._go, x_um, y_um, z_um)
 
     def to(self, x_um: float, y_um: float, z_um: float) -> Position:
         """Go to a place and stand still there; return the position reported."""
+        if self._ahead is not None and self._target_um == (x_um, y_um, z_um):
+            arriving, self._ahead = self._ahead, None
+            return arriving.result()
+        self._settle_ahead()
+        return self._owner.submit(self._go, x_um, y_um, z_um).result()
+
+    def to_z(self, z_um: float) -> None:
+        """Change the focus and stand still."""
+        self._settle_ahead()
+        self._owner.submit(self._go_z, z_um).result()
+
+    def close(self) -> None:
+        """End the stage's thread after the move in progress."""
+        self._owner.shutdown()
+
+    def _settle_ahead(self) -> None:
+        """Wait for a move ahead that nobody wants any more; the next move shows its failure."""
+        if self._ahead is not None:
+            wait([self._ahead])
+            self._ahead = None
+
+    def _go(self, x_um: float, y_um: float, z_um: float) -> Position:
         position = self._stage.move_to(x_um, y_um, z_um, self._cancel)
         self._clock.sleep(self._settle_xy_s, self._cancel)
         return position
 
-    def to_z(self, z_um: float) -> None:
-        """Change the focus and stand still."""
+    def _go_z(self, z_um: float) -> None:
         self._stage.move_to(z_um=z_um, cancel=self._cancel)
         self._clock.sleep(self._settle_z_s, self._cancel)

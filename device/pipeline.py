@@ -56,7 +56,8 @@ class AnalysisPipeline:
     ) -> None:
         self._accept = accept
         self._tiles: queue.Queue[Tile | None] = queue.Queue(capacity)
-        self._lock = Lock()
+        # Held while a result is accepted; all else is read without it, so nobody waits for a disk.
+        self._order = Lock()
         self._early: dict[int, tuple[Tile, TileAnalysis]] = {}
         self._next = 0
         self._submitted = 0
@@ -72,15 +73,12 @@ class AnalysisPipeline:
     @property
     def waiting(self) -> int:
         """Tiles submitted and not yet accepted."""
-        with self._lock:
-            return self._submitted - self._next
+        return self._submitted - self._next
 
     def check(self) -> None:
         """Raise what made the analysis fail, if anything did; AnalysisStuckError when it hangs."""
-        with self._lock:
-            failure = self._failure
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            raise self._failure
         now_s = time.monotonic()
         for sequence, started_s in self._started_s.copy().items():
             if now_s - started_s > STUCK_S:
@@ -98,8 +96,7 @@ class AnalysisPipeline:
             except queue.Full:
                 while_waiting()
             else:
-                with self._lock:
-                    self._submitted += 1
+                self._submitted += 1
                 return
 
     def drain(self, while_waiting: Callable[[], None]) -> None:
@@ -133,14 +130,13 @@ class AnalysisPipeline:
                     self._hand_on(tile, analyzer.analyze(tile))
             except Exception as error:
                 log.exception("analysis of tile %d failed", tile.sequence)
-                with self._lock:
-                    self._failure = self._failure or error
+                self._failure = self._failure or error
             finally:
                 del self._started_s[tile.sequence]
                 self._tiles.task_done()
 
     def _hand_on(self, tile: Tile, analysis: TileAnalysis) -> None:
-        with self._lock:
+        with self._order:
             self._early[tile.sequence] = (tile, analysis)
             while self._failure is None and self._next in self._early:
                 self._accept(*self._early.pop(self._next))

@@ -107,7 +107,8 @@ class Run:
             self._pipeline.drain(self._services.beat)
 
     def close(self) -> None:
-        """End the analysis threads."""
+        """End the threads of stage and analysis."""
+        self._acquisition.close()
         if self._pipeline is not None:
             self._pipeline.close()
 
@@ -155,15 +156,16 @@ class Run:
     def _scan_plan(self) -> StopReason:
         missing_in_row = 0
         sequence = 0
-        for field in self._plan.fields:
-            self._gate()
+        fields = self._plan.fields
+        for field, following in zip(fields, [*fields[1:], None], strict=True):
+            self._check_wanted()
             counts = self.progress.counts
             if counts.classified >= self._scan.target_cells:
                 return StopReason.ENOUGH_CELLS
             self._refuse_hopeless(counts)
             begin_s, held_s = self._services.clock.monotonic_s(), self._held_s
             try:
-                self._take(field, sequence)
+                self._take(field, sequence, following)
             except (FrameError, LightError, DoseLimitError) as error:
                 self._report_missing(field, error)
                 missing_in_row += 1
@@ -179,8 +181,8 @@ class Run:
             return StopReason.ENOUGH_CELLS
         return StopReason.END_OF_AREA
 
-    def _take(self, field: Field, sequence: int) -> None:
-        tile = self._acquisition.take(field, sequence)
+    def _take(self, field: Field, sequence: int, following: Field | None) -> None:
+        tile = self._acquisition.take(field, sequence, following)
         if self._pipeline is not None:
             self._pipeline.submit(tile, self._check_wanted)
 

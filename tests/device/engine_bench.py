@@ -28,6 +28,7 @@ from device.status import Status
 from device.tile import Tile
 from hal.camera import Camera, Frame, PixelFormat
 from hal.clock import SystemClock
+from hal.config import CameraConfig
 from hal.factory import Hardware, build_hardware
 from hal.sim.camera import SimCamera
 from hal.sim.world import SimulatedWorld
@@ -111,13 +112,17 @@ class Script:
 class CheapScene:
     """Discs on the smear's focal surface, blurred by defocus; nothing beside the smear."""
 
-    def __init__(self, world: SimulatedWorld, height_px: int, width_px: int) -> None:
+    SIDE_PX = 1024
+
+    def __init__(self, world: SimulatedWorld, config: CameraConfig) -> None:
         self._smear = world.smear
+        self._pixel_um = config.pixel_um
+        self._rows = np.arange(config.height_px)[:, None]
+        self._columns = np.arange(config.width_px)[None, :]
         rng = np.random.default_rng(1)
-        image = np.full((height_px, width_px), 1.0, np.float32)
-        for x, y in rng.integers(0, (width_px, height_px), (40, 2)):
-            cv2.circle(image, (int(x), int(y)), 20, 0.7, -1)
-        self._image = image
+        self._canvas = np.full((self.SIDE_PX, self.SIDE_PX), 1.0, np.float32)
+        for x, y, radius in rng.integers((0, 0, 8), (self.SIDE_PX, self.SIDE_PX, 25), (600, 3)):
+            cv2.circle(self._canvas, (int(x), int(y)), int(radius), 0.7, -1)
 
     def render(
         self,
@@ -132,10 +137,14 @@ class CheapScene:
         time_s: float = 0.0,
         lit_fraction: float = 1.0,
     ) -> NDArray[np.uint16]:
-        image = np.ones_like(self._image)
+        rows = (self._rows + round(y_um / self._pixel_um)) % self.SIDE_PX
+        columns = (self._columns + round(x_um / self._pixel_um)) % self.SIDE_PX
+        image = self._canvas[rows, columns]
         if self._smear.density_factor(x_um, y_um) > 0:
             defocus_um = z_um - self._smear.focus_z_um(x_um, y_um)
-            image = np.asarray(cv2.GaussianBlur(self._image, (0, 0), 0.7 + abs(defocus_um)))
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7 + abs(defocus_um)))
+        else:
+            image = np.ones_like(image)
         light = 0.7 * exposure_ms / 50.0 * lit_fraction
         return np.clip(light * image * full_scale, 0, full_scale).astype(np.uint16)
 
@@ -218,7 +227,7 @@ class Bench:
         config, pin = self.settings.camera, self.settings.light.pin
         return SimCamera(
             config,
-            CheapScene(self.world, config.height_px, config.width_px),
+            CheapScene(self.world, config),
             self.world.emulator.true_position_um,
             lambda start_s, end_s: self.world.gpio.high_fraction(pin, start_s, end_s),
             clock,

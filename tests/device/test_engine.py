@@ -109,7 +109,7 @@ def test_an_area_that_cannot_hold_enough_cells_is_refused_with_what_was_counted(
 
 
 def test_a_slide_without_a_smear_is_refused_for_want_of_focus(tmp_path: Path) -> None:
-    with bench(tmp_path, left_um=62_000.0, top_um=44_000.0) as rig:
+    with bench(tmp_path, left_um=62_000.0, focus_range_um=8.0) as rig:
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
         result = rig.result(run_id)
