@@ -94,7 +94,7 @@ def _guard_screen() -> None:
     if request.method in _SAFE_METHODS:
         return
     site = request.headers.get("Sec-Fetch-Site")
-    if site is not None and site not in {"same-origin", "none"}:
+    if site is not None and site != "same-origin":
         raise ForbiddenError("A page of another site asked for this.")
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
 from device.assembly import assembled, simulated_settings
-from device.instrument import Instrument
 from device.settings import parse_settings
 from webui.server import WebServer
 
@@ -25,6 +25,8 @@ PANEL = {"width": 1024, "height": 600}
 SPEED = 20.0
 RUN_TIMEOUT_MS = 900_000.0
 LIVE_SHARE = 0.6
+SETTLE_MS = 800.0
+COLOURED = 60
 
 
 def main() -> None:
@@ -41,11 +43,11 @@ def main() -> None:
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
             page = browser.new_page(viewport=PANEL, locale="en-GB")
-            take_all(page, server.url, assembly.instrument)
+            take_all(page, server.url)
             browser.close()
 
 
-def take_all(page: Page, url: str, instrument: Instrument) -> None:
+def take_all(page: Page, url: str) -> None:
     """Go through one run and keep a picture of every page worth showing."""
     page.goto(url)
     page.locator("#start:enabled").wait_for()
@@ -53,36 +55,52 @@ def take_all(page: Page, url: str, instrument: Instrument) -> None:
     take(page, "home")
     page.locator("#start").click()
     page.wait_for_url("**/live")
-    wait_for_boxed_field(page, instrument)
-    take(page, "live")
+    take_live(page)
     page.wait_for_url("**/runs/*", timeout=RUN_TIMEOUT_MS)
     result = page.url
     take(page, "result")
     page.goto(f"{result}/cells")
-    page.wait_for_load_state("networkidle")
     take(page, "cells")
     page.locator(".thumbs a").last.click()
     page.locator("#outlines").wait_for()
     take(page, "cell")
 
 
-def wait_for_boxed_field(page: Page, instrument: Instrument) -> None:
-    """Wait until most cells are counted and the field on the screen holds one."""
+def take_live(page: Page) -> None:
+    """Keep the live page when most cells are counted and the field on it holds a boxed one."""
     page.wait_for_function(
         "share => { const bar = document.querySelector('progress');"
         " return bar.value >= share * bar.max; }",
         arg=LIVE_SHARE,
         timeout=RUN_TIMEOUT_MS,
     )
-    while (tile := instrument.latest_tile()) is None or not tile.cells:
-        page.wait_for_timeout(20)
-    page.wait_for_timeout(400)
+    box = page.locator("#tile").bounding_box()
+    assert box is not None
+    left, top = int(box["x"]), int(box["y"])
+    right, bottom = left + int(box["width"]), top + int(box["height"])
+    while True:
+        image = shot(page)
+        # The field itself is gray: colour is a box.
+        if np.ptp(image[top:bottom, left:right], axis=2).max() > COLOURED:
+            break
+        page.wait_for_timeout(150)
+    keep(image, "live")
 
 
 def take(page: Page, name: str) -> None:
-    """Keep the page as a small PNG."""
-    page.wait_for_timeout(300)
-    image = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    """Keep the page when its pictures have had time to load."""
+    page.wait_for_timeout(SETTLE_MS)
+    keep(shot(page), name)
+
+
+def shot(page: Page) -> NDArray[np.uint8]:
+    """Return the page as it is now."""
+    encoded = np.frombuffer(page.screenshot(), np.uint8)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+
+
+def keep(image: NDArray[np.uint8], name: str) -> None:
+    """Write a small PNG."""
     FOLDER.mkdir(exist_ok=True)
     cv2.imwrite(str(FOLDER / f"{name}.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 

@@ -41,11 +41,13 @@ SCANNING = {
 SMALLEST_MM = 10.0
 SCREENS = {"1024x600": (1024, 600, 6.68), "800x480": (800, 480, 5.25)}
 
-# What a finger can hit, as [name, width, height] in px.
+# What a finger can hit, as [name, left, top, right, bottom] in px.
 TARGETS = """() => [...document.querySelectorAll('a, button, input')]
-  .filter((node) => node.offsetParent !== null)
-  .map((node) => [node.textContent.trim() || node.id || node.getAttribute('aria-label'),
-                  node.getBoundingClientRect().width, node.getBoundingClientRect().height])"""
+  .filter((node) => node.checkVisibility())
+  .map((node) => {
+    const box = node.getBoundingClientRect();
+    return [node.textContent.trim() || node.id, box.left, box.top, box.right, box.bottom];
+  })"""
 
 # Contrast of every visible text with what lies behind it, by WCAG 2.2, as [text, ratio].
 CONTRASTS = """() => {
@@ -294,6 +296,40 @@ def test_outlines_can_be_switched_off_and_on(
 
 
 @pytest.mark.parametrize("size", SCREENS)
+def test_keypad_keys_and_questions_fit_a_finger(
+    server: WebServer, instrument: InstrumentDouble, page: Page, size: str
+) -> None:
+    width_px, height_px, px_per_mm = SCREENS[size]
+    page.set_viewport_size({"width": width_px, "height": height_px})
+    page.goto(server.url)
+    page.get_by_role("button", name="Keypad").tap()
+    key = page.get_by_role("button", name="5", exact=True).bounding_box()
+    assert key is not None
+    assert 18 <= min(key["width"], key["height"]) / px_per_mm <= 20
+    page.get_by_role("button", name="ABC").tap()
+    _check_targets(page, px_per_mm)
+    page.goto("about:blank")
+    instrument.become(**SCANNING)
+    page.goto(address(server, "/live"))
+    page.get_by_role("button", name="Abort", exact=True).tap()
+    _check_targets(page, px_per_mm)
+
+
+def _check_targets(page: Page, px_per_mm: float) -> None:
+    for name, left, top, right, bottom in page.evaluate(TARGETS):
+        smallest_mm = min(right - left, bottom - top) / px_per_mm
+        assert smallest_mm >= SMALLEST_MM, f"{page.url}: {name} is {smallest_mm:.1f} mm"
+    size = page.viewport_size
+    assert size is not None
+    dialog = page.locator("dialog[open]")
+    if dialog.count():
+        box = dialog.bounding_box()
+        assert box is not None
+        assert box["width"] <= size["width"]
+        assert dialog.evaluate("node => node.scrollHeight <= node.clientHeight")
+
+
+@pytest.mark.parametrize("size", SCREENS)
 def test_everything_fits_a_finger_and_can_be_read(
     server: WebServer,
     instrument: InstrumentDouble,
@@ -319,8 +355,7 @@ def test_everything_fits_a_finger_and_can_be_read(
         page.goto(address(server, path))
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width_px, f"{path} is {wide} px wide"
-        for name, *sides_px in page.evaluate(TARGETS):
-            assert min(sides_px) >= SMALLEST_MM * px_per_mm, f"{path}: {name} {sides_px}"
+        _check_targets(page, px_per_mm)
         needed = 7.0 if path.startswith("/runs/") else 4.5
         for text, ratio in page.evaluate(CONTRASTS):
             assert ratio >= needed, f"{path}: {text!r} {ratio:.1f}:1"
