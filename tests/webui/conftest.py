@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from flask import Flask
@@ -10,17 +11,24 @@ from flask.testing import FlaskClient
 from instrument_double import TOKEN, InstrumentDouble, open_records
 
 from device.config import WebConfig
+from device.instrument import Instrument
 from device.records import Records
 from device.settings import Settings
+from webui import context
 from webui.app import create_app
+from webui.context import Context
+from webui.stream import StreamGate
 from webui.trust import ENVIRON_KEY, Listener
+
+
+def _settings() -> Settings:
+    web = WebConfig(port=0, lan=True, lan_host="127.0.0.1", lan_port=0, lan_token=TOKEN)
+    return Settings(web=web)
 
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(
-        web=WebConfig(port=0, lan=True, lan_host="127.0.0.1", lan_port=0, lan_token=TOKEN)
-    )
+    return _settings()
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +52,19 @@ def instrument(records: Records, settings: Settings) -> InstrumentDouble:
     return InstrumentDouble(records, settings)
 
 
+@pytest.fixture(scope="session")
+def shared_app() -> Flask:
+    """One application for all tests, because compiling its routes takes longer than most tests."""
+    return create_app(cast("Instrument", None), cast("Records", None), _settings())
+
+
 @pytest.fixture
-def app(instrument: InstrumentDouble, records: Records, settings: Settings) -> Flask:
-    return create_app(instrument, records, settings)  # type: ignore[arg-type]
+def app(
+    shared_app: Flask, instrument: InstrumentDouble, records: Records, settings: Settings
+) -> Flask:
+    parts = Context(cast("Instrument", instrument), records, settings, StreamGate())
+    context.install(shared_app, parts)
+    return shared_app
 
 
 @pytest.fixture
