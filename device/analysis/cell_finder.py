@@ -64,6 +64,7 @@ class _Outline:
     bbox_px: tuple[int, int, int, int]
     mask: NDArray[np.uint8]
     shape: CellShape
+    score: float
 
 
 @dataclass
@@ -79,6 +80,7 @@ class CellFinder:
 
     def __init__(self, models: ModelSet, config: AnalysisConfig) -> None:
         self._models = models
+        self._min_other_score = config.min_other_score
         self._min_confidence = config.min_confidence or models.classifier.threshold
 
     def find(self, image: Image, nuclei: NDArray[np.float32]) -> FoundCells:
@@ -89,7 +91,7 @@ class CellFinder:
             nuclei: columns x, y, score, highest score first; (N, 3).
         """
         found = FoundCells()
-        candidates = [(float(x), float(y)) for x, y, _ in nuclei]
+        candidates = [(float(x), float(y), float(score)) for x, y, score in nuclei]
         outlines: list[_Outline] = []
         for batch in _batches(candidates):
             for outcome in self._outline(image, batch):
@@ -98,16 +100,20 @@ class CellFinder:
                 elif not _is_known(outcome, outlines):
                     outlines.append(outcome)
         for accepted in _batches(outlines):
-            found.cells.extend(self._name(image, accepted))
+            for outline, cell in zip(accepted, self._name(image, accepted), strict=True):
+                if cell.kind is CellKind.OTHER and outline.score < self._min_other_score:
+                    found.rejected[Rejection.NO_NUCLEATED_CELL] += 1
+                else:
+                    found.cells.append(cell)
         return found
 
     def _outline(
-        self, image: Image, points: Sequence[tuple[float, float]]
+        self, image: Image, points: Sequence[tuple[float, float, float]]
     ) -> Iterator[_Outline | Rejection]:
         size = self._models.segmenter.crop_px
-        crops = np.stack([cut(image, x, y, size) for x, y in points])
+        crops = np.stack([cut(image, x, y, size) for x, y, _ in points])
         probabilities = self._models.segmenter.segment(crops)
-        for (x, y), crop, probability in zip(points, crops, probabilities, strict=True):
+        for (x, y, score), crop, probability in zip(points, crops, probabilities, strict=True):
             visible = inside(image.shape, x, y, size)
             shape = central_cell(probability, crop, visible, self._models.pixel_um)
             if isinstance(shape, Rejection):
@@ -121,6 +127,7 @@ class CellFinder:
                 bbox_px=(x0 + left, y0 + top, x0 + right, y0 + bottom),
                 mask=shape.mask[top:bottom, left:right],
                 shape=shape,
+                score=score,
             )
 
     def _name(self, image: Image, outlines: Sequence[_Outline]) -> Iterator[FoundCell]:

@@ -6,6 +6,7 @@ in the paper; here for one candidate at a time, whose cell lies at the centre of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,7 +28,11 @@ _NUCLEUS_AREA_UM2 = (6.0, 500.0)
 _LOBE_AREA_UM2 = 1.0
 _HOLE_AREA_UM2 = 0.5
 _MIN_SOLIDITY = 0.70
-_NUCLEUS_CONTRAST = 0.02
+# Where two red cells overlap the optical density doubles; over a nucleus it more than doubles.
+_MIN_DENSITY_RATIO = 2.6
+# Cytoplasm at least this clear is no red cell.
+_CLEAR_CYTOPLASM = 0.88
+_DARKEST_NUCLEUS = 0.12
 
 
 class Rejection(StrEnum):
@@ -38,7 +43,9 @@ class Rejection(StrEnum):
     AREA = "area of the cell out of limits"
     NUCLEUS_AREA = "area of the nucleus out of limits"
     SOLIDITY = "ragged outline"
-    INTENSITY = "nucleus no darker than the cell"
+    INTENSITY = "nucleus not dark enough for its cytoplasm, as where red cells overlap"
+    OPAQUE = "darker than any nucleus, as dust"
+    NO_NUCLEATED_CELL = "a faint find that the classifier calls neither a white cell nor dead"
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class CellShape:
         nucleus_area_px: area of the nucleus.
         solidity: area over the area of the convex hull.
         euler_number: parts of the nucleus minus its holes.
-        cell_transmission: mean over the cell, blank glass = 1.
+        cytoplasm_transmission: mean over the cell without its nucleus, blank glass = 1.
         nucleus_transmission: mean over the nucleus.
     """
 
@@ -66,7 +73,7 @@ class CellShape:
     nucleus_area_px: int
     solidity: float
     euler_number: int
-    cell_transmission: float
+    cytoplasm_transmission: float
     nucleus_transmission: float
 
 
@@ -150,9 +157,14 @@ def _measure(region: Mask, nucleus: Mask, crop: Image, min_hole_px: float) -> Ce
         nucleus_area_px=cv2.countNonZero(nucleus),
         solidity=area / cv2.countNonZero(hull),
         euler_number=_euler_number(nucleus, min_hole_px),
-        cell_transmission=cv2.mean(crop, region)[0] / BLANK_LEVEL,
-        nucleus_transmission=cv2.mean(crop, nucleus)[0] / BLANK_LEVEL,
+        cytoplasm_transmission=_transmission(crop, region - nucleus),
+        nucleus_transmission=_transmission(crop, nucleus),
     )
+
+
+def _transmission(crop: Image, mask: Mask) -> float:
+    """Return the mean transmission over a mask; 1, that of blank glass, for an empty one."""
+    return cv2.mean(crop, mask)[0] / BLANK_LEVEL if mask.any() else 1.0
 
 
 def _euler_number(mask: Mask, min_hole_px: float) -> int:
@@ -178,6 +190,15 @@ def _rejection(shape: CellShape, pixel_um2: float) -> Rejection | None:
         return Rejection.NUCLEUS_AREA
     if shape.solidity < _MIN_SOLIDITY:
         return Rejection.SOLIDITY
-    if shape.nucleus_transmission > shape.cell_transmission + _NUCLEUS_CONTRAST:
+    if shape.nucleus_transmission < _DARKEST_NUCLEUS:
+        return Rejection.OPAQUE
+    if shape.cytoplasm_transmission < _CLEAR_CYTOPLASM and (
+        _optical_density(shape.nucleus_transmission)
+        < _MIN_DENSITY_RATIO * _optical_density(shape.cytoplasm_transmission)
+    ):
         return Rejection.INTENSITY
     return None
+
+
+def _optical_density(transmission: float) -> float:
+    return -math.log10(max(transmission, 1.0 / 255))

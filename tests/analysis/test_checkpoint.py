@@ -20,7 +20,7 @@ def shape(nucleus_transmission=0.45, euler_number=1, area_um2=80.0):
         nucleus_area_px=8,
         solidity=0.98,
         euler_number=euler_number,
-        cell_transmission=0.6,
+        cytoplasm_transmission=0.8,
         nucleus_transmission=nucleus_transmission,
     )
 

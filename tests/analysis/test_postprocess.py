@@ -106,10 +106,34 @@ def test_ragged_region_is_refused():
     assert outline(star, disc(MIDDLE, MIDDLE, 12)) is Rejection.SOLIDITY
 
 
-def test_nucleus_brighter_than_the_cell_is_refused():
+def crop_of(cell, nucleus, cytoplasm_transmission, nucleus_transmission):
+    inner = np.where(nucleus > 0, nucleus_transmission, cytoplasm_transmission)
+    return np.rint(220 * np.where(cell > 0, inner, 1.0)).astype(np.uint8)
+
+
+def test_overlap_of_two_red_cells_is_no_nucleus():
     cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12)
-    crop = np.where(nucleus > 0, 210, np.where(cell > 0, 160, 220)).astype(np.uint8)
-    assert outline(cell, nucleus, crop) is Rejection.INTENSITY
+    assert outline(cell, nucleus, crop_of(cell, nucleus, 0.75, 0.75**2)) is Rejection.INTENSITY
+
+
+@pytest.mark.parametrize(
+    ("cytoplasm", "nucleus_transmission"),
+    [(0.70, 0.27), (0.82, 0.42), (0.88, 0.45), (0.93, 0.49), (0.93, 0.68), (0.95, 0.85)],
+)
+def test_nuclei_of_live_and_dead_cells_are_dark_enough(cytoplasm, nucleus_transmission):
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12)
+    shape_of(cell, nucleus, crop_of(cell, nucleus, cytoplasm, nucleus_transmission))
+
+
+def test_cell_filled_by_its_nucleus_is_kept():
+    cell = disc(MIDDLE, MIDDLE, 22)
+    shape = shape_of(cell, cell, crop_of(cell, cell, 1.0, 0.4))
+    assert shape.cytoplasm_transmission == 1.0
+
+
+def test_dust_is_darker_than_any_nucleus():
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 22)
+    assert outline(cell, nucleus, crop_of(cell, nucleus, 0.5, 0.08)) is Rejection.OPAQUE
 
 
 def test_crop_at_the_border_is_filled_with_blank_glass():

@@ -105,6 +105,25 @@ def test_cell_seen_twice_by_the_scout_is_one_cell(smear):
     assert len(analyzer(models=models).analyze(smear.tile(0, 74, 60)).cells) == 1
 
 
+@pytest.mark.parametrize(("score", "cells"), [(0.55, 1), (0.65, 2)])
+def test_faint_find_that_is_called_other_is_no_cell(score, cells):
+    smear = DrawnSmear()
+    smear.white_cell(140, 100, CellKind.OTHER)
+    smear.white_cell(160, 100, CellKind.LYMPHOCYTE)
+    models = drawn_models()
+    find = models.scout.find
+
+    def faint(image, threshold=None):
+        seen = find(image, threshold)
+        seen.nuclei[:, 2] = score
+        return seen
+
+    models.scout.find = faint
+    analysis = analyzer(models=models).analyze(smear.tile(0, 150, 100))
+    assert len(analysis.cells) == cells
+    assert CellKind.LYMPHOCYTE in {cell.kind for cell in analysis.cells}
+
+
 def test_two_cells_side_by_side_are_two():
     smear = DrawnSmear()
     smear.white_cell(150, 100, CellKind.LYMPHOCYTE, radius_um=4)
