@@ -51,7 +51,9 @@ class CropSet:
             return cls(**{field.name: archive[field.name] for field in fields(cls)})
 
     def select(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> CropSet:
-        """Return the crops at ``index``."""
+        """Return the crops at ``index``; all of them without a copy."""
+        if index.dtype == np.bool_ and index.all():
+            return self
         return CropSet(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @staticmethod
