@@ -83,6 +83,7 @@ class Acquisition:
         gate: called before every exposure; waits while the run is paused, raises Cancelled.
         lid_opened: called when the interlock ended an exposure; returns when it may be repeated.
         cancel: ends every wait with Cancelled.
+        beat: called while waiting for the stage.
         note: stores what was found, as kind and data.
     """
 
@@ -99,6 +100,7 @@ class Acquisition:
         gate: Callable[[], None],
         lid_opened: Callable[[], None],
         cancel: Event,
+        beat: Callable[[], None],
         note: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._camera = camera
@@ -108,7 +110,7 @@ class Acquisition:
         self._plan = plan
         self._ledger = ledger
         self._note = note
-        self._mover = Mover(stage, clock, settings.scan, cancel)
+        self._mover = Mover(stage, clock, settings.scan, cancel, beat)
         self._imager = Imager(
             camera,
             light,
@@ -145,6 +147,7 @@ class Acquisition:
         scan = self._scan
         self._mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
         frame = self._find_exposure()
+        dark_level = float(self._imager.take_dark().pixels.mean())
         total = np.zeros(frame.pixels.shape, np.float32)
         for _ in range(scan.background_frames):
             total += self._take_blank().pixels
@@ -152,9 +155,13 @@ class Acquisition:
         mean = total / np.float32(scan.background_frames)
         self._note(
             "background",
-            {"exposure_ms": self._exposure_ms, "level": float(mean.mean()) / full_scale},
+            {
+                "exposure_ms": self._exposure_ms,
+                "level": float(mean.mean()) / full_scale,
+                "dark_level": dark_level / full_scale,
+            },
         )
-        return Background(mean, full_scale)
+        return Background(mean, full_scale, dark_level)
 
     def map_focus(self) -> FocusMap:
         """Measure the focus at the anchors and fit the focal surface.

@@ -9,6 +9,7 @@ import cv2
 
 from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalysis
+from device.board import Board
 from device.cell import Cell
 from device.differential import tally
 from device.dose import DoseLedger
@@ -63,6 +64,7 @@ class CellCounter:
         progress: Progress,
         latest: LatestTile,
         events: EventBus,
+        board: Board,
     ) -> None:
         self._run_id = run_id
         self._registry = registry
@@ -71,6 +73,7 @@ class CellCounter:
         self._progress = progress
         self._latest = latest
         self._events = events
+        self._board = board
         self._ids: list[int] = []
         self._stored: list[Cell] = []
 
@@ -88,6 +91,7 @@ class CellCounter:
         self._progress.analyse(analysis, counts, unidentified)
         self._latest.put(analysis)
         self._publish(tile, entry, dict(zip(ids, new, strict=True)))
+        self._board.put()
 
     def _entry(self, tile: Tile, analysis: TileAnalysis) -> TileEntry:
         field = (tile.row, tile.column)

@@ -23,7 +23,7 @@ from device.run import Run
 from device.selftest import run_self_test
 from device.services import MakeAnalyzer, Services
 from device.settings import Settings
-from device.states import LIT, Event, State
+from device.states import LIT, RUNNING, Event, State
 from device.status import StartCondition
 from device.version import version
 from hal.clock import Clock
@@ -47,6 +47,9 @@ LAMPS = {
     State.SHUTTING_DOWN: Lamp.OFF,
 }
 """What the lamp shows; busy in every other state."""
+
+
+WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
 
 @dataclass(frozen=True)
@@ -174,9 +177,9 @@ class Engine:
 
     def _fail(self, error: LeukoluxError) -> None:
         self.make_safe()
-        self._reopen = isinstance(error, DeviceError)
+        self._reopen = self._reopen or isinstance(error, DeviceError)
         self.board.put(activity="Stopped by a failure.", error=error, self_tested=False)
-        run_id = self.board.notice.run_id
+        run_id = self.board.notice.run_id if self.machine.state in WITH_RUN else None
         self._events.publish(EventKind.FAILURE, {**error.as_dict(), "run_id": run_id})
         try:
             self._records.add_event(run_id, "failure", error.as_dict())
@@ -203,8 +206,7 @@ class Engine:
         self._beat_s = time.monotonic()
 
     def _boot(self) -> None:
-        self._hardware.open()
-        self._keep_interrupted_runs()
+        self._open_devices()
         self.machine.fire(Event.OPENED)
 
     def _keep_interrupted_runs(self) -> None:
@@ -223,6 +225,7 @@ class Engine:
             self._settings.analysis.workers,
             self._settings.camera.frame_timeout_ms,
         )
+        self._keep_interrupted_runs()
         self.board.put(
             error=None,
             self_tested=True,
@@ -263,14 +266,17 @@ class Engine:
             self._become_idle(Event.ACKNOWLEDGE)
             return
         if self._reopen:
-            self._reopen_devices()
+            self._open_devices()
         self.machine.fire(Event.ACKNOWLEDGE)
 
-    def _reopen_devices(self) -> None:
+    def _open_devices(self) -> None:
+        """Close what is open, then open everything, the light first: its line goes low."""
         hardware = self._hardware
-        for device in (hardware.light, hardware.stage, hardware.camera, hardware.panel):
+        devices = (hardware.light, hardware.panel, hardware.stage, hardware.camera)
+        for device in devices:
             device.close()
-        hardware.open()
+        for device in devices:
+            device.open()
         self._reopen = False
 
     def _begin(self, order: StartOrder) -> None:

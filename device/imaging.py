@@ -98,6 +98,13 @@ class Imager:
             exposed()
             return self._camera.read(self._frame_timeout_ms)
 
+    def take_dark(self) -> Frame:
+        """Return a frame without light.  Raises as :meth:`take`."""
+        self._gate()
+        self._camera.trigger()
+        self._camera.wait_exposed()
+        return self._camera.read(self._frame_timeout_ms)
+
     def warm_up(self, field: Field) -> None:
         """Take and drop one frame when the LED has cooled.  Raises as :meth:`take`."""
         self._gate()

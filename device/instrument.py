@@ -19,7 +19,7 @@ from device.settings import Settings
 from device.states import Event, Refusal, State, answer
 from device.status import StartCondition, Status
 from hal.clock import Clock
-from hal.errors import DeviceTimeoutError, InputError
+from hal.errors import DeviceTimeoutError, InputError, LeukoluxError
 from hal.factory import Hardware
 from models.runtime import ModelSet
 from models.runtime import load_models as load_shipped_models
@@ -116,6 +116,11 @@ class Instrument:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def error(self) -> LeukoluxError | None:
+        """What the instrument is in fault or paused for."""
+        return self._board.notice.error
 
     @property
     def heartbeat_age_s(self) -> float:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
+from typing import TypeVar
 
 from device.config import ScanConfig
 from hal.clock import Clock
 from hal.stage import Position, Stage
+
+Result = TypeVar("Result")
+
+BEAT_S = 0.5
+"""Longest silence of the waiting thread; real seconds."""
 
 
 class Mover:
@@ -15,14 +22,25 @@ class Mover:
 
     All motion runs on one thread, the owner of the stage.  Used by one other thread, which waits
     for it, except after :meth:`go_ahead`.
+
+    Args:
+        beat: called while waiting.
     """
 
-    def __init__(self, stage: Stage, clock: Clock, scan: ScanConfig, cancel: Event) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        clock: Clock,
+        scan: ScanConfig,
+        cancel: Event,
+        beat: Callable[[], None],
+    ) -> None:
         self._stage = stage
         self._clock = clock
         self._settle_xy_s = scan.settle_xy_ms / 1000.0
         self._settle_z_s = scan.settle_z_ms / 1000.0
         self._cancel = cancel
+        self._beat = beat
         self._owner = ThreadPoolExecutor(1, "stage")
         self._target_um: tuple[float, float, float] | None = None
         self._ahead: Future[Position] | None = None
@@ -30,7 +48,7 @@ class Mover:
     def home(self) -> None:
         """Home the stage when its position is not known."""
         if not self._stage.homed:
-            self._owner.submit(self._stage.home, self._cancel).result()
+            self._wait_for(self._owner.submit(self._stage.home, self._cancel))
 
     def go_ahead(self, x_um: float, y_um: float, z_um: float) -> None:
         """Start towards a place without waiting; :meth:`to` the same place waits for arrival."""
@@ -42,14 +60,14 @@ class Mover:
         """Go to a place and stand still there; return the position reported."""
         if self._ahead is not None and self._target_um == (x_um, y_um, z_um):
             arriving, self._ahead = self._ahead, None
-            return arriving.result()
+            return self._wait_for(arriving)
         self._settle_ahead()
-        return self._owner.submit(self._go, x_um, y_um, z_um).result()
+        return self._wait_for(self._owner.submit(self._go, x_um, y_um, z_um))
 
     def to_z(self, z_um: float) -> None:
         """Change the focus and stand still."""
         self._settle_ahead()
-        self._owner.submit(self._go_z, z_um).result()
+        self._wait_for(self._owner.submit(self._go_z, z_um))
 
     def close(self) -> None:
         """End the stage's thread after the move in progress."""
@@ -60,6 +78,11 @@ class Mover:
         if self._ahead is not None:
             wait([self._ahead])
             self._ahead = None
+
+    def _wait_for(self, motion: Future[Result]) -> Result:
+        while not wait([motion], BEAT_S).done:
+            self._beat()
+        return motion.result()
 
     def _go(self, x_um: float, y_um: float, z_um: float) -> Position:
         position = self._stage.move_to(x_um, y_um, z_um, self._cancel)

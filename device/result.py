@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from device.differential import ScanContext, differential
+from device.differential import Flag, FlagLevel, ScanContext, differential
 from device.progress import Counts
 from device.reader import RecordsReader
 from device.record_types import CellRecord, RunState, TileRecord, TileState
@@ -20,6 +20,7 @@ class RunFacts:
 
     Attributes:
         counts: what was counted.
+        lid_openings: how often the lid was opened during the run.
         area_mm2: area that the analysed tiles show, None when not known.
         dose: of the whole sample, as :meth:`device.dose.DoseLedger.summary`.
         duration_s: from Start to now, None when not known.
@@ -28,6 +29,7 @@ class RunFacts:
     run_id: int
     sample_id: str
     counts: Counts
+    lid_openings: int
     area_mm2: float | None
     dose: Mapping[str, float]
     versions: Mapping[str, str]
@@ -59,6 +61,10 @@ def end_of_run(
             aborted=state is not RunState.COMPLETE,
         ),
     )
+    if facts.lid_openings:
+        flags = [*outcome.flags, _lid_flag(facts.lid_openings)]
+        flags.sort(key=lambda flag: list(FlagLevel).index(flag.level))
+        outcome = replace(outcome, flags=tuple(flags))
     document = {
         "run_id": facts.run_id,
         "sample_id": facts.sample_id,
@@ -85,6 +91,15 @@ def end_of_run(
     return RunEnd(state, reason, document, error)
 
 
+def _lid_flag(openings: int) -> Flag:
+    return Flag(
+        "LID-OPENED",
+        FlagLevel.REVIEW,
+        f"The lid was opened during the run ({openings} x).",
+        "Repeat the sample when the slide may have been touched.",
+    )
+
+
 def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
     """Compute the result of a run whose process ended, from what its journal holds.
 
@@ -98,6 +113,7 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
         run_id=run_id,
         sample_id=run.sample_id,
         counts=_journalled(tiles, list(reader.every_cell(run_id)), run.tiles_planned),
+        lid_openings=sum(event.kind == "lid_opened" for event in reader.events(run_id)),
         area_mm2=None,
         dose={
             "exposures": sum(tile.exposures for tile in tiles),
@@ -108,7 +124,7 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
     )
     error = {
         "code": "RUN-INTERRUPTED",
-        "cause": "The program ended during the run.",
+        "cause": "The run ended without a result: the program, the power or the disk failed.",
         "remedy": "Start the sample again; what was counted until then is kept.",
     }
     return end_of_run(facts, RunState.INTERRUPTED, StopReason.INTERRUPTED, error)

@@ -69,6 +69,7 @@ class Run:
         self._pipeline: AnalysisPipeline | None = None
         self._scanning = False
         self._held_s = 0.0
+        self._lid_openings = 0
         self._started_s = services.clock.monotonic_s()
         hardware = services.hardware
         self._acquisition = Acquisition(
@@ -82,6 +83,7 @@ class Run:
             gate=self._gate,
             lid_opened=lambda: self._hold(Event.LID_OPENED),
             cancel=services.requests.cancel,
+            beat=services.beat,
             note=self._note,
         )
 
@@ -120,6 +122,7 @@ class Run:
             sample_id=self._sample_id,
             counts=counts,
             area_mm2=self._plan.area_mm2(counts.analysed),
+            lid_openings=self._lid_openings,
             dose=self._ledger.summary(),
             versions=self._versions,
             duration_s=self._services.clock.monotonic_s() - self._started_s,
@@ -143,6 +146,7 @@ class Run:
             self.progress,
             services.latest,
             services.events,
+            services.board,
         )
         self._pipeline = AnalysisPipeline(
             [
@@ -280,6 +284,7 @@ class Run:
 
     def _explain_lid(self) -> None:
         self._acquisition.distrust_focus()
+        self._lid_openings += 1
         self._note("lid_opened", {})
         self._services.board.put(
             activity="Paused: the lid was opened.", error=LID_ERROR, lid_closed=False

@@ -204,6 +204,9 @@ def test_opening_the_lid_ends_the_exposure_and_pauses_until_closed_and_resumed(
     with rig.records.reader() as reader:
         kinds = [event.kind for event in reader.events(run_id)]
     assert kinds.count("lid_opened") == 1
+    levels = [flag["level"] for flag in result["flags"] if flag["code"] == "LID-OPENED"]
+    assert levels == ["review"]
+    assert result["flags"][-1]["level"] == "note"
 
 
 def test_opening_the_lid_while_preparing_pauses_too(rig: Bench) -> None:
