@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask, current_app
+
+from webui.status_view import status_view
 
 if TYPE_CHECKING:
     from device.instrument import Instrument
@@ -24,6 +26,12 @@ class Context:
     records: Records
     settings: Settings
     streams: StreamGate
+
+    def view(self) -> dict[str, Any]:
+        """Return the status as the screen shows it, its times in seconds of the person's watch."""
+        status = self.instrument.status()
+        simulated = status.donor is not None
+        return status_view(status, speed=self.settings.simulation.speed if simulated else 1.0)
 
 
 def install(app: Flask, parts: Context) -> None:

@@ -17,7 +17,7 @@ from webui.outline import outlines
 from webui.parameters import LARGEST_ID, choice, whole_number
 from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
-from webui.status_view import OUTSIDE_KINDS, screen_path, status_view
+from webui.status_view import OUTSIDE_KINDS, screen_path
 from webui.tables import all_cells
 
 if TYPE_CHECKING:
@@ -169,9 +169,7 @@ def _rows(reader: RecordsReader, runs: list[RunRecord]) -> list[dict[str, Any]]:
 
 def _render(template: str, **values: object) -> str:
     status = context().instrument.status()
-    return render_template(
-        template, view=status_view(status), status=status, rv=result_view, **values
-    )
+    return render_template(template, view=context().view(), status=status, rv=result_view, **values)
 
 
 def _render_run(template: str, run: RunRecord, **values: object) -> str:

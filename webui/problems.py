@@ -12,7 +12,6 @@ from werkzeug.exceptions import HTTPException
 from device.errors import RequestRefusedError
 from hal.errors import InputError, LeukoluxError
 from webui.context import context
-from webui.status_view import status_view
 
 _log = logging.getLogger(__name__)
 
@@ -145,5 +144,4 @@ def _answer(
 
 
 def _problem_page(problem: dict[str, str]) -> str:
-    view = status_view(context().instrument.status())
-    return render_template("problem.html", problem=problem, view=view)
+    return render_template("problem.html", problem=problem, view=context().view())

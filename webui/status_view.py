@@ -19,25 +19,31 @@ _TONES: Final = {
 }
 
 
-def status_view(status: Status) -> dict[str, Any]:
-    """Return what the screen shows of ``status``: JSON-compatible, every text ready to print."""
+def status_view(status: Status, *, speed: float) -> dict[str, Any]:
+    """Return what the screen shows of ``status``: JSON-compatible, every text ready to print.
+
+    Args:
+        status: snapshot of the instrument.
+        speed: seconds of the instrument's clock per second of the person's.
+    """
     state = State(status.state)
+    state_label = label("state", state.value)
     # The page sends the sample id along with Start and checks it itself.
     unmet = [c for c in status.start_conditions if not c.met and c.name != "sample_id"]
     return {
         "state": state.value,
-        "state_label": label("state", state.value),
+        "state_label": state_label,
         "state_short": label("state_short", state.value),
         "tone": _TONES.get(state, "busy"),
         "page": screen_path(status),
         "busy": state in _BUSY,
-        "activity": status.activity,
+        "activity": "" if status.activity.rstrip(".") == state_label else status.activity,
         "run_id": status.run_id,
         "tiles_analysed": status.tiles_analysed,
         "title": text("live.title", sample_id=status.sample_id or text("app.no_value")),
         "simulated": text("app.simulated", donor=status.donor) if status.donor else "",
         "progress": _progress(status),
-        "time": _time(status),
+        "time": _time(status, speed),
         "counts": _counts(status),
         "can": {
             "start": state is State.IDLE and not unmet,
@@ -86,11 +92,11 @@ def _progress(status: Status) -> dict[str, Any]:
     }
 
 
-def _time(status: Status) -> dict[str, str]:
+def _time(status: Status, speed: float) -> dict[str, str]:
     remaining = text("live.settling")
     if status.remaining_s is not None:
-        remaining = text("live.about", duration=_rounded(status.remaining_s))
-    return {"elapsed": duration(status.elapsed_s), "remaining": remaining}
+        remaining = text("live.about", duration=_rounded(status.remaining_s / speed))
+    return {"elapsed": duration(status.elapsed_s / speed), "remaining": remaining}
 
 
 def _rounded(seconds: float) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, jsonify
 
-from webui.context import context
+from webui.context import Context, context
 from webui.problems import BusyStreamsError
-from webui.status_view import status_view
 
 if TYPE_CHECKING:
     from device.events import Subscription
-    from device.instrument import Instrument
 
 MAX_STREAMS: Final = 8
 SHORTEST_PERIOD_S: Final = 0.25
@@ -71,25 +69,23 @@ def stream() -> Response:
     except BusyStreamsError:
         subscription.close()
         raise
-    body = _StreamBody(parts.instrument, subscription, parts.streams)
+    body = _StreamBody(parts, subscription)
     return Response(body, mimetype="text/event-stream")
 
 
 @blueprint.get("/screen/status")
 def screen_status() -> Response:
     """Answer with the status as the screen shows it, for a page whose stream does not open."""
-    return jsonify(status_view(context().instrument.status()))
+    return jsonify(context().view())
 
 
 class _StreamBody:
     """The body of one stream; the server calls ``close`` also when the client is gone."""
 
-    def __init__(
-        self, instrument: Instrument, subscription: Subscription, gate: StreamGate
-    ) -> None:
+    def __init__(self, parts: Context, subscription: Subscription) -> None:
         self._subscription = subscription
-        self._gate = gate
-        self._chunks = status_events(instrument, subscription)
+        self._gate = parts.streams
+        self._chunks = status_events(parts.view, subscription)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._chunks
@@ -99,8 +95,10 @@ class _StreamBody:
         self._gate.leave(self._subscription)
 
 
-def status_events(instrument: Instrument, subscription: Subscription) -> Iterator[bytes]:
-    """Yield the status view as event-stream text until ``subscription`` is closed.
+def status_events(
+    view: Callable[[], dict[str, Any]], subscription: Subscription
+) -> Iterator[bytes]:
+    """Yield what ``view`` returns as event-stream text until ``subscription`` is closed.
 
     A new view comes at most every ``SHORTEST_PERIOD_S``; without a change a comment comes every
     ``HEARTBEAT_S``, so that a client that went away is noticed.
@@ -108,10 +106,10 @@ def status_events(instrument: Instrument, subscription: Subscription) -> Iterato
     yield f"retry: {RETRY_MS}\n\n".encode()
     last, sent_s = "", 0.0
     while not subscription.closed:
-        view = json.dumps(status_view(instrument.status()), separators=(",", ":"))
-        if view != last:
-            yield f"event: status\ndata: {view}\n\n".encode()
-            last, sent_s = view, monotonic()
+        text = json.dumps(view(), separators=(",", ":"))
+        if text != last:
+            yield f"event: status\ndata: {text}\n\n".encode()
+            last, sent_s = text, monotonic()
         elif monotonic() - sent_s >= HEARTBEAT_S:
             yield b": here\n\n"
             sent_s = monotonic()

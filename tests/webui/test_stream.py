@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble
 
@@ -19,26 +20,31 @@ def next_view(chunks: Iterator[bytes]) -> dict[str, object]:
 
 
 def test_stream_begins_with_the_present_status_and_follows_changes(
+    app: Flask,
     instrument: InstrumentDouble,
 ) -> None:
     subscription = instrument.events.subscribe()
-    chunks = status_events(instrument, subscription)  # type: ignore[arg-type]
+    chunks = status_events(parts_of(app).view, subscription)
     assert next(chunks).startswith(b"retry: ")
     assert next_view(chunks)["page"] == "/"
     instrument.become(state=State.SCANNING)
     assert next_view(chunks)["page"] == "/live"
 
 
-def test_unchanged_status_is_a_sign_of_life_not_an_event(instrument: InstrumentDouble) -> None:
-    chunks = status_events(instrument, instrument.events.subscribe())  # type: ignore[arg-type]
+def test_unchanged_status_is_a_sign_of_life_not_an_event(
+    app: Flask, instrument: InstrumentDouble
+) -> None:
+    chunks = status_events(parts_of(app).view, instrument.events.subscribe())
     next(chunks)
     next_view(chunks)
     assert next(chunks).startswith(b":")
 
 
-def test_stream_ends_when_the_subscription_is_closed(instrument: InstrumentDouble) -> None:
+def test_stream_ends_when_the_subscription_is_closed(
+    app: Flask, instrument: InstrumentDouble
+) -> None:
     subscription = instrument.events.subscribe()
-    chunks = status_events(instrument, subscription)  # type: ignore[arg-type]
+    chunks = status_events(parts_of(app).view, subscription)
     next(chunks)
     next_view(chunks)
     subscription.close()
