@@ -51,8 +51,11 @@ class AnalysisConfig(Section):
     scout_threshold: float = quantity(
         0.0, "", 0, 1, "score of a candidate; 0 uses the model's own value"
     )
-    min_other_score: float = quantity(
-        0.6, "", 0, 1, "a find called other whose scout score is lower is no cell"
+    min_cell_score: float = quantity(
+        0.35, "", 0, 1, "scout score that a find needs which looks like a white cell"
+    )
+    min_doubtful_score: float = quantity(
+        0.6, "", 0, 1, "scout score that a find needs which looks like none"
     )
     max_fill_fraction: float = quantity(
         0.75, "", 0.1, 1, "tiles covered more than this are too thick to count"

@@ -80,7 +80,7 @@ class CellFinder:
 
     def __init__(self, models: ModelSet, config: AnalysisConfig) -> None:
         self._models = models
-        self._min_other_score = config.min_other_score
+        self._config = config
         self._min_confidence = config.min_confidence or models.classifier.threshold
 
     def find(self, image: Image, nuclei: NDArray[np.float32]) -> FoundCells:
@@ -101,11 +101,23 @@ class CellFinder:
                     outlines.append(outcome)
         for accepted in _batches(outlines):
             for outline, cell in zip(accepted, self._name(image, accepted), strict=True):
-                if cell.kind is CellKind.OTHER and outline.score < self._min_other_score:
-                    found.rejected[Rejection.NO_NUCLEATED_CELL] += 1
+                if outline.score < self._needed_score(cell):
+                    found.rejected[Rejection.DOUBTFUL] += 1
                 else:
                     found.cells.append(cell)
         return found
+
+    def _needed_score(self, cell: FoundCell) -> float:
+        """Return the scout's score that a find needs: more, the less it looks like a white cell.
+
+        The classifier calls ``other`` what the scout mistook for a cell, besides nucleated cells
+        of further kinds, which the scout sees clearly.
+        """
+        doubt = cell.probabilities[CellKind.OTHER]
+        if cell.shape.like_overlapping_red_cells:
+            doubt = 1.0
+        low, high = self._config.min_cell_score, self._config.min_doubtful_score
+        return low + doubt * (high - low)
 
     def _outline(
         self, image: Image, points: Sequence[tuple[float, float, float]]

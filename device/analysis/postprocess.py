@@ -43,9 +43,8 @@ class Rejection(StrEnum):
     AREA = "area of the cell out of limits"
     NUCLEUS_AREA = "area of the nucleus out of limits"
     SOLIDITY = "ragged outline"
-    INTENSITY = "nucleus not dark enough for its cytoplasm, as where red cells overlap"
     OPAQUE = "darker than any nucleus, as dust"
-    NO_NUCLEATED_CELL = "a faint find that the classifier calls neither a white cell nor dead"
+    DOUBTFUL = "too faint a find for a cell that looks like none"
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,14 @@ class CellShape:
     euler_number: int
     cytoplasm_transmission: float
     nucleus_transmission: float
+
+    @property
+    def like_overlapping_red_cells(self) -> bool:
+        """Whether the nucleus is no darker than where two red cells lie on each other."""
+        return self.cytoplasm_transmission < _CLEAR_CYTOPLASM and (
+            _optical_density(self.nucleus_transmission)
+            < _MIN_DENSITY_RATIO * _optical_density(self.cytoplasm_transmission)
+        )
 
 
 def central_cell(
@@ -192,11 +199,6 @@ def _rejection(shape: CellShape, pixel_um2: float) -> Rejection | None:
         return Rejection.SOLIDITY
     if shape.nucleus_transmission < _DARKEST_NUCLEUS:
         return Rejection.OPAQUE
-    if shape.cytoplasm_transmission < _CLEAR_CYTOPLASM and (
-        _optical_density(shape.nucleus_transmission)
-        < _MIN_DENSITY_RATIO * _optical_density(shape.cytoplasm_transmission)
-    ):
-        return Rejection.INTENSITY
     return None
 
 
