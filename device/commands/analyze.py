@@ -9,7 +9,7 @@ import click
 from device.analysis.images import analyze_images
 
 
-class _BlankLevel(click.ParamType):
+class _BlankLevel(click.ParamType[float | None]):
     name = "auto|VALUE"
 
     def convert(

@@ -12,7 +12,7 @@ import click
 
 from device.assembly import Assembly, assembled, simulated_settings
 from device.instrument import Instrument
-from device.records import RecordsReader
+from device.reader import RecordsReader
 from device.settings import Settings, load_settings, parse_settings
 from device.states import State
 from device.truth import compare_with_truth
@@ -126,7 +126,8 @@ def _table(document: dict[str, Any]) -> str:
     lines = [f"{document['state']} ({document['reason']}), {document['classified']} cells"]
     for kind, share in document["differential"].items():
         interval = (
-            "" if share["percent"] is None
+            ""
+            if share["percent"] is None
             else f"{share['percent']:5.1f} % ({share['low']:.1f}-{share['high']:.1f})"
         )
         row = f"{kind:12} {share['n']:4d} {interval:22}"
