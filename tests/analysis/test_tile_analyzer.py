@@ -108,7 +108,7 @@ def test_cell_seen_twice_by_the_scout_is_one_cell(smear):
 @pytest.mark.parametrize(
     ("score", "kinds"),
     [
-        (0.30, set()),
+        (0.25, set()),
         (0.40, {CellKind.LYMPHOCYTE}),
         (0.70, {CellKind.LYMPHOCYTE, CellKind.OTHER}),
     ],
