@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 MIN_RISE = 0.05
 """A stack whose contrast rises less than this share above its least shows an empty field."""
 
+MIN_FALL = 0.03
+"""A peak falls by at least this share on both sides; less is an error of a stage step."""
+
 PLANE_TERMS = 3
 CURVED_TERMS = 6
 OUTLIER_SIGMAS = 2.5
@@ -89,16 +92,17 @@ def find_peak(z_um: Sequence[float], contrasts: Sequence[float]) -> Peak | Miss:
     """Find the best focus of a stack of at least 3 ascending positions.
 
     The vertex of the parabola through the largest value and its neighbours.  A stack whose
-    largest value is less than :data:`MIN_RISE` above its least is empty; a largest value at an
-    end tells on which side to go on.
+    largest value is less than :data:`MIN_RISE` above its least is empty; where the values do not
+    fall by :data:`MIN_FALL` from the largest to one end, the peak may lie beyond that end.
     """
     values = np.asarray(contrasts, float)
     best = int(values.argmax())
     if values[best] < (1.0 + MIN_RISE) * values.min():
         return Miss.EMPTY
-    if best == 0:
+    fallen = (1.0 - MIN_FALL) * values[best]
+    if not (values[:best] <= fallen).any():
         return Miss.BELOW
-    if best == len(values) - 1:
+    if not (values[best:] <= fallen).any():
         return Miss.ABOVE
     return _vertex(np.asarray(z_um[best - 1 : best + 2], float), values[best - 1 : best + 2])
 

@@ -60,6 +60,7 @@ class Focuser:
                 outcome = self.refine(field, z_um)
                 if isinstance(outcome, Peak):
                     return FocusPoint(field.x_um, field.y_um, outcome.z_um)
+                z_um = self._follow(outcome, z_um, windows)
                 coarse = True
         return None
 
@@ -68,12 +69,17 @@ class Focuser:
         return self._stack(field, guess_um, self._scan.focus_fine_step_um, FINE_COUNT)
 
     def _follow(self, outcome: Peak | Miss, z_um: float, windows: Iterator[float]) -> float:
-        span_um = self._scan.focus_coarse_step_um * (COARSE_COUNT - 1)
-        if isinstance(outcome, Peak):
-            return outcome.z_um
-        if outcome is Miss.EMPTY:
-            return next(windows, z_um)
-        return z_um + (span_um if outcome is Miss.ABOVE else -span_um)
+        """Return the centre of the next stack."""
+        half_um = self._scan.focus_coarse_step_um * (COARSE_COUNT - 1) / 2
+        match outcome:
+            case Peak():
+                return outcome.z_um
+            case Miss.EMPTY:
+                return next(windows, z_um)
+            case Miss.ABOVE:
+                return z_um + half_um
+            case Miss.BELOW:
+                return z_um - half_um
 
     def _windows(self, guess_um: float) -> Iterator[float]:
         """Yield centres of coarse stacks that together cover the search range, nearest first."""
@@ -91,21 +97,20 @@ class Focuser:
     def _stack(self, field: Field, centre_um: float, step_um: float, count: int) -> Peak | Miss:
         if self._budget(field) < count:
             return Miss.EMPTY
-        zs_um = [centre_um + (i - (count - 1) / 2) * step_um for i in range(count)]
-        self._mover.to(field.x_um, field.y_um, zs_um[0])
-        values = [self._measure(field, z_um) for z_um in zs_um]
-        outcome = find_peak(zs_um, values)
+        half_um = (count - 1) / 2 * step_um
+        self._mover.to(field.x_um, field.y_um, centre_um - half_um)
+        stack = [self._measure(field, centre_um - half_um + i * step_um) for i in range(count)]
+        outcome = find_peak(*zip(*stack, strict=True))
         while outcome in (Miss.ABOVE, Miss.BELOW) and self._budget(field) > 0:
             if outcome is Miss.ABOVE:
-                zs_um.append(zs_um[-1] + step_um)
-                values.append(self._measure(field, zs_um[-1]))
+                stack.append(self._measure(field, stack[-1][0] + step_um))
             else:
-                zs_um.insert(0, zs_um[0] - step_um)
-                values.insert(0, self._measure(field, zs_um[0]))
-            outcome = find_peak(zs_um, values)
-        log.debug("stack at %s: %s", field, outcome)
+                stack.insert(0, self._measure(field, stack[0][0] - step_um))
+            outcome = find_peak(*zip(*stack, strict=True))
+        log.debug("stack at %s: %s: %s", field, stack, outcome)
         return outcome
 
-    def _measure(self, field: Field, z_um: float) -> float:
-        self._mover.to_z(z_um)
-        return contrast(self._imager.take(field).pixels)
+    def _measure(self, field: Field, z_um: float) -> tuple[float, float]:
+        """Return the height the stage reports for ``z_um``, and the contrast there."""
+        position = self._mover.to_z(z_um)
+        return position.z_um, contrast(self._imager.take(field).pixels)

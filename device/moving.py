@@ -64,10 +64,10 @@ class Mover:
         self._settle_ahead()
         return self._wait_for(self._owner.submit(self._go, x_um, y_um, z_um))
 
-    def to_z(self, z_um: float) -> None:
-        """Change the focus and stand still."""
+    def to_z(self, z_um: float) -> Position:
+        """Change the focus and stand still; return the position reported."""
         self._settle_ahead()
-        self._wait_for(self._owner.submit(self._go_z, z_um))
+        return self._wait_for(self._owner.submit(self._go_z, z_um))
 
     def close(self) -> None:
         """End the stage's thread after the move in progress."""
@@ -89,6 +89,7 @@ class Mover:
         self._clock.sleep(self._settle_xy_s, self._cancel)
         return position
 
-    def _go_z(self, z_um: float) -> None:
-        self._stage.move_to(z_um=z_um, cancel=self._cancel)
+    def _go_z(self, z_um: float) -> Position:
+        position = self._stage.move_to(z_um=z_um, cancel=self._cancel)
         self._clock.sleep(self._settle_z_s, self._cancel)
+        return position

@@ -142,7 +142,8 @@ class GrblStage:
         if not targets_mm:
             return self._position(status)
         deadline = Deadline(self._clock, self._config.move_timeout_s)
-        before_mm = self._frame.approach_mm(status.machine_mm, targets_mm)
+        from_mm = self._frame.best_mm(status.machine_mm, self._arrived_mm)
+        before_mm = self._frame.approach_mm(from_mm, targets_mm)
         if before_mm != targets_mm:
             status = self._jog(before_mm, status, deadline, cancel)
         status = self._jog(targets_mm, status, deadline, cancel)
@@ -296,7 +297,7 @@ class GrblStage:
                 self._controller.soft_reset()
 
     def _position(self, status: wire.Status) -> Position:
-        return self._frame.position(status.machine_mm, self._arrived_mm)
+        return self._frame.position(self._frame.best_mm(status.machine_mm, self._arrived_mm))
 
     def _not_idle(self, status: wire.Status) -> StageError:
         if status.state == "Alarm":

@@ -56,11 +56,18 @@ class StageFrame:
             targets_mm[axis] = origin_mm + target_um / 1000.0
         return targets_mm
 
-    def approach_mm(self, machine_mm: Axes, targets_mm: dict[str, float]) -> dict[str, float]:
-        """Return the targets with those axes lowered that would arrive from above."""
+    def approach_mm(self, from_mm: Axes, targets_mm: dict[str, float]) -> dict[str, float]:
+        """Return the targets with those axes lowered that would arrive from above.
+
+        Args:
+            from_mm: as :meth:`best_mm`: a step may be smaller than the resolution of a report.
+            targets_mm: machine coordinates by axis letter.
+        """
         before_mm = dict(targets_mm)
         for index, axis in enumerate(AXES):
-            if axis in targets_mm and targets_mm[axis] < machine_mm[index] - 0.0005:
+            if axis not in targets_mm:
+                continue
+            if self.whole_step_mm(index, targets_mm[axis]) < from_mm[index] - 1e-6:
                 lowered_mm = targets_mm[axis] - self._approach_um[index] / 1000.0
                 before_mm[axis] = max(lowered_mm, self.origin_mm[index])
         return before_mm
@@ -86,19 +93,23 @@ class StageFrame:
         steps = self._steps_per_mm[index]
         return round(target_mm * steps) / steps
 
-    def position(self, machine_mm: Axes, arrived_mm: Sequence[float | None]) -> Position:
-        """Return the place in the stage frame.
+    def best_mm(self, machine_mm: Axes, arrived_mm: Sequence[float | None]) -> Axes:
+        """Return the machine position as exactly as it is known.
 
         A report has no more than 1 um of resolution, so where it agrees with ``arrived_mm``, the
         step the axis was last sent to, that step is taken instead.
         """
-        place_um = []
-        for reported, arrived, origin in zip(machine_mm, arrived_mm, self.origin_mm, strict=True):
-            best = reported
-            if (
-                arrived is not None
-                and abs(arrived - reported) * 1000.0 <= REPORT_RESOLUTION_UM / 2.0 + 1e-6
-            ):
-                best = arrived
-            place_um.append(round((best - origin) * 1000.0, 4))
-        return Position(*place_um)
+        limit_mm = REPORT_RESOLUTION_UM / 2000.0 + 1e-9
+        x_mm, y_mm, z_mm = (
+            reported if arrived is None or abs(arrived - reported) > limit_mm else arrived
+            for reported, arrived in zip(machine_mm, arrived_mm, strict=True)
+        )
+        return x_mm, y_mm, z_mm
+
+    def position(self, best_mm: Axes) -> Position:
+        """Return the stage frame's place of a machine position."""
+        x_um, y_um, z_um = (
+            round((at - origin) * 1000.0, 4)
+            for at, origin in zip(best_mm, self.origin_mm, strict=True)
+        )
+        return Position(x_um, y_um, z_um)

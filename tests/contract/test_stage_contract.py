@@ -76,6 +76,13 @@ class StageContract:
         assert at_return == pytest.approx((3000.0, 2000.0, 1000.0), abs=10.0)
         assert truth() == at_return
 
+    def test_small_steps_of_focus_in_either_direction_keep_backlash_a_constant(
+        self, homed: Stage, truth: Truth
+    ) -> None:
+        heights_um = [1000.0 - 0.5 * i for i in range(8)] + [996.5 + 0.5 * i for i in range(8)]
+        offsets_um = [homed.move_to(z_um=z_um).z_um - truth()[2] for z_um in heights_um]
+        assert max(offsets_um) - min(offsets_um) < 0.75
+
     def test_a_move_without_axes_goes_nowhere(self, homed: Stage) -> None:
         before = homed.move_to(3000.0, 2000.0, 1000.0)
         assert homed.move_to() == before

@@ -67,7 +67,8 @@ def test_the_peak_of_a_parabola_is_found_exactly(
 ) -> None:
     z_um = [5000.0 + 0.5 * i for i in range(-4, 5)]
     values = [height * (20.0 - ((z - 5000.0 - best_um) / width_um) ** 2) for z in z_um]
-    assume(max(values) > 1.06 * min(values))
+    assume(max(values) > 1.06 * min(values[0], values[-1]))
+    assume(max(values) > 1.04 * max(values[0], values[-1]))
     peak = find_peak(z_um, values)
     assert isinstance(peak, Peak)
     assert peak.z_um == pytest.approx(5000.0 + best_um, abs=1e-3)
@@ -84,6 +85,14 @@ def test_the_peak_of_a_parabola_is_found_exactly(
 )
 def test_a_stack_without_a_peak_says_why(values: list[float], outcome: Miss) -> None:
     assert find_peak([0.0, 0.5, 1.0, 1.5, 2.0], values) is outcome
+
+
+def test_a_wrong_step_on_a_slope_is_no_peak() -> None:
+    # One stage step went the wrong way far above the focus; the way on is still down.
+    z_um = [4995.6, 4996.1, 4996.6, 4997.1, 4997.6, 4998.1]
+    assert find_peak(z_um, [1.039, 1.043, 0.956, 0.908, 0.842, 0.809]) is Miss.BELOW
+    z_um = [5000.0, 5000.5, 5001.0, 5001.5, 5002.0]
+    assert find_peak(z_um, [0.8, 0.85, 0.9, 0.95, 0.94]) is Miss.ABOVE
 
 
 def surface_um(coefficients: list[float], x_um: float, y_um: float) -> float:
