@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
@@ -25,8 +25,10 @@ KIND_BGR: Final[Mapping[CellKind, tuple[int, int, int]]] = {
     CellKind.OTHER: (68, 61, 51),
 }
 _SCALE: Final = 2
+_MARGIN: Final = 4
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE: Final = 0.8
+_Rectangle: TypeAlias = tuple[int, int, int, int]
 
 
 def field_picture_png(analysis: TileAnalysis, tile_width_px: int) -> bytes:
@@ -39,18 +41,42 @@ def field_picture_png(analysis: TileAnalysis, tile_width_px: int) -> bytes:
     size = (analysis.preview.shape[1] * _SCALE, analysis.preview.shape[0] * _SCALE)
     enlarged = cv2.resize(analysis.preview, size, interpolation=cv2.INTER_CUBIC)
     picture = cv2.cvtColor(enlarged, cv2.COLOR_GRAY2BGR).astype(np.uint8)
-    for cell in analysis.cells:
-        _box(picture, cell, size[0] / tile_width_px)
+    scale = size[0] / tile_width_px
+    boxes = [_box(cell, scale) for cell in analysis.cells]
+    for cell, (left, top, right, bottom) in zip(analysis.cells, boxes, strict=True):
+        cv2.rectangle(picture, (left, top), (right, bottom), _colour(cell), 3)
+    named: list[_Rectangle] = []
+    for cell, box in zip(analysis.cells, boxes, strict=True):
+        named.append(_name(picture, cell, box, [*boxes, *named]))
     return bytes(cv2.imencode(".png", picture)[1])
 
 
-def _box(picture: NDArray[np.uint8], cell: Cell, scale: float) -> None:
-    colour = KIND_BGR[cell.kind] if cell.identified else UNIDENTIFIED_BGR
-    name = label("kind_short", cell.kind.value if cell.identified else "unidentified")
+def _box(cell: Cell, scale: float) -> _Rectangle:
     left, top, right, bottom = (round(side * scale) for side in cell.bbox_px)
-    cv2.rectangle(picture, (left - 4, top - 4), (right + 4, bottom + 4), colour, 3)
+    return left - _MARGIN, top - _MARGIN, right + _MARGIN, bottom + _MARGIN
+
+
+def _name(
+    picture: NDArray[np.uint8], cell: Cell, box: _Rectangle, taken: list[_Rectangle]
+) -> _Rectangle:
+    """Write the name above the box, or below where that is taken; return the place it takes."""
+    name = label("kind_short", cell.kind.value if cell.identified else "unidentified")
     (width, height), _ = cv2.getTextSize(name, _FONT, _FONT_SCALE, 2)
-    x = max(0, min(left - 4, picture.shape[1] - width - 8))
-    y = top - 6 if top - 6 > height + 8 else bottom + height + 14
-    cv2.rectangle(picture, (x, y - height - 6), (x + width + 8, y + 4), colour, -1)
-    cv2.putText(picture, name, (x + 4, y - 2), _FONT, _FONT_SCALE, (255, 255, 255), 2, cv2.LINE_AA)
+    width, height = width + 8, height + 10
+    left = max(0, min(box[0], picture.shape[1] - width))
+    above = (left, box[1] - height, left + width, box[1] - 1)
+    below = (left, box[3] + 1, left + width, box[3] + height)
+    free = above[1] >= 0 and not any(_overlap(above, other) for other in taken)
+    place = above if free else below
+    cv2.rectangle(picture, place[:2], place[2:], _colour(cell), -1)
+    at = (place[0] + 4, place[3] - 6)
+    cv2.putText(picture, name, at, _FONT, _FONT_SCALE, (255, 255, 255), 2, cv2.LINE_AA)
+    return place
+
+
+def _overlap(one: _Rectangle, other: _Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _colour(cell: Cell) -> tuple[int, int, int]:
+    return KIND_BGR[cell.kind] if cell.identified else UNIDENTIFIED_BGR

@@ -48,7 +48,7 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
         "can": {
             "start": state is State.IDLE and not unmet,
             "pause": _possible(state, Event.PAUSE),
-            "resume": _possible(state, Event.RESUME),
+            "resume": _possible(state, Event.RESUME) and _lid_closed(status),
             "abort": _possible(state, Event.ABORT),
             "acknowledge": _possible(state, Event.ACKNOWLEDGE),
         },
@@ -74,6 +74,10 @@ def screen_path(status: Status) -> str:
 
 def _possible(state: State, event: Event) -> bool:
     return isinstance(answer(state, event), State)
+
+
+def _lid_closed(status: Status) -> bool:
+    return all(c.met for c in status.start_conditions if c.name == "lid_closed")
 
 
 def _progress(status: Status) -> dict[str, Any]:

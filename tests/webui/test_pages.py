@@ -330,6 +330,29 @@ def test_latest_field_is_shown_with_its_white_cells_boxed_and_nothing_else_chang
     assert not (boxed != plain)[top:bottom, left:right].any()
 
 
+def test_names_of_neighbouring_cells_do_not_cover_cells(
+    screen: FlaskClient, instrument: InstrumentDouble
+) -> None:
+    tile = analysed_tile()
+    upper = tile.cells[0]
+    x0, y0, x1, y1 = upper.bbox_px
+    lower = replace(upper, kind=CellKind.MONOCYTE, bbox_px=(x0, y1 + 30, x1, y1 + 190))
+    instrument.show_tile(replace(tile, cells=()))
+    plain = _picture(screen)
+    instrument.show_tile(replace(tile, cells=(upper, lower)))
+    boxed = _picture(screen)
+    for cell in (upper, lower):
+        left, top, right, bottom = (side // 2 for side in cell.bbox_px)
+        assert not (boxed != plain)[top:bottom, left:right].any()
+
+
+def test_resume_waits_for_the_lid(screen: FlaskClient, instrument: InstrumentDouble) -> None:
+    instrument.become(state=State.PAUSED, start_conditions=(replace(LID, met=False), DISK))
+    assert screen.get("/screen/status").get_json()["can"]["resume"] is False
+    instrument.become(start_conditions=(LID, DISK))
+    assert screen.get("/screen/status").get_json()["can"]["resume"] is True
+
+
 def _picture(screen: FlaskClient) -> NDArray[np.uint8]:
     data = screen.get("/screen/field.png").data
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
