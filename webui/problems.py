@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 
-from flask import Flask, jsonify, make_response, render_template, request
+from flask import Flask, Response, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from device.errors import RequestRefusedError
 from hal.errors import InputError, LeukoluxError
@@ -108,7 +108,7 @@ def install(app: Flask) -> None:
         status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
         if status < HTTPStatus.BAD_REQUEST:
             return error.get_response()
-        return _answer(
+        response = _answer(
             {
                 "code": f"WEB-{status.value}",
                 "cause": f"{status.phrase}: {request.method} {request.path}.",
@@ -116,6 +116,9 @@ def install(app: Flask) -> None:
             },
             status,
         )
+        if isinstance(error, MethodNotAllowed):
+            response.allow.update(error.valid_methods or ())
+        return response
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> ResponseReturnValue:
@@ -130,9 +133,7 @@ def install(app: Flask) -> None:
         )
 
 
-def _answer(
-    problem: dict[str, str], status: HTTPStatus, *, bare: bool = False
-) -> ResponseReturnValue:
+def _answer(problem: dict[str, str], status: HTTPStatus, *, bare: bool = False) -> Response:
     if bare or request.path.startswith("/api/") or request.path == "/stream":
         response = jsonify(error=problem)
     else:

@@ -28,8 +28,7 @@ blueprint = Blueprint("stream", __name__)
 class StreamGate:
     """Counts open streams, so that they never take all threads of a listener."""
 
-    def __init__(self, limit: int = MAX_STREAMS) -> None:
-        self.limit = limit
+    def __init__(self) -> None:
         self._lock = Lock()
         self._open: set[Subscription] = set()
         self._closed = False
@@ -41,8 +40,8 @@ class StreamGate:
             BusyStreamsError: as many are open as may be, or the server is stopping.
         """
         with self._lock:
-            if self._closed or len(self._open) >= self.limit:
-                raise BusyStreamsError(self.limit)
+            if self._closed or len(self._open) >= MAX_STREAMS:
+                raise BusyStreamsError(MAX_STREAMS)
             self._open.add(subscription)
 
     def leave(self, subscription: Subscription) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from device.truth import compare_with_truth
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
-from engine_bench import TIMEOUT_S, bench, small_settings
+from engine_bench import TIMEOUT_S, Bench, bench, small_settings
 
 SCAN_TIMEOUT_MS = 540_000
 
@@ -44,29 +46,63 @@ def differential(page: Page) -> dict[CellKind, tuple[int, float, float, float]]:
     return shares
 
 
+@contextmanager
+def bench_with_screen(folder: Path) -> Iterator[tuple[Bench, WebServer]]:
+    """Open the small instrument of the engine's tests and a screen on it."""
+    scan = {"width_um": 400.0, "height_um": 200.0, "target_cells": 60}
+    settings = parse_settings({**small_settings(folder, **scan).model_dump(), "web": {"port": 0}})
+    with bench(folder, **scan) as rig, WebServer(rig.instrument, rig.records, settings) as server:
+        rig.idle()
+        yield rig, server
+
+
 def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page) -> None:
-    settings = small_settings(
-        tmp_path, width_um=400.0, height_um=200.0, target_cells=60
-    ).model_dump()
-    with bench(tmp_path, width_um=400.0, height_um=200.0, target_cells=60) as rig:
-        settings = parse_settings({**settings, "web": {"port": 0}})
-        with WebServer(rig.instrument, rig.records, settings) as server:
-            run_id = press_start(page, server.url, "WARD-7", TIMEOUT_S * 1000)
-            shares = differential(page)
-            expect(page.get_by_text("Enough cells counted")).to_be_visible()
-            expect(page.get_by_text("Simulated smear: healthy:42")).to_be_visible()
-            expect(page.get_by_text("Research use only").first).to_be_visible()
-            document = rig.result(run_id)
-            assert document["sample_id"] == "WARD-7"
-            classified = sum(share[0] for share in shares.values())
-            assert classified == document["classified"] >= 60
-            for kind, (n, percent, low, high) in shares.items():
-                assert n == document["differential"][kind.value]["n"]
-                assert percent == pytest.approx(100 * n / classified, abs=0.051)
-                expected = [100 * end for end in clopper_pearson(n, classified)]
-                assert [low, high] == pytest.approx(expected, abs=0.051)
-            page.get_by_role("button", name="New sample").tap()
-            expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    with bench_with_screen(tmp_path) as (rig, server):
+        run_id = press_start(page, server.url, "WARD-7", TIMEOUT_S * 1000)
+        shares = differential(page)
+        expect(page.get_by_text("Enough cells counted")).to_be_visible()
+        expect(page.get_by_text("Simulated smear: healthy:42")).to_be_visible()
+        expect(page.get_by_text("Research use only").first).to_be_visible()
+        document = rig.result(run_id)
+        assert document["sample_id"] == "WARD-7"
+        classified = sum(share[0] for share in shares.values())
+        assert classified == document["classified"] >= 60
+        for kind, (n, percent, low, high) in shares.items():
+            assert n == document["differential"][kind.value]["n"]
+            assert percent == pytest.approx(100 * n / classified, abs=0.051)
+            expected = [100 * end for end in clopper_pearson(n, classified)]
+            assert [low, high] == pytest.approx(expected, abs=0.051)
+        page.get_by_role("button", name="New sample").tap()
+        expect(page.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_an_open_lid_is_explained_and_resume_waits_for_it(tmp_path: Path, page: Page) -> None:
+    with bench_with_screen(tmp_path) as (rig, server):
+        rig.camera.at[40] = lambda: rig.world.set_lid(closed=False)
+        page.goto(server.url)
+        page.get_by_role("button", name="Start").tap()
+        alert = page.get_by_role("alert").filter(has_text="lid")
+        expect(alert).to_be_visible(timeout=TIMEOUT_S * 1000)
+        resume = page.get_by_role("button", name="Resume")
+        expect(resume).to_be_disabled()
+        assert rig.light_is_off()
+        rig.world.set_lid(closed=True)
+        resume.tap()
+        page.wait_for_url("**/runs/*", timeout=TIMEOUT_S * 1000)
+
+
+def test_the_start_button_on_the_panel_starts_the_sample_on_the_screen(
+    tmp_path: Path, page: Page
+) -> None:
+    with bench_with_screen(tmp_path) as (rig, server):
+        page.goto(server.url)
+        with page.expect_response("**/api/v1/sample"):
+            page.keyboard.type("WARD-8")
+            page.keyboard.press("Enter")
+        rig.world.hold_start(down=True)
+        page.wait_for_url("**/runs/*", timeout=TIMEOUT_S * 1000)
+        rig.world.hold_start(down=False)
+        expect(page.get_by_role("heading", name="WARD-8")).to_be_visible()
 
 
 @pytest.mark.slow

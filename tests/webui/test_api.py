@@ -284,7 +284,10 @@ def test_unknown_control_is_not_found(screen: FlaskClient) -> None:
 
 
 def test_reading_method_on_a_control_is_not_allowed(screen: FlaskClient) -> None:
-    assert problem(screen, "/api/v1/control/abort", 405)["code"] == "WEB-405"
+    response = screen.get("/api/v1/control/abort")
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+    assert response.get_json()["error"]["code"] == "WEB-405"
 
 
 def test_failed_records_are_told_as_unavailable(screen: FlaskClient, records: Records) -> None:

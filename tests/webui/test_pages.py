@@ -335,7 +335,7 @@ def test_names_of_neighbouring_cells_do_not_cover_cells(
 ) -> None:
     tile = analysed_tile()
     upper = tile.cells[0]
-    x0, y0, x1, y1 = upper.bbox_px
+    x0, _, x1, y1 = upper.bbox_px
     lower = replace(upper, kind=CellKind.MONOCYTE, bbox_px=(x0, y1 + 30, x1, y1 + 190))
     instrument.show_tile(replace(tile, cells=()))
     plain = _picture(screen)
