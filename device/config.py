@@ -52,7 +52,7 @@ class AnalysisConfig(Section):
         0.0, "", 0, 1, "score of a candidate; 0 uses the model's own value"
     )
     min_cell_score: float = quantity(
-        0.3, "", 0, 1, "scout score that a find needs which looks like a white cell"
+        0.4, "", 0, 1, "scout score that a find needs which looks like a white cell"
     )
     min_doubtful_score: float = quantity(
         0.6, "", 0, 1, "scout score that a find needs which looks like none"

@@ -38,6 +38,7 @@ class FoundCell:
         probabilities: calibrated, one per kind.
         identified: whether the highest probability reaches the confidence threshold.
         cut: whether the cell may continue beyond the image's border.
+        score: the scout's, 0 to 1.
         thumbnail: uint8 (THUMBNAIL_PX, THUMBNAIL_PX) around the centroid.
         thumbnail_mask: its mask 0/1/2, same shape.
     """
@@ -51,6 +52,7 @@ class FoundCell:
     probabilities: Mapping[CellKind, float]
     identified: bool
     cut: bool
+    score: float
     thumbnail: Image
     thumbnail_mask: NDArray[np.uint8]
 
@@ -100,8 +102,8 @@ class CellFinder:
                 elif not _is_known(outcome, outlines):
                     outlines.append(outcome)
         for accepted in _batches(outlines):
-            for outline, cell in zip(accepted, self._name(image, accepted), strict=True):
-                if outline.score < self._needed_score(cell):
+            for cell in self._name(image, accepted):
+                if cell.score < self._needed_score(cell):
                     found.rejected[Rejection.DOUBTFUL] += 1
                 else:
                     found.cells.append(cell)
@@ -113,9 +115,7 @@ class CellFinder:
         The classifier calls ``other`` what the scout mistook for a cell, besides nucleated cells
         of further kinds, which the scout sees clearly.
         """
-        doubt = cell.probabilities[CellKind.OTHER]
-        if cell.shape.like_overlapping_red_cells:
-            doubt = 1.0
+        doubt = 1.0 if cell.shape.like_red_cells else cell.probabilities[CellKind.OTHER]
         low, high = self._config.min_cell_score, self._config.min_doubtful_score
         return low + doubt * (high - low)
 
@@ -163,6 +163,7 @@ class CellFinder:
                 probabilities=probabilities,
                 identified=probabilities[kind] >= self._min_confidence,
                 cut=touches_border(cell.bbox_px, image.shape),
+                score=cell.score,
                 thumbnail=cut(image, cell.x_px, cell.y_px, THUMBNAIL_PX),
                 thumbnail_mask=_mask_around(cell, THUMBNAIL_PX),
             )

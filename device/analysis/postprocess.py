@@ -29,9 +29,14 @@ _LOBE_AREA_UM2 = 1.0
 _HOLE_AREA_UM2 = 0.5
 _MIN_SOLIDITY = 0.70
 # Where two red cells overlap the optical density doubles; over a nucleus it more than doubles.
-_MIN_DENSITY_RATIO = 2.6
+_MIN_DENSITY_RATIO = 3.0
 # Cytoplasm at least this clear is no red cell.
 _CLEAR_CYTOPLASM = 0.88
+# A thinner rim says nothing about the cytoplasm: it holds the blurred edge of the nucleus.
+_MIN_CYTOPLASM_SHARE = 0.12
+# Clearer than the cytoplasm of any live cell; that of dead ones can be, their nuclei are paler.
+_GLASS = 0.95
+_PALEST_LIVE_NUCLEUS = 0.71
 _DARKEST_NUCLEUS = 0.12
 
 
@@ -76,8 +81,12 @@ class CellShape:
     nucleus_transmission: float
 
     @property
-    def like_overlapping_red_cells(self) -> bool:
-        """Whether the nucleus is no darker than where two red cells lie on each other."""
+    def like_red_cells(self) -> bool:
+        """Whether cytoplasm and nucleus may be red cells upon each other or glass between them."""
+        if self.area_px - self.nucleus_area_px < _MIN_CYTOPLASM_SHARE * self.area_px:
+            return False
+        if self.cytoplasm_transmission > _GLASS:
+            return self.nucleus_transmission < _PALEST_LIVE_NUCLEUS
         return self.cytoplasm_transmission < _CLEAR_CYTOPLASM and (
             _optical_density(self.nucleus_transmission)
             < _MIN_DENSITY_RATIO * _optical_density(self.cytoplasm_transmission)

@@ -108,8 +108,8 @@ def test_cell_seen_twice_by_the_scout_is_one_cell(smear):
 @pytest.mark.parametrize(
     ("score", "kinds"),
     [
-        (0.25, set()),
-        (0.40, {CellKind.LYMPHOCYTE}),
+        (0.35, set()),
+        (0.45, {CellKind.LYMPHOCYTE}),
         (0.70, {CellKind.LYMPHOCYTE, CellKind.OTHER}),
     ],
 )
