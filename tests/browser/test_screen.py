@@ -39,6 +39,8 @@ SCANNING = {
     "sample_id": "S-0002",
 }
 SMALLEST_MM = 10.0
+LONGEST_ID = "WARD3-2207-" + 53 * "X"
+LONGEST_DONOR = "neutropenia-moderate:123456"
 SCREENS = {"1024x600": (1024, 600, 6.68), "800x480": (800, 480, 5.25)}
 
 # What a finger can hit, as [name, left, top, right, bottom] in px.
@@ -340,11 +342,11 @@ def test_everything_fits_a_finger_and_can_be_read(
 ) -> None:
     width_px, height_px, px_per_mm = SCREENS[size]
     page.set_viewport_size({"width": width_px, "height": height_px})
-    run = f"/runs/{store_run(records, settings)}"
+    run = f"/runs/{store_run(records, settings, sample_id=LONGEST_ID)}"
     store_run(records, settings, counts={}, unidentified=0)
     states = {
-        "/": {"state": State.IDLE, "start_conditions": (replace(LID, met=False), DISK)},
-        "/live": SCANNING,
+        "/": {"donor": LONGEST_DONOR, "start_conditions": (replace(LID, met=False), DISK)},
+        "/live": {**SCANNING, "sample_id": LONGEST_ID},
         "/fault": {"state": State.FAULT, "error": PROBLEM},
         run: {"state": State.COMPLETE, "run_id": 1, "error": None},
     }
