@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "webui"))
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
 SWITCHES = (
