@@ -35,22 +35,25 @@ _PURPOSE = {
         " platelets on red cells and the scout's false finds."
     ),
 }
-_CREDITS = """\
+_TRAINING = """\
 ## Training data
 
 {data}.
 
-Credits and licences of the stained pictures, none of which is distributed with this software:
+Simulated donors are split by seed: 1000-1999 training, 2000-2999 thresholds and temperature,
+3000-3999 the scores below.  The shipped weights come from several sittings, each started from the
+weights of the one before, all within these splits.
+"""
+_CREDITS = """\
+Stained pictures are split by field or by picture, because their donors are not known; their
+validation split was used for nothing but the scores below.  Credits and licences (none of the
+pictures is distributed with this software):
 
-- single cells: Acevedo et al., "A dataset of microscopic peripheral blood cell images for
+- single cells (PBC): Acevedo et al., "A dataset of microscopic peripheral blood cell images for
   development of automatic recognition systems", Data in Brief 2020, Mendeley Data snkd93bnjr,
   CC BY 4.0;
 - whole fields: BCCD_Dataset (Shenggan 2017), MIT; their masks: Banik et al. 2020, MIT;
 - red-cell fields: Aslan 2020, MIT.
-
-Simulated donors are split by seed: 1000-1999 training, 2000-2099 thresholds and temperature,
-3000-3999 the scores below.  Stained pictures are split by field or picture; their validation
-split was used for nothing but the scores below.
 """
 _LIMITS = """\
 ## Limits
@@ -116,7 +119,8 @@ def card(
         f"- input: {entry.input_layout}; gray 220 is blank glass; 0.165 um per pixel\n"
         f"- INT8 (uint8 activations, int8 weights per channel)\n"
         + "".join(f"- {key}: {value}\n" for key, value in entry.parameters.items()),
-        _CREDITS.format(data=entry.training_data[0].upper() + entry.training_data[1:]),
+        _TRAINING.format(data=entry.training_data[0].upper() + entry.training_data[1:]),
+        *([_CREDITS] if _STAINED in entry.training_data else []),
         "## Scores\n\nOf the INT8 file as shipped, on donors and pictures no training saw.  Shares"
         " have exact (Clopper-Pearson) intervals, means bootstrap intervals; n counts cells, or"
         " fields where the figure is per field.\n\n" + _score_table(scores),

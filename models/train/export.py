@@ -70,7 +70,8 @@ def _consumer(model: onnx.ModelProto, tensor: str, operator: str) -> onnx.NodePr
     """Return the one node of a kind that takes a tensor."""
     for node in model.graph.node:
         if tensor in node.input and node.op_type == operator:
-            return node
+            found: onnx.NodeProto = node
+            return found
     raise ValueError(f"no {operator} takes {tensor}")
 
 

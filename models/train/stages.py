@@ -8,7 +8,7 @@ from pathlib import Path
 from models.train import classifier, scout, segmenter
 from models.train.loop import Schedule
 from models.train.refine import false_finds, with_predicted_labels
-from models.train.samples import CropSet, FieldSet
+from models.train.samples import CLASSES, CropSet, FieldSet
 from models.train.scout import FieldSource
 from models.train.segmenter import Source
 from models.train.workspace import MINED, Workspace
@@ -53,12 +53,29 @@ def train_scout(work: Workspace, effort: Effort) -> None:
 
 
 def train_segmenter(work: Workspace, effort: Effort) -> None:
-    """Train the segmenter; its checkpoint is the result."""
-    sources = [Source(work.cells("train"), 0.65)]
+    """Train the segmenter, also to draw nothing at the scout's false finds.
+
+    Needs the exported scout.
+    """
+    sources = [Source(work.cells("train"), 0.60), Source(_false_finds(work), 0.05)]
     if work.has_real():
-        sources.append(Source(work.real_cells(["field_cells_train"]), 0.15))
-        sources.append(Source(work.real_cells(["cells_train"]), 0.20))
+        sources.append(Source(work.real_cells(["field_cells_train"]), 0.20))
+        sources.append(Source(work.real_cells(["cells_train"]), 0.15))
     segmenter.train(sources, effort.schedule(work, "segmenter"))
+
+
+def _false_finds(work: Workspace) -> CropSet:
+    """Return the scout's false finds on the training donors; looked for once."""
+    path = work.simulated() / MINED
+    if not path.exists():
+        false_finds(work.fields("train"), work.scout(), MOST_FALSE_FINDS_PER_FIELD).save(path)
+    return CropSet.load(path)
+
+
+def _reaching(crops: CropSet) -> CropSet:
+    """Leave out what is no white cell and shows no nucleus: the analysis drops it before."""
+    nucleated = (crops.labels == 2).any((1, 2))
+    return crops.select(nucleated | (crops.kind != CLASSES.index("other")))
 
 
 def train_classifier(work: Workspace, effort: Effort) -> None:
@@ -68,11 +85,10 @@ def train_classifier(work: Workspace, effort: Effort) -> None:
     """
     outlines = work.segmenter()
     true = work.cells("train")
-    mined = false_finds(work.fields("train"), work.scout(), MOST_FALSE_FINDS_PER_FIELD)
-    mined.save(work.simulated() / MINED)
-    predicted = with_predicted_labels(CropSet.join([true, mined]), outlines)
-    sources = [Source(true, 0.2), Source(predicted, 0.4)]
+    found = CropSet.join([true, _false_finds(work)])
+    predicted = _reaching(with_predicted_labels(found, outlines))
+    sources = [Source(_reaching(true), 0.15), Source(predicted, 0.40)]
     if work.has_real():
         stained = work.real_cells(["cells_train", "field_cells_train"])
-        sources.append(Source(with_predicted_labels(stained, outlines), 0.4))
+        sources.append(Source(_reaching(with_predicted_labels(stained, outlines)), 0.45))
     classifier.train(sources, effort.schedule(work, "classifier"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ def medians(gray: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[float]:
     return [float(np.median(gray[labels == level])) for level in range(4)]
 
 
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 500))
 def test_every_conversion_keeps_the_order_of_deep_uv(seed: int) -> None:
     image, labels = stained()
@@ -60,6 +61,7 @@ def test_conversions_of_one_image_differ() -> None:
     assert not np.array_equal(uv_like(maps, rng), uv_like(maps, rng))
 
 
+@settings(max_examples=20, deadline=None)
 @given(blue=st.integers(170, 250), green=st.integers(190, 250), red=st.integers(200, 250))
 def test_the_colour_of_the_glass_does_not_matter(blue: int, green: int, red: int) -> None:
     image, labels = stained((blue, green, red))
