@@ -20,6 +20,9 @@ MIN_FALL = 0.03
 
 PLANE_TERMS = 3
 CURVED_TERMS = 6
+PRIOR_SIGMAS = (1.0, 2.0, 2.0, 0.2, 0.2, 0.2)
+"""Usual size of the terms of the focal surface before anything is measured: um, um/mm, um/mm2."""
+
 OUTLIER_SIGMAS = 2.5
 FLOOR_SIGMA_UM = 0.25
 """Repeatability of one focus search; residuals below it are never called outliers."""
@@ -164,20 +167,23 @@ def _terms(
 
 
 def extrapolate_z_um(points: Sequence[FocusPoint], x_um: float, y_um: float) -> float:
-    """Predict the focus from the few points measured so far: the least tilt that explains them.
+    """Predict the focus from the few points measured so far.
 
-    Raises ValueError without any point.
+    Least squares with a normal prior on tilt and curvature (ridge regression; Hoerl and Kennard,
+    Technometrics 12, 1970): what the points do not tell stays small.  Raises ValueError without
+    any point.
     """
     if not points:
         raise ValueError("no focus point to predict from")
     centre_um = (points[0].x_um, points[0].y_um)
     xy_um = np.array([[p.x_um, p.y_um] for p in points])
-    tilts = _terms(xy_um, centre_um, PLANE_TERMS)[:, 1:]
     rises_um = np.array([p.z_um - points[0].z_um for p in points])
-    # lstsq gives the solution of smallest norm where the points do not fix the plane.
-    tilt = np.linalg.lstsq(tilts, rises_um, rcond=1e-6)[0]
-    here = _terms(np.array([[x_um, y_um]]), centre_um, PLANE_TERMS)[0, 1:]
-    return points[0].z_um + float(here @ tilt)
+    terms = _terms(xy_um, centre_um, CURVED_TERMS)
+    weighted = np.vstack([terms / FLOOR_SIGMA_UM, np.diag(1.0 / np.array(PRIOR_SIGMAS))])
+    wanted = np.concatenate([rises_um / FLOOR_SIGMA_UM, np.zeros(CURVED_TERMS)])
+    coefficients = np.linalg.lstsq(weighted, wanted, rcond=None)[0]
+    here = _terms(np.array([[x_um, y_um]]), centre_um, CURVED_TERMS)[0]
+    return points[0].z_um + float(here @ coefficients)
 
 
 def fit_focus_map(points: Sequence[FocusPoint], tolerance_um: float = 0.5) -> FocusMap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from device.config import ScanConfig
 from device.dose import DoseLedger
@@ -14,10 +15,23 @@ from device.plan import Field
 
 log = logging.getLogger(__name__)
 
-COARSE_COUNT = 9
+COARSE_COUNT = 5
+COARSE_MORE = 6
 FINE_COUNT = 5
+FINE_MORE = 2
+"""Positions of a stack, and by how many it is extended towards a peak beyond its end."""
+
 RESERVED_EXPOSURES = 1
 """Every field keeps the exposure of its own tile."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a stack showed, and between which heights."""
+
+    outcome: Peak | Miss
+    lowest_um: float
+    highest_um: float
 
 
 class Focuser:
@@ -51,35 +65,41 @@ class Focuser:
         windows = self._windows(guess_um)
         z_um = next(windows)
         for field in fields:
-            outcome: Peak | Miss = Miss.EMPTY
             if coarse:
-                outcome = self._stack(field, z_um, self._scan.focus_coarse_step_um, COARSE_COUNT)
-                z_um = self._follow(outcome, z_um, windows)
-                coarse = not isinstance(outcome, Peak)
+                stack = self._coarse_stack(field, z_um)
+                z_um = self._follow(stack, z_um, windows)
+                coarse = not isinstance(stack.outcome, Peak)
             if not coarse and self._budget(field) >= FINE_COUNT:
-                outcome = self.refine(field, z_um)
-                if isinstance(outcome, Peak):
-                    return FocusPoint(field.x_um, field.y_um, outcome.z_um)
-                z_um = self._follow(outcome, z_um, windows)
+                stack = self._fine_stack(field, z_um)
+                if isinstance(stack.outcome, Peak):
+                    return FocusPoint(field.x_um, field.y_um, stack.outcome.z_um)
+                z_um = self._follow(stack, z_um, windows)
                 coarse = True
         return None
 
     def refine(self, field: Field, guess_um: float) -> Peak | Miss:
-        """Take a fine stack around ``guess_um``, extended while the dose of the field allows."""
-        return self._stack(field, guess_um, self._scan.focus_fine_step_um, FINE_COUNT)
+        """Take a fine stack around ``guess_um``, extended a little where the peak lies beyond."""
+        return self._fine_stack(field, guess_um).outcome
 
-    def _follow(self, outcome: Peak | Miss, z_um: float, windows: Iterator[float]) -> float:
-        """Return the centre of the next stack."""
-        half_um = self._scan.focus_coarse_step_um * (COARSE_COUNT - 1) / 2
-        match outcome:
-            case Peak():
-                return outcome.z_um
+    def _coarse_stack(self, field: Field, centre_um: float) -> Stack:
+        step_um = self._scan.focus_coarse_step_um
+        return self._stack(field, centre_um, step_um, COARSE_COUNT, COARSE_MORE)
+
+    def _fine_stack(self, field: Field, centre_um: float) -> Stack:
+        return self._stack(field, centre_um, self._scan.focus_fine_step_um, FINE_COUNT, FINE_MORE)
+
+    def _follow(self, stack: Stack, z_um: float, windows: Iterator[float]) -> float:
+        """Return the centre of the next stack: the peak, or just beyond the end it rises to."""
+        ahead_um = self._scan.focus_coarse_step_um * (COARSE_COUNT - 3) / 2
+        match stack.outcome:
+            case Peak() as peak:
+                return peak.z_um
             case Miss.EMPTY:
                 return next(windows, z_um)
             case Miss.ABOVE:
-                return z_um + half_um
+                return stack.highest_um + ahead_um
             case Miss.BELOW:
-                return z_um - half_um
+                return stack.lowest_um - ahead_um
 
     def _windows(self, guess_um: float) -> Iterator[float]:
         """Yield centres of coarse stacks that together cover the search range, nearest first."""
@@ -94,21 +114,24 @@ class Focuser:
     def _budget(self, field: Field) -> int:
         return self._ledger.remaining((field.row, field.column)) - RESERVED_EXPOSURES
 
-    def _stack(self, field: Field, centre_um: float, step_um: float, count: int) -> Peak | Miss:
+    def _stack(
+        self, field: Field, centre_um: float, step_um: float, count: int, more: int
+    ) -> Stack:
+        lowest_um = centre_um - (count - 1) / 2 * step_um
         if self._budget(field) < count:
-            return Miss.EMPTY
-        half_um = (count - 1) / 2 * step_um
-        self._mover.to(field.x_um, field.y_um, centre_um - half_um)
-        stack = [self._measure(field, centre_um - half_um + i * step_um) for i in range(count)]
-        outcome = find_peak(*zip(*stack, strict=True))
-        while outcome in (Miss.ABOVE, Miss.BELOW) and self._budget(field) > 0:
+            return Stack(Miss.EMPTY, lowest_um, lowest_um)
+        most = count + min(more, self._budget(field) - count)
+        self._mover.to(field.x_um, field.y_um, lowest_um)
+        points = [self._measure(field, lowest_um + i * step_um) for i in range(count)]
+        outcome = find_peak(*zip(*points, strict=True))
+        while outcome in (Miss.ABOVE, Miss.BELOW) and len(points) < most:
             if outcome is Miss.ABOVE:
-                stack.append(self._measure(field, stack[-1][0] + step_um))
+                points.append(self._measure(field, points[-1][0] + step_um))
             else:
-                stack.insert(0, self._measure(field, stack[0][0] - step_um))
-            outcome = find_peak(*zip(*stack, strict=True))
-        log.debug("stack at %s: %s: %s", field, stack, outcome)
-        return outcome
+                points.insert(0, self._measure(field, points[0][0] - step_um))
+            outcome = find_peak(*zip(*points, strict=True))
+        log.debug("stack at %s: %s: %s", field, points, outcome)
+        return Stack(outcome, points[0][0], points[-1][0])
 
     def _measure(self, field: Field, z_um: float) -> tuple[float, float]:
         """Return the height the stage reports for ``z_um``, and the contrast there."""
