@@ -115,7 +115,7 @@ class CellFinder:
         The classifier calls ``other`` what the scout mistook for a cell, besides nucleated cells
         of further kinds, which the scout sees clearly.
         """
-        doubt = 1.0 if cell.shape.like_red_cells else cell.probabilities[CellKind.OTHER]
+        doubt = cell.probabilities[CellKind.OTHER] + cell.shape.like_red_cells
         low, high = self._config.min_cell_score, self._config.min_doubtful_score
         return low + doubt * (high - low)
 
