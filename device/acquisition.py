@@ -8,11 +8,10 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from device.analysis.flatfield import Background
+from device.background import BlankGlass
 from device.dose import DoseLedger
 from device.errors import SampleRefusedError
 from device.focus import (
@@ -29,24 +28,13 @@ from device.moving import Mover
 from device.plan import Field, Plan, choose_anchors
 from device.settings import Settings
 from device.tile import Tile
-from hal.camera import Camera, Frame
+from hal.camera import Camera
 from hal.clock import Clock
 from hal.errors import FrameError, LightError
 from hal.light import Light
 from hal.stage import Position, Stage
 
 log = logging.getLogger(__name__)
-
-BLANK_ROW = -1
-"""Row under which the ledger keeps the exposures of blank glass, one column per exposure."""
-
-TARGET_LEVEL = 0.75
-ACCEPTED_LEVELS = (0.5, 0.85)
-SATURATED_LEVEL = 0.97
-WEAKEST_LEVEL = 0.25
-EXPOSURE_TRIES = 5
-MIN_EXPOSURE_MS = 1.0
-MAX_EXPOSURE_MS = 100.0
 
 ANCHOR_NEIGHBOURS = 6
 MIN_ANCHORS = 5
@@ -104,7 +92,6 @@ class Acquisition:
         note: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._camera = camera
-        self._light = light
         self._settings = settings
         self._scan = settings.scan
         self._plan = plan
@@ -123,11 +110,17 @@ class Acquisition:
         )
         self._focuser = Focuser(self._imager, self._mover, ledger, settings.scan)
         self._watch = SharpnessWatch(settings.scan.refocus_sharpness_ratio)
-        self._exposure_ms = settings.camera.exposure_ms
+        self._blank_glass = BlankGlass(
+            camera,
+            self._imager,
+            settings.scan,
+            exposure_ms=settings.camera.exposure_ms,
+            longest_pulse_ms=light.max_pulse_ms,
+            note=note,
+        )
         self._map: FocusMap | None = None
         self._shift_um = 0.0
         self._focus_trusted = True
-        self._blanks = 0
 
     def home(self) -> None:
         """Home the stage when its position is not known, and set the camera."""
@@ -141,27 +134,11 @@ class Acquisition:
     def take_background(self) -> Background:
         """Go to blank glass, set the exposure there, and average frames.
 
-        Raises:
-            SampleRefusedError: no exposure is neither saturated nor too dark.
+        Raises SampleRefusedError as :meth:`BlankGlass.take_background`.
         """
         scan = self._scan
         self._mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
-        frame = self._find_exposure()
-        dark_level = float(self._imager.take_dark().pixels.mean())
-        total = np.zeros(frame.pixels.shape, np.float32)
-        for _ in range(scan.background_frames):
-            total += self._take_blank().pixels
-        full_scale = frame.pixel_format.full_scale
-        mean = total / np.float32(scan.background_frames)
-        self._note(
-            "background",
-            {
-                "exposure_ms": self._exposure_ms,
-                "level": float(mean.mean()) / full_scale,
-                "dark_level": dark_level / full_scale,
-            },
-        )
-        return Background(mean, full_scale, dark_level)
+        return self._blank_glass.take_background()
 
     def map_focus(self) -> FocusMap:
         """Measure the focus at the anchors and fit the focal surface.
@@ -282,40 +259,3 @@ class Acquisition:
         point = self._focuser.search(nearest, guess_um, coarse=coarse)
         log.info("anchor row %d column %d: %s", anchor.row, anchor.column, point)
         return point
-
-    def _find_exposure(self) -> Frame:
-        longest_ms = min(MAX_EXPOSURE_MS, 0.8 * self._light.max_pulse_ms)
-        for _ in range(EXPOSURE_TRIES):
-            self._camera.set_exposure(1000.0 * self._exposure_ms)
-            frame = self._take_blank()
-            level = _bright_level(frame)
-            if ACCEPTED_LEVELS[0] <= level <= ACCEPTED_LEVELS[1]:
-                return frame
-            wanted_ms = self._exposure_ms * (
-                0.5 if level >= SATURATED_LEVEL else TARGET_LEVEL / max(level, 0.01)
-            )
-            wanted_ms = min(max(wanted_ms, MIN_EXPOSURE_MS), longest_ms)
-            if wanted_ms == self._exposure_ms:
-                break
-            self._exposure_ms = wanted_ms
-        if WEAKEST_LEVEL <= level < SATURATED_LEVEL:
-            return frame
-        raise SampleRefusedError(
-            f"Blank glass shows {100 * level:.0f} % of full scale at {self._exposure_ms:.0f} ms.",
-            remedy="Check that the blank part of the slide is clean and lies where "
-            "scan.blank_x_um and scan.blank_y_um say, and that the lamp and the optics are clean.",
-            code="SAMPLE-EXPOSURE",
-        )
-
-    def _take_blank(self) -> Frame:
-        self._blanks += 1
-        scan = self._scan
-        return self._imager.take(Field(BLANK_ROW, self._blanks, scan.blank_x_um, scan.blank_y_um))
-
-
-def _bright_level(frame: Frame) -> float:
-    """Return the 99.9th percentile as a share of full scale."""
-    pixels: NDArray[np.uint16] = np.asarray(frame.pixels, np.uint16)
-    full_scale = frame.pixel_format.full_scale
-    counts = cv2.calcHist([pixels], [0], None, [full_scale + 1], [0, full_scale + 1]).ravel()
-    return float(np.searchsorted(np.cumsum(counts), 0.999 * pixels.size)) / full_scale

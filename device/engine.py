@@ -300,7 +300,7 @@ class Engine:
         self.latest.put(None)
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
-        settings = self._settings.model_dump(mode="json")
+        settings = self._settings.model_dump(mode="json", exclude={"web": {"lan_token"}})
         run_id = self._records.begin_run(sample_id, settings, versions)
         run = Run(self._services(), run_id, sample_id, versions)
         self.progress = run.progress

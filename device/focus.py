@@ -24,6 +24,8 @@ PRIOR_SIGMAS = (1.0, 2.0, 2.0, 0.2, 0.2, 0.2)
 """Usual size of the terms of the focal surface before anything is measured: um, um/mm, um/mm2."""
 
 OUTLIER_SIGMAS = 2.5
+MAX_SUBSETS = 3000
+MAX_CONDITION = 1e6
 FLOOR_SIGMA_UM = 0.25
 """Repeatability of one focus search; residuals below it are never called outliers."""
 
@@ -235,24 +237,20 @@ def _robust_fit(points: Sequence[FocusPoint], count: int) -> FocusMap:
 def _least_median_residuals_um(
     terms: NDArray[np.float64], z_um: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Return the residuals of the minimal subset that most of the other points agree with."""
     count = terms.shape[1]
+    subsets = _subsets(len(z_um), count)
+    subsets = subsets[np.linalg.cond(terms[subsets]) < MAX_CONDITION]
+    solutions = np.linalg.solve(terms[subsets], z_um[subsets][..., None])[..., 0]
+    residuals_um: NDArray[np.float64] = z_um - solutions @ terms.T
     # Half of the points beyond the minimal subset must agree with it.
     quantile = (len(z_um) + count + 1) // 2 - 1
-    best: NDArray[np.float64] = z_um - z_um.mean()
-    best_score = np.inf
-    for subset in _subsets(len(z_um), count):
-        chosen = terms[list(subset)]
-        if np.linalg.cond(chosen) > 1e6:
-            continue
-        residuals_um = z_um - terms @ np.linalg.solve(chosen, z_um[list(subset)])
-        score = float(np.sort(np.abs(residuals_um))[quantile])
-        if score < best_score:
-            best, best_score = residuals_um, score
-    return best
+    best = int(np.sort(np.abs(residuals_um), axis=1)[:, quantile].argmin())
+    return np.asarray(residuals_um[best])
 
 
-def _subsets(points: int, count: int, limit: int = 3000) -> list[tuple[int, ...]]:
-    if comb(points, count) <= limit:
-        return list(combinations(range(points), count))
+def _subsets(points: int, count: int) -> NDArray[np.intp]:
+    if comb(points, count) <= MAX_SUBSETS:
+        return np.array(list(combinations(range(points), count)))
     rng = np.random.default_rng(0)
-    return [tuple(rng.choice(points, count, replace=False)) for _ in range(limit)]
+    return np.array([rng.choice(points, count, replace=False) for _ in range(MAX_SUBSETS)])

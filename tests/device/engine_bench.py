@@ -115,6 +115,7 @@ class CheapScene:
     SIDE_PX = 1024
 
     def __init__(self, world: SimulatedWorld, config: CameraConfig) -> None:
+        self.gain = 1.0
         self._smear = world.smear
         self._pixel_um = config.pixel_um
         self._rows = np.arange(config.height_px)[:, None]
@@ -142,10 +143,10 @@ class CheapScene:
         image = self._canvas[rows, columns]
         if self._smear.density_factor(x_um, y_um) > 0:
             defocus_um = z_um - self._smear.focus_z_um(x_um, y_um)
-            image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7 + abs(defocus_um)))
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.7 + min(abs(defocus_um), 20.0)))
         else:
             image = np.ones_like(image)
-        light = 0.7 * exposure_ms / 50.0 * lit_fraction
+        light = self.gain * 0.7 * exposure_ms / 50.0 * lit_fraction
         return np.clip(light * image * full_scale, 0, full_scale).astype(np.uint16)
 
 
@@ -209,6 +210,7 @@ class Bench:
         hardware = build_hardware(self.settings, clock)
         assert hardware.simulation is not None
         self.world: SimulatedWorld = hardware.simulation
+        self.scene = CheapScene(self.world, self.settings.camera)
         self.sensor = self.world.camera if physics else self._cheap_camera(clock)
         self.camera = WatchedCamera(self.sensor, self.world.emulator.true_position_um)
         self.hardware: Hardware = replace(hardware, camera=self.camera)
@@ -227,7 +229,7 @@ class Bench:
         config, pin = self.settings.camera, self.settings.light.pin
         return SimCamera(
             config,
-            CheapScene(self.world, config),
+            self.scene,
             self.world.emulator.true_position_um,
             lambda start_s, end_s: self.world.gpio.high_fraction(pin, start_s, end_s),
             clock,

@@ -41,7 +41,8 @@ def test_a_run_counts_to_its_target_and_stores_everything(rig: Bench) -> None:
     run, result = rig.run(run_id), rig.result(run_id)
     assert (run.state, run.reason) == (RunState.COMPLETE, StopReason.ENOUGH_CELLS)
     assert (run.sample_id, run.tiles_planned) == ("S-7", status.tiles_planned)
-    assert run.settings == rig.settings.model_dump(mode="json")
+    assert run.settings["scan"] == rig.settings.model_dump(mode="json")["scan"]
+    assert "lan_token" not in run.settings["web"]
     assert run.versions["scout"] == "5c07"
     assert run.duration_s is not None
     assert run.duration_s > 0
@@ -108,6 +109,32 @@ def test_an_area_that_cannot_hold_enough_cells_is_refused_with_what_was_counted(
         assert 100 <= result["tiles"]["analysed"] < result["tiles"]["planned"]
 
 
+def test_a_background_that_is_not_blank_is_refused(tmp_path: Path) -> None:
+    with bench(tmp_path, blank_x_um=37_000.0) as rig:
+        run_id = rig.start()
+        rig.wait_for(State.COMPLETE)
+        result = rig.result(run_id)
+        assert (result["reason"], result["refusal"]["code"]) == ("refused", "SAMPLE-NOT-BLANK")
+
+
+@pytest.mark.parametrize(("gain", "exposure_ms"), [(0.4, 85.0), (1.8, 30.0)])
+def test_the_exposure_is_set_to_suit_the_lamp(rig: Bench, gain: float, exposure_ms: float) -> None:
+    rig.scene.gain = gain
+    run_id = rig.start()
+    rig.wait_for(State.COMPLETE)
+    with rig.records.reader() as reader:
+        (note,) = [event.data for event in reader.events(run_id) if event.kind == "background"]
+    assert 0.5 <= note["level"] <= 0.85
+    assert note["exposure_ms"] == pytest.approx(exposure_ms, rel=0.35)
+
+
+def test_a_lamp_without_light_refuses_the_sample(rig: Bench) -> None:
+    rig.scene.gain = 0.01
+    run_id = rig.start()
+    rig.wait_for(State.COMPLETE)
+    assert rig.result(run_id)["refusal"]["code"] == "SAMPLE-EXPOSURE"
+
+
 def test_a_slide_without_a_smear_is_refused_for_want_of_focus(tmp_path: Path) -> None:
     with bench(tmp_path, left_um=62_000.0, focus_range_um=8.0) as rig:
         run_id = rig.start()
@@ -139,6 +166,18 @@ def test_aborting_while_preparing_ends_with_an_empty_aborted_result(rig: Bench) 
     assert (result["state"], result["reason"]) == (RunState.ABORTED, StopReason.ABORTED)
     assert result["classified"] == 0
     assert rig.light_is_off()
+
+
+def test_aborting_while_homing_ends_the_run_and_the_next_one_homes_again(rig: Bench) -> None:
+    rig.idle()
+    run_id = rig.instrument.start("S-1")
+    rig.wait_for(State.PREPARING, State.COMPLETE)
+    rig.instrument.abort()
+    rig.wait_for(State.COMPLETE)
+    assert rig.run(run_id).state is RunState.ABORTED
+    rig.instrument.acknowledge()
+    rig.start("S-2")
+    assert rig.wait_for(State.COMPLETE).classified >= 20
 
 
 def test_aborting_while_scanning_keeps_what_was_counted(rig: Bench) -> None:

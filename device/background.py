@@ -1,0 +1,140 @@
+"""Blank glass: the exposure that suits it, and the image every tile is divided by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.analysis.flatfield import Background
+from device.config import ScanConfig
+from device.errors import SampleRefusedError
+from device.imaging import Imager
+from device.plan import Field
+from hal.camera import Camera, Frame
+
+BLANK_ROW = -1
+"""Row under which the ledger keeps the exposures of blank glass, one column per exposure."""
+
+TARGET_LEVEL = 0.75
+ACCEPTED_LEVELS = (0.5, 0.85)
+SATURATED_LEVEL = 0.97
+WEAKEST_LEVEL = 0.25
+EXPOSURE_TRIES = 5
+MIN_EXPOSURE_MS = 1.0
+MAX_EXPOSURE_MS = 100.0
+MAX_PULSE_SHARE = 0.8
+"""Share of the longest pulse that an exposure may take, so that its pulse is never cut."""
+
+MAX_ROUGHNESS = 0.025
+"""Relative variation on the scale of cells: clean glass 0.002, the thinnest smear 0.03."""
+
+
+class BlankGlass:
+    """Takes frames of the blank part of the slide; the stage must be there.
+
+    Args:
+        longest_pulse_ms: hard maximum of the light.
+        exposure_ms: exposure to begin with.
+        note: stores what was found, as kind and data.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        imager: Imager,
+        scan: ScanConfig,
+        *,
+        exposure_ms: float,
+        longest_pulse_ms: float,
+        note: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._camera = camera
+        self._imager = imager
+        self._scan = scan
+        self._note = note
+        self._exposure_ms = exposure_ms
+        self._longest_ms = min(MAX_EXPOSURE_MS, MAX_PULSE_SHARE * longest_pulse_ms)
+        self._frames = 0
+
+    def take_background(self) -> Background:
+        """Set the camera's exposure to suit blank glass, and average frames of it.
+
+        Raises:
+            SampleRefusedError: no exposure is neither saturated nor too dark, or the place is not
+                blank.
+            LeukoluxError: as camera and light raise.
+        """
+        full_scale = self._find_exposure().pixel_format.full_scale
+        dark_level = float(self._imager.take_dark().pixels.mean())
+        count = self._scan.background_frames
+        mean = self._take().pixels.astype(np.float32)
+        for _ in range(count - 1):
+            mean += self._take().pixels
+        mean /= np.float32(count)
+        found = roughness(mean)
+        self._note(
+            "background",
+            {
+                "exposure_ms": self._exposure_ms,
+                "level": float(mean.mean()) / full_scale,
+                "dark_level": dark_level / full_scale,
+                "roughness": found,
+            },
+        )
+        if found > MAX_ROUGHNESS:
+            raise SampleRefusedError(
+                f"The place for the background is not blank: it varies by {100 * found:.1f} %.",
+                remedy="Clean the blank part of the slide and the optics, and check that it lies "
+                "where scan.blank_x_um and scan.blank_y_um say.",
+                code="SAMPLE-NOT-BLANK",
+            )
+        return Background(mean, full_scale, dark_level)
+
+    def _find_exposure(self) -> Frame:
+        for _ in range(EXPOSURE_TRIES):
+            self._camera.set_exposure(1000.0 * self._exposure_ms)
+            frame = self._take()
+            level = bright_level(frame)
+            if ACCEPTED_LEVELS[0] <= level <= ACCEPTED_LEVELS[1]:
+                return frame
+            wanted_ms = self._better_exposure_ms(level)
+            if wanted_ms == self._exposure_ms:
+                break
+            self._exposure_ms = wanted_ms
+        if WEAKEST_LEVEL <= level < SATURATED_LEVEL:
+            return frame
+        raise SampleRefusedError(
+            f"Blank glass shows {100 * level:.0f} % of full scale at {self._exposure_ms:.0f} ms.",
+            remedy="Check that the blank part of the slide is clean and lies where "
+            "scan.blank_x_um and scan.blank_y_um say, and that the lamp and the optics are clean.",
+            code="SAMPLE-EXPOSURE",
+        )
+
+    def _better_exposure_ms(self, level: float) -> float:
+        # A saturated level does not tell how far it is above.
+        factor = 0.5 if level >= SATURATED_LEVEL else TARGET_LEVEL / max(level, 0.01)
+        return min(max(factor * self._exposure_ms, MIN_EXPOSURE_MS), self._longest_ms)
+
+    def _take(self) -> Frame:
+        self._frames += 1
+        scan = self._scan
+        return self._imager.take(Field(BLANK_ROW, self._frames, scan.blank_x_um, scan.blank_y_um))
+
+
+def bright_level(frame: Frame) -> float:
+    """Return the 99.9th percentile of a frame as a share of full scale."""
+    pixels: NDArray[np.uint16] = np.asarray(frame.pixels, np.uint16)
+    full_scale = frame.pixel_format.full_scale
+    counts = cv2.calcHist([pixels], [0], None, [full_scale + 1], [0, full_scale + 1]).ravel()
+    return float(np.searchsorted(np.cumsum(counts), 0.999 * pixels.size)) / full_scale
+
+
+def roughness(image: NDArray[np.float32]) -> float:
+    """Return the relative variation between 3 and 40 px: cells count, noise and vignetting not."""
+    fine = cv2.GaussianBlur(image, (0, 0), 3.0)
+    coarse = cv2.GaussianBlur(image, (0, 0), 40.0)
+    return float(np.std(fine / coarse))
