@@ -67,7 +67,7 @@ class AnalysisConfig(Section):
         0.1, "", 0, 100, "tiles less sharp (fine over coarse detail) are out of focus"
     )
     min_usability: float = quantity(
-        0.0, "", 0, 1, "tiles the scout finds less readable are out of focus"
+        0.3, "", 0, 1, "tiles the scout finds less readable are out of focus"
     )
     merge_distance_um: float = quantity(
         3.0, "um", 0.5, 10, "views of one cell in two tiles lie no farther apart"
