@@ -7,6 +7,8 @@ const SILENT_MS = 8000;
 
 const listeners = [];
 let lastHeard = Date.now();
+let latest = null;
+let acknowledged = false;
 let leaving = false;
 
 export function onStatus(listener) {
@@ -45,11 +47,17 @@ function apply(view) {
     }));
   });
   for (const listener of listeners) listener(view);
+  latest = view;
+  follow(view);
+}
+
+// Goes to the page of the state: always on pages that follow it, and once a result is acknowledged.
+function follow(view) {
+  const wanted = document.body.dataset.follow === "yes" || (acknowledged && !view.can.acknowledge);
   // Asking again while the next page is on its way would start its loading anew.
-  if (!leaving && document.body.dataset.follow === "yes" && view.page !== location.pathname) {
-    leaving = true;
-    location.assign(view.page);
-  }
+  if (leaving || !wanted || view.page === location.pathname) return;
+  leaving = true;
+  location.assign(view.page);
 }
 
 function heard(text) {
@@ -118,11 +126,16 @@ document.addEventListener("click", async (event) => {
   if ("close" in button.dataset) button.closest("dialog").close();
   if (!button.dataset.call || button.classList.contains("busy")) return;
   button.classList.add("busy");
+  const before = latest;
   const answer = await call(button.dataset.call);
   button.classList.remove("busy");
   // A second tap must not ask again before the status says whether that makes sense.
-  if (answer && button.dataset.enable) button.disabled = true;
-  if (answer && button.dataset.call.endsWith("/acknowledge")) document.body.dataset.follow = "yes";
+  if (answer && button.dataset.enable && latest === before) button.disabled = true;
+  if (answer && button.dataset.call.endsWith("/acknowledge")) {
+    acknowledged = true;
+    // The status may have told of it before the answer came.
+    if (latest) follow(latest);
+  }
 });
 
 connect();
