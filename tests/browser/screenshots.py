@@ -103,7 +103,7 @@ def keep(image: NDArray[np.uint8], name: str) -> None:
     """Write a small PNG."""
     FOLDER.mkdir(exist_ok=True)
     # The noise of the camera in every bit is what makes such a file large.
-    coarse = np.clip((image.astype(np.uint16) + 4) // 8 * 8, 0, 255).astype(np.uint8)
+    coarse = np.clip((image.astype(np.uint16) + 2) // 4 * 4, 0, 255).astype(np.uint8)
     cv2.imwrite(str(FOLDER / f"{name}.png"), coarse, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
