@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +17,8 @@ from device.analysis.postprocess import CellShape, Rejection, central_cell
 from device.cell import THUMBNAIL_PX, CellKind
 from device.config import AnalysisConfig
 from models.runtime import ModelSet
+
+log = logging.getLogger(__name__)
 
 _Item = TypeVar("_Item")
 
@@ -69,14 +71,6 @@ class _Outline:
     score: float
 
 
-@dataclass
-class FoundCells:
-    """The cells of one image and why other candidates were refused."""
-
-    cells: list[FoundCell] = field(default_factory=list)
-    rejected: Counter[Rejection] = field(default_factory=Counter)
-
-
 class CellFinder:
     """Runs the two crop networks over the scout's candidates.  One per worker thread."""
 
@@ -85,29 +79,26 @@ class CellFinder:
         self._config = config
         self._min_confidence = config.min_confidence or models.classifier.threshold
 
-    def find(self, image: Image, nuclei: NDArray[np.float32]) -> FoundCells:
+    def find(self, image: Image, nuclei: NDArray[np.float32]) -> list[FoundCell]:
         """Outline and name the cells at the scout's candidates, those the border cuts too.
 
         Args:
             image: normalised, (h, w), at the networks' pixel size.
             nuclei: columns x, y, score, highest score first; (N, 3).
         """
-        found = FoundCells()
-        candidates = [(float(x), float(y), float(score)) for x, y, score in nuclei]
+        # No find needs less than this, so fainter ones are not worth the two networks.
+        candidates = [
+            (float(x), float(y), float(score))
+            for x, y, score in nuclei
+            if score >= self._config.min_cell_score
+        ]
         outlines: list[_Outline] = []
         for batch in _batches(candidates):
-            for outcome in self._outline(image, batch):
-                if isinstance(outcome, Rejection):
-                    found.rejected[outcome] += 1
-                elif not _is_known(outcome, outlines):
-                    outlines.append(outcome)
-        for accepted in _batches(outlines):
-            for cell in self._name(image, accepted):
-                if cell.score < self._needed_score(cell):
-                    found.rejected[Rejection.DOUBTFUL] += 1
-                else:
-                    found.cells.append(cell)
-        return found
+            for outline in self._outline(image, batch):
+                if not _is_known(outline, outlines):
+                    outlines.append(outline)
+        named = (cell for batch in _batches(outlines) for cell in self._name(image, batch))
+        return [cell for cell in named if cell.score >= self._needed_score(cell)]
 
     def _needed_score(self, cell: FoundCell) -> float:
         """Return the scout's score that a find needs: more, the less it looks like a white cell.
@@ -121,7 +112,7 @@ class CellFinder:
 
     def _outline(
         self, image: Image, points: Sequence[tuple[float, float, float]]
-    ) -> Iterator[_Outline | Rejection]:
+    ) -> Iterator[_Outline]:
         size = self._models.segmenter.crop_px
         crops = np.stack([cut(image, x, y, size) for x, y, _ in points])
         probabilities = self._models.segmenter.segment(crops)
@@ -129,7 +120,7 @@ class CellFinder:
             visible = inside(image.shape, x, y, size)
             shape = central_cell(probability, crop, visible, self._models.pixel_um)
             if isinstance(shape, Rejection):
-                yield shape
+                log.debug("no cell at (%.0f, %.0f) px: %s", x, y, shape)
                 continue
             x0, y0 = corner(x, size), corner(y, size)
             left, top, right, bottom = shape.bbox_px

@@ -49,7 +49,6 @@ class Rejection(StrEnum):
     NUCLEUS_AREA = "area of the nucleus out of limits"
     SOLIDITY = "ragged outline"
     OPAQUE = "darker than any nucleus, as dust"
-    DOUBTFUL = "too faint a find for a cell that looks like none"
 
 
 @dataclass(frozen=True)

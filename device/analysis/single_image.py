@@ -122,16 +122,16 @@ class ImageAnalyzer:
         if max(image.shape) * self._models.pixel_um <= _SINGLE_CELL_SIDE_UM:
             cells = self._central_or_all(image, nuclei)
         else:
-            cells = self._finder.find(image, nuclei).cells
+            cells = self._finder.find(image, nuclei)
         return ImageCells(cells, image.shape, scale, red_cells, platelets, usability)
 
     def _central_or_all(self, image: Image, nuclei: NDArray[np.float32]) -> list[FoundCell]:
         middle = np.array([(image.shape[1] - 1) / 2.0, (image.shape[0] - 1) / 2.0], np.float32)
-        cells = self._finder.find(image, nuclei).cells
+        cells = self._finder.find(image, nuclei)
         central = _covering(cells, middle, _CENTRAL_REACH_UM / self._models.pixel_um)
         if central is None:
             asked = np.array([[*middle, 1.0]], np.float32)
-            central = _covering(self._finder.find(image, asked).cells, middle, 0.0)
+            central = _covering(self._finder.find(image, asked), middle, 0.0)
         return cells if central is None else [central]
 
     def _scout(self, image: Image) -> tuple[NDArray[np.float32], int, int, float]:

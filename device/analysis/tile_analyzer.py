@@ -82,7 +82,7 @@ class TileAnalyzer:
             if seen.usability < self._config.min_usability:
                 quality = quality.refused(Unusable.OUT_OF_FOCUS)
             else:
-                found = self._finder.find(image, seen.nuclei).cells
+                found = self._finder.find(image, seen.nuclei)
         analysis = TileAnalysis(
             sequence=tile.sequence,
             quality=quality,
