@@ -113,6 +113,7 @@ class Acquisition:
         self._blank_glass = BlankGlass(
             camera,
             self._imager,
+            self._mover,
             settings.scan,
             exposure_ms=settings.camera.exposure_ms,
             longest_pulse_ms=light.max_pulse_ms,
@@ -132,12 +133,10 @@ class Acquisition:
         self._focus_trusted = False
 
     def take_background(self) -> Background:
-        """Go to blank glass, set the exposure there, and average frames.
+        """Set the exposure on blank glass and take its image.
 
         Raises SampleRefusedError as :meth:`BlankGlass.take_background`.
         """
-        scan = self._scan
-        self._mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
         return self._blank_glass.take_background()
 
     def map_focus(self) -> FocusMap:

@@ -13,6 +13,7 @@ from device.analysis.flatfield import Background
 from device.config import ScanConfig
 from device.errors import SampleRefusedError
 from device.imaging import Imager
+from device.moving import Mover
 from device.plan import Field
 from hal.camera import Camera, Frame
 
@@ -23,18 +24,22 @@ TARGET_LEVEL = 0.75
 ACCEPTED_LEVELS = (0.5, 0.85)
 SATURATED_LEVEL = 0.97
 WEAKEST_LEVEL = 0.25
-EXPOSURE_TRIES = 5
+EXPOSURE_TRIES = 6
 MIN_EXPOSURE_MS = 1.0
 MAX_EXPOSURE_MS = 100.0
 MAX_PULSE_SHARE = 0.8
 """Share of the longest pulse that an exposure may take, so that its pulse is never cut."""
+
+STEP_UM = 80.0
+FRAMES_PER_ROW = 8
+"""Each frame is taken beside the last one, so that a speck of dust is in few of them."""
 
 MAX_ROUGHNESS = 0.025
 """Relative variation on the scale of cells: clean glass 0.002, the thinnest smear 0.03."""
 
 
 class BlankGlass:
-    """Takes frames of the blank part of the slide; the stage must be there.
+    """Takes frames of the blank part of the slide.
 
     Args:
         longest_pulse_ms: hard maximum of the light.
@@ -46,6 +51,7 @@ class BlankGlass:
         self,
         camera: Camera,
         imager: Imager,
+        mover: Mover,
         scan: ScanConfig,
         *,
         exposure_ms: float,
@@ -54,6 +60,7 @@ class BlankGlass:
     ) -> None:
         self._camera = camera
         self._imager = imager
+        self._mover = mover
         self._scan = scan
         self._note = note
         self._exposure_ms = exposure_ms
@@ -61,7 +68,7 @@ class BlankGlass:
         self._frames = 0
 
     def take_background(self) -> Background:
-        """Set the camera's exposure to suit blank glass, and average frames of it.
+        """Set the camera's exposure to suit blank glass, and take the median of frames of it.
 
         Raises:
             SampleRefusedError: no exposure is neither saturated nor too dark, or the place is not
@@ -71,16 +78,14 @@ class BlankGlass:
         full_scale = self._find_exposure().pixel_format.full_scale
         dark_level = float(self._imager.take_dark().pixels.mean())
         count = self._scan.background_frames
-        mean = self._take().pixels.astype(np.float32)
-        for _ in range(count - 1):
-            mean += self._take().pixels
-        mean /= np.float32(count)
-        found = roughness(mean)
+        frames = [np.asarray(self._take().pixels, np.float32) for _ in range(count)]
+        blank: NDArray[np.float32] = np.median(np.stack(frames), axis=0)
+        found = roughness(blank)
         self._note(
             "background",
             {
                 "exposure_ms": self._exposure_ms,
-                "level": float(mean.mean()) / full_scale,
+                "level": float(blank.mean()) / full_scale,
                 "dark_level": dark_level / full_scale,
                 "roughness": found,
             },
@@ -92,7 +97,7 @@ class BlankGlass:
                 "where scan.blank_x_um and scan.blank_y_um say.",
                 code="SAMPLE-NOT-BLANK",
             )
-        return Background(mean, full_scale, dark_level)
+        return Background(blank, full_scale, dark_level)
 
     def _find_exposure(self) -> Frame:
         for _ in range(EXPOSURE_TRIES):
@@ -116,13 +121,16 @@ class BlankGlass:
 
     def _better_exposure_ms(self, level: float) -> float:
         # A saturated level does not tell how far it is above.
-        factor = 0.5 if level >= SATURATED_LEVEL else TARGET_LEVEL / max(level, 0.01)
+        factor = 0.25 if level >= SATURATED_LEVEL else TARGET_LEVEL / max(level, 0.01)
         return min(max(factor * self._exposure_ms, MIN_EXPOSURE_MS), self._longest_ms)
 
     def _take(self) -> Frame:
+        row, column = divmod(self._frames, FRAMES_PER_ROW)
+        x_um = self._scan.blank_x_um + column * STEP_UM
+        y_um = self._scan.blank_y_um + row * STEP_UM
+        self._mover.to(x_um, y_um, self._scan.focus_z_um)
         self._frames += 1
-        scan = self._scan
-        return self._imager.take(Field(BLANK_ROW, self._frames, scan.blank_x_um, scan.blank_y_um))
+        return self._imager.take(Field(BLANK_ROW, self._frames, x_um, y_um))
 
 
 def bright_level(frame: Frame) -> float:
