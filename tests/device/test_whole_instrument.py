@@ -1,0 +1,49 @@
+"""The instrument with nothing replaced: virtual smear, serial protocol, networks, database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device.assembly import assembled
+from device.settings import parse_settings
+from device.states import State
+from device.truth import compare_with_truth
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_scan_finds_the_cells_that_are_there(tmp_path: Path) -> None:
+    settings = parse_settings(
+        {
+            "simulation": {"smear": "healthy:1234", "speed": 20.0},
+            "scan": {
+                "left_um": 34_000.0,
+                "top_um": 43_000.0,
+                "width_um": 1_500.0,
+                "height_um": 1_200.0,
+                "focus_anchors": 5,
+                "target_cells": 12,
+            },
+            "records": {"directory": str(tmp_path)},
+        }
+    )
+    with assembled(settings) as assembly:
+        instrument = assembly.instrument
+        instrument.wait_for(State.IDLE, timeout_s=60.0)
+        run_id = instrument.start("WHOLE")
+        status = instrument.wait_for(State.COMPLETE, State.FAULT, timeout_s=500.0)
+        assert status.error is None
+        world = assembly.hardware.simulation
+        assert world is not None
+        with assembly.records.reader() as reader:
+            result = reader.result(run_id)
+            truth = compare_with_truth(reader, run_id, world.microscope).as_dict()
+            tiles = list(reader.every_tile(run_id))
+    assert result is not None
+    assert result["reason"] == "enough_cells"
+    assert result["classified"] >= 12
+    assert {"scout", "segmenter", "classifier", "software"} <= set(result["versions"])
+    assert truth["found"] >= 0.9 * (truth["found"] + truth["missed"])
+    assert all(tile.usable for tile in tiles)
