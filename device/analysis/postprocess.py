@@ -29,7 +29,7 @@ _LOBE_AREA_UM2 = 1.0
 _HOLE_AREA_UM2 = 0.5
 _MIN_SOLIDITY = 0.70
 # Where two red cells overlap the optical density doubles; over a nucleus it more than doubles.
-_MIN_DENSITY_RATIO = 3.2
+_MIN_DENSITY_RATIO = 2.6
 # Cytoplasm at least this clear is no red cell.
 _CLEAR_CYTOPLASM = 0.88
 # A thinner rim says nothing about the cytoplasm: it holds the blurred edge of the nucleus.
