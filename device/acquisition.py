@@ -189,7 +189,6 @@ class Acquisition:
             LeukoluxError: as the devices raise.
         """
         position = self._go_to(field)
-        self._imager.warm_up(field)
         try:
             frame = self._imager.take_once(field, lambda: self._go_ahead(following))
         except (FrameError, LightError) as error:

@@ -17,7 +17,7 @@ class ScanConfig(Section):
     overlap_um: float = quantity(24.0, "um", 0, 150, "overlap of tiles; larger than any cell")
     blank_x_um: float = quantity(60_000.0, "um", 0, 500_000, "blank glass for the background")
     blank_y_um: float = quantity(44_000.0, "um", 0, 500_000, "blank glass for the background")
-    background_frames: int = quantity(8, "", 1, 64, "frames whose median is the background")
+    background_frames: int = quantity(8, "", 1, 32, "frames whose median is the background")
     focus_z_um: float = quantity(5_000.0, "um", 0, 100_000, "where the first focus search starts")
     focus_range_um: float = quantity(30.0, "um", 2, 500, "half range of the first focus search")
     focus_coarse_step_um: float = quantity(2.0, "um", 0.2, 20, "step of the first focus search")
@@ -38,7 +38,7 @@ class ScanConfig(Section):
         4, "tiles", 0, 100, "tiles in a row that may be missing before the run fails"
     )
     queue_tiles: int = quantity(6, "tiles", 1, 64, "tiles that may wait for analysis")
-    max_exposures_per_field: int = quantity(16, "", 1, 200, "dose limit: exposures of one field")
+    max_exposures_per_field: int = quantity(16, "", 8, 200, "dose limit: exposures of one field")
 
 
 class AnalysisConfig(Section):

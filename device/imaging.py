@@ -69,15 +69,7 @@ class Imager:
             DoseLimitError: the field may receive no more light.
             CameraError, Cancelled: as the devices and the gate raise them.
         """
-        self.warm_up(field)
-        while True:
-            try:
-                return self.take_once(field)
-            except (FrameError, LightError) as error:
-                log.warning("frame lost at row %d column %d: %s", field.row, field.column, error)
-                if lost >= self._retries:
-                    raise
-                lost += 1
+        return self._with_retries(lambda: self.take_once(field), lost)
 
     def take_once(self, field: Field, exposed: Callable[[], None] = lambda: None) -> Frame:
         """Return a frame without a second try for a lost one.
@@ -91,6 +83,8 @@ class Imager:
         while True:
             self._gate()
             try:
+                if self._cold():
+                    self._warm_up(field)
                 self._expose(field)
             except InterlockError:
                 self._lid_opened()
@@ -100,25 +94,34 @@ class Imager:
 
     def take_dark(self) -> Frame:
         """Return a frame without light.  Raises as :meth:`take`."""
+        return self._with_retries(self._take_dark, lost=0)
+
+    def _with_retries(self, take: Callable[[], Frame], lost: int) -> Frame:
+        while True:
+            try:
+                return take()
+            except (FrameError, LightError) as error:
+                log.warning("frame lost: %s", error)
+                if lost >= self._retries:
+                    raise
+                lost += 1
+
+    def _take_dark(self) -> Frame:
         self._gate()
         self._camera.trigger()
         self._camera.wait_exposed()
         return self._camera.read(self._frame_timeout_ms)
 
-    def warm_up(self, field: Field) -> None:
-        """Take and drop one frame when the LED has cooled.  Raises as :meth:`take`."""
-        self._gate()
-        if self._cold():
-            self._expose_and_drop(field)
-
     def _cold(self) -> bool:
         now_s = self._clock.monotonic_s()
         return self._last_lit_s is None or now_s - self._last_lit_s > DARK_PAUSE_S
 
-    def _expose_and_drop(self, field: Field) -> None:
+    def _warm_up(self, field: Field) -> None:
+        """Take a frame and drop it."""
+        self._expose(field)
         try:
-            self.take_once(field)
-        except (FrameError, LightError) as error:
+            self._camera.read(self._frame_timeout_ms)
+        except FrameError as error:
             log.info("the frame that warms the LED was lost anyway: %s", error)
 
     def _expose(self, field: Field) -> None:

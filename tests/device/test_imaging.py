@@ -33,6 +33,7 @@ class Rig:
         self.failures: list[Exception | None] = []
         self.refusals: list[Exception | None] = []
         self.is_on = False
+        self.in_the_dark = False
         self.on_time_s = 0.0
 
     @contextmanager
@@ -50,11 +51,11 @@ class Rig:
             self.log.append("off")
 
     def trigger(self) -> None:
-        assert self.is_on
+        assert self.is_on is not self.in_the_dark
         self.log.append("trigger")
 
     def wait_exposed(self, cancel: Signal | None = None) -> None:
-        assert self.is_on
+        assert self.is_on is not self.in_the_dark
 
     def read(self, timeout_ms: float, cancel: Signal | None = None) -> Frame:
         assert not self.is_on
@@ -123,6 +124,31 @@ def test_the_frame_after_a_dark_pause_is_dropped() -> None:
     setup.imager.take(FIELD)
     assert setup.rig.log.count("read") == 5
     assert setup.ledger.exposures(KEY) == 5
+
+
+def test_the_frame_after_a_long_pause_at_the_gate_is_dropped_too() -> None:
+    pauses = [0.0, DARK_PAUSE_S + 1.0]
+    setup = Imaging(gate=lambda: setup.clock.advance(pauses.pop(0)))
+    setup.imager.take(FIELD)
+    setup.rig.log.clear()
+    setup.imager.take(FIELD)
+    assert setup.rig.log.count("read") == 2
+
+
+def test_a_dropped_frame_may_be_lost() -> None:
+    setup = Imaging()
+    setup.rig.failures = [lost(), None]
+    setup.imager.take(FIELD)
+    assert setup.ledger.exposures(KEY) == 2
+
+
+def test_a_dark_frame_has_no_light_and_is_taken_again_when_lost() -> None:
+    setup = Imaging()
+    setup.rig.in_the_dark = True
+    setup.rig.failures = [lost(), None]
+    setup.imager.take_dark()
+    assert setup.rig.log == ["trigger", "read", "trigger", "read"]
+    assert setup.ledger.exposures(KEY) == 0
 
 
 @pytest.mark.parametrize("failures", [1, 2])

@@ -21,6 +21,7 @@ areas = st.builds(
     width_um=st.floats(100.0, 3_000.0),
     height_um=st.floats(100.0, 3_000.0),
     overlap_um=st.floats(20.5, 60.0),
+    max_tiles=st.just(100_000),
 )
 cameras = st.builds(CameraConfig, width_px=st.integers(600, 1400), height_px=st.integers(450, 1100))
 
