@@ -133,11 +133,11 @@ class Comparison:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form; ``differential`` has n and percent of the true live cells."""
+        """Return the JSON form: n and percent of the true live cells per type, and their fate."""
         live = sum(self.true_counts.get(kind, 0) for kind in FIVE_TYPES)
         called = self.called
         return {
-            "differential": {
+            **{
                 kind.value: {
                     "n": self.true_counts.get(kind, 0),
                     "percent": 100.0 * self.true_counts.get(kind, 0) / max(1, live),
@@ -149,7 +149,7 @@ class Comparison:
             "other": self.true_counts.get(CellKind.OTHER, 0),
             "found": self.found,
             "missed": sum(self.missed.values()),
-            "false": self.false_finds,
+            "false_finds": self.false_finds,
             "called": {
                 kind.value: {name: n for (true, name), n in sorted(called.items()) if true is kind}
                 for kind in CellKind

@@ -69,7 +69,7 @@ def test_perfect_count():
     assert result.found == 3
     assert not result.missed
     assert result.false_finds == 0
-    assert result.as_dict()["differential"]["neutrophil"] == {"n": 1, "percent": 50.0}
+    assert result.as_dict()["neutrophil"] == {"n": 1, "percent": 50.0}
     assert result.as_dict()["dead"] == 1
 
 

@@ -20,6 +20,7 @@ from device.truth import compare_with_truth
 EXIT_BY_STATE = {"complete": 0, "aborted": 4, "failed": 3, "interrupted": 3}
 EXIT_REFUSED = 5
 _POLL_S = 0.5
+_FOUND = ("found", "missed", "false_finds")
 
 
 @click.command()
@@ -131,10 +132,13 @@ def _table(document: dict[str, Any]) -> str:
             else f"{share['percent']:5.1f} % ({share['low']:.1f}-{share['high']:.1f})"
         )
         row = f"{kind:12} {share['n']:4d} {interval:22}"
-        if kind in truth.get("differential", {}):
-            true = truth["differential"][kind]
+        if kind in truth:
+            true = truth[kind]
             row += f" truth {true['n']:4d} {true['percent']:5.1f} %"
         lines.append(row.rstrip())
+    if truth:
+        found = (f"{name.replace('_', ' ')} {truth[name]}" for name in _FOUND)
+        lines.append("white cells imaged: " + ", ".join(found))
     lines += [f"{name:12} {document[name]:4d}" for name in ("dead", "other", "unidentified")]
     lines += [f"{flag['level']}: {flag['text']} {flag['remedy']}" for flag in document["flags"]]
     return "\n".join([*lines, "Research use only."])
