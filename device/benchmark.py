@@ -80,7 +80,7 @@ def measure(
             ("flat field", "quality", "scout", "cells"), measured, strict=True
         ):
             steps_ms.setdefault(name, []).append(step_ms)
-        cells += len(found.cells) if len(whole_ms) > 1 else 0
+        cells += len(found) if len(whole_ms) > 1 else 0
         exposure_ms = tile.exposure_ms
     return Benchmark(
         tiles=len(whole_ms) - 1,
