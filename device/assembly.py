@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from device.instrument import Instrument
-from device.records import Records
+from device.records.records import Records
 from device.settings import Settings, parse_settings
 from hal.factory import Hardware, build_clock, build_hardware
 

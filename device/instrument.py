@@ -8,15 +8,15 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
+from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
-from device.engine import Engine
+from device.engine.engine import Engine
+from device.engine.services import MakeAnalyzer
+from device.engine.states import Event, Refusal, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
-from device.plan import make_plan
-from device.records import Records
-from device.services import MakeAnalyzer
+from device.records.records import Records
 from device.settings import Settings
-from device.states import Event, Refusal, State, answer
 from device.status import StartCondition, Status
 from hal.clock import Clock
 from hal.errors import DeviceTimeoutError, InputError, LeukoluxError

@@ -39,7 +39,7 @@ class Status:
     """Snapshot of the instrument.
 
     Attributes:
-        state: value of :class:`device.states.State`.
+        state: value of :class:`device.engine.states.State`.
         activity: what it is doing now, one short sentence for a person.
         run_id: the run in progress or last finished, or None.
         sample_id: sample of that run, or None.

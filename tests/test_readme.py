@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from device.states import diagram
+from device.engine.states import diagram
 from webui.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent

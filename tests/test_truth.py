@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from device.cell import CellKind
-from device.truth import UNIDENTIFIED, compare, kind_of
+from device.evaluation.truth import UNIDENTIFIED, compare, kind_of
 
 PIXEL_UM = 0.5
 

@@ -21,8 +21,8 @@ from webui.reading import find_cell, find_run, open_reader
 from webui.tables import cells_csv, result_csv
 
 if TYPE_CHECKING:
-    from device.reader import RecordsReader
-    from device.record_types import RunRecord
+    from device.records.reader import RecordsReader
+    from device.records.record_types import RunRecord
 
 MAX_LIMIT: Final = 1000
 _KINDS: Final = ("", *(kind.value for kind in CellKind))

@@ -12,7 +12,7 @@ from webui.stream import StreamGate
 
 if TYPE_CHECKING:
     from device.instrument import Instrument
-    from device.records import Records
+    from device.records.records import Records
     from device.settings import Settings
 
 LARGEST_BODY_BYTES: Final = 64 * 1024

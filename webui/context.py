@@ -11,7 +11,7 @@ from webui.status_view import status_view
 
 if TYPE_CHECKING:
     from device.instrument import Instrument
-    from device.records import Records
+    from device.records.records import Records
     from device.settings import Settings
     from webui.stream import StreamGate
 

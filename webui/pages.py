@@ -21,8 +21,8 @@ from webui.status_view import OUTSIDE_KINDS, screen_path
 from webui.tables import all_cells
 
 if TYPE_CHECKING:
-    from device.reader import RecordsReader
-    from device.record_types import RunRecord
+    from device.records.reader import RecordsReader
+    from device.records.record_types import RunRecord
 
 LAST_RESULTS: Final = 3
 HISTORY_ROWS: Final = 5

@@ -11,8 +11,8 @@ from webui.parameters import record_id
 from webui.problems import NotFoundError
 
 if TYPE_CHECKING:
-    from device.reader import RecordsReader
-    from device.record_types import CellRecord, RunRecord
+    from device.records.reader import RecordsReader
+    from device.records.record_types import CellRecord, RunRecord
 
 
 @contextmanager

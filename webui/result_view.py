@@ -12,7 +12,7 @@ from device.status import StopReason
 from webui.catalogue import label, text
 
 if TYPE_CHECKING:
-    from device.record_types import CellRecord, RunRecord
+    from device.records.record_types import CellRecord, RunRecord
 
 UNIDENTIFIED: Final = "unidentified"
 GROUPS: Final = (*(kind.value for kind in FIVE_TYPES), UNIDENTIFIED, "dead", "other")

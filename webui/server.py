@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from device.config import WebConfig
     from device.instrument import Instrument
-    from device.records import Records
+    from device.records.records import Records
     from device.settings import Settings
 
 SCREEN_THREADS: Final = 16

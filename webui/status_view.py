@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from device.cell import FIVE_TYPES, CellKind
-from device.states import RUNNING, Event, State, answer
+from device.engine.states import RUNNING, Event, State, answer
 from device.status import Status
 from webui.catalogue import duration, label, text
 

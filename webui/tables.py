@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from device.cell import CellKind
 
 if TYPE_CHECKING:
-    from device.reader import RecordsReader
-    from device.record_types import CellRecord
+    from device.records.reader import RecordsReader
+    from device.records.record_types import CellRecord
 
 RESULT_COLUMNS: Final = (
     "run_id",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 import cv2
 
-from device.benchmark import measure
 from device.config import AnalysisConfig, ScanConfig
-from device.virtual_scan import virtual_background, virtual_tiles
+from device.evaluation.benchmark import measure
+from device.evaluation.virtual_scan import virtual_background, virtual_tiles
 from hal.factory import virtual_microscope
 from models.runtime import load_models
 

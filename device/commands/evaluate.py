@@ -9,8 +9,8 @@ import click
 import cv2
 
 from device.config import AnalysisConfig
-from device.evaluation import FIRST_UNSEEN_SEED, evaluate_donor, unseen_donors
-from device.scores import Evaluation
+from device.evaluation.donors import FIRST_UNSEEN_SEED, evaluate_donor, unseen_donors
+from device.evaluation.scores import Evaluation
 from hal.factory import virtual_microscope
 from models.runtime import load_models
 

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from device.assembly import Assembly, assembled, simulated_settings
+from device.engine.states import State
+from device.evaluation.truth import compare_with_truth
 from device.instrument import Instrument
-from device.reader import RecordsReader
+from device.records.reader import RecordsReader
 from device.settings import Settings, load_settings, parse_settings
-from device.states import State
-from device.truth import compare_with_truth
 
 EXIT_BY_STATE = {"complete": 0, "aborted": 4, "failed": 3, "interrupted": 3}
 EXIT_REFUSED = 5
@@ -88,6 +88,8 @@ def _with(settings: Settings, section: str, key: str, value: Any) -> Settings:
 def _scan(assembly: Assembly, sample_id: str) -> dict[str, Any]:
     instrument = assembly.instrument
     instrument.wait_for(State.IDLE, State.FAULT, timeout_s=120.0)
+    if instrument.error is not None:
+        raise instrument.error
     run_id = instrument.start(sample_id)
     try:
         _follow(instrument)

@@ -7,8 +7,8 @@ from drawn_smear import PIXEL_UM, TILE_SHAPE, DrawnSmear, drawn_models
 
 from device.cell import CellKind
 from device.config import AnalysisConfig, ScanConfig
-from device.evaluation import FIRST_UNSEEN_SEED, evaluate_donor, unseen_donors
-from device.scores import Evaluation, Proportion
+from device.evaluation.donors import FIRST_UNSEEN_SEED, evaluate_donor, unseen_donors
+from device.evaluation.scores import Evaluation, Proportion
 
 SCAN = ScanConfig()
 MIDDLE_UM = (SCAN.left_um + SCAN.width_um / 2, SCAN.top_um + SCAN.height_um / 2)

@@ -6,8 +6,8 @@ import pytest
 
 from device.analysis.images import analyze_images
 from device.config import AnalysisConfig
-from device.evaluation import evaluate_donor, unseen_donors
-from device.scores import Evaluation
+from device.evaluation.donors import evaluate_donor, unseen_donors
+from device.evaluation.scores import Evaluation
 from hal.factory import virtual_microscope
 from hal.sim.dataset import write_dataset
 from models.runtime import load_models

@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect
 from device.assembly import assembled, simulated_settings
 from device.cell import FIVE_TYPES, CellKind
 from device.differential import clopper_pearson
+from device.evaluation.truth import compare_with_truth
 from device.settings import parse_settings
-from device.truth import compare_with_truth
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))

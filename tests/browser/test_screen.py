@@ -21,9 +21,9 @@ from instrument_double import (
 from playwright.sync_api import Locator, Page, expect
 
 from device.config import WebConfig
-from device.records import Records
+from device.engine.states import State
+from device.records.records import Records
 from device.settings import Settings
-from device.states import State
 from webui.context import parts_of
 from webui.server import WebServer
 from webui.stream import MAX_STREAMS

@@ -19,11 +19,11 @@ from device.analysis.quality import TileQuality, shrink
 from device.analysis.tile_analyzer import TileAnalysis
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.config import AnalysisConfig
+from device.engine.states import State
 from device.instrument import Instrument
-from device.record_types import RunRecord
-from device.records import Records
+from device.records.record_types import RunRecord
+from device.records.records import Records
 from device.settings import Settings, parse_settings
-from device.states import State
 from device.status import Status
 from device.tile import Tile
 from hal.camera import Camera, Frame, PixelFormat

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.background import BlankGlass, bright_level, roughness
+from device.acquisition.background import BlankGlass, bright_level, roughness
 from device.config import ScanConfig
 from device.errors import SampleRefusedError
 from hal.camera import Frame, PixelFormat

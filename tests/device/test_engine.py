@@ -9,10 +9,10 @@ from threading import Event as Signal
 import pytest
 from engine_bench import Bench, bench
 
+from device.acquisition.focus import FocusMap
+from device.engine.states import State
 from device.errors import RequestRefusedError, StartRefusedError
-from device.focus import FocusMap
-from device.record_types import RunState, TileState
-from device.states import State
+from device.records.record_types import RunState, TileState
 from device.status import StopReason
 from hal.errors import InputError
 

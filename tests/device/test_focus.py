@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.focus import (
+from device.acquisition.focus import (
     FocusMap,
     FocusPoint,
     Miss,

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from device.acquisition.dose import DoseLedger
+from device.acquisition.focus import Peak
+from device.acquisition.focusing import RESERVED_EXPOSURES, Focuser
+from device.acquisition.plan import Field
 from device.config import ScanConfig
-from device.dose import DoseLedger
-from device.focus import Peak
-from device.focusing import RESERVED_EXPOSURES, Focuser
-from device.plan import Field
 from hal.camera import Frame, PixelFormat
 from hal.stage import Position
 

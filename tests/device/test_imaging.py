@@ -9,9 +9,9 @@ from threading import Event as Signal
 import numpy as np
 import pytest
 
-from device.dose import DoseLedger
-from device.imaging import DARK_PAUSE_S, DoseLimitError, Imager
-from device.plan import Field
+from device.acquisition.dose import DoseLedger
+from device.acquisition.imaging import DARK_PAUSE_S, DoseLimitError, Imager
+from device.acquisition.plan import Field
 from hal.camera import Frame, PixelFormat
 from hal.clock import ManualClock
 from hal.errors import Cancelled, FrameError, InterlockError, LightError

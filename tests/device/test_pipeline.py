@@ -8,10 +8,10 @@ from threading import Event as Signal
 import numpy as np
 import pytest
 
-from device import pipeline as pipeline_module
 from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
-from device.pipeline import AnalysisPipeline, AnalysisStuckError
+from device.engine import pipeline as pipeline_module
+from device.engine.pipeline import AnalysisPipeline, AnalysisStuckError
 from device.tile import Tile
 from hal.errors import Cancelled
 

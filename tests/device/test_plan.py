@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.acquisition.plan import LARGEST_CELL_UM, choose_anchors, make_plan
 from device.config import ScanConfig
-from device.plan import LARGEST_CELL_UM, choose_anchors, make_plan
 from hal.config import CameraConfig
 from hal.errors import SettingsError
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from device.cell import THUMBNAIL_PX, Cell, CellKind
+from device.engine.result import interrupted_run
 from device.errors import RecordsError
-from device.record_types import RunState, TileState
-from device.records import Records, RunEnd, TileEntry
-from device.result import interrupted_run
+from device.records.record_types import RunState, TileState
+from device.records.records import Records, RunEnd, TileEntry
 from device.status import StopReason
 from hal.clock import ManualClock
 
@@ -302,8 +302,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_records import a_cell, a_tile
-from device.record_types import RunState
-from device.records import Records, RunEnd
+from device.records.record_types import RunState
+from device.records.records import Records, RunEnd
 from device.status import StopReason
 
 records = Records(Path({path!r}))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from device.engine.selftest import check_camera, check_light, check_stage, run_self_test
 from device.errors import SelfTestError
-from device.selftest import check_camera, check_light, check_stage, run_self_test
 from hal.camera import Frame, PixelFormat
 from hal.errors import DeviceTimeoutError, StageError
 from models.errors import ModelError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from device.machine import StateMachine
-from device.states import LIT, REQUESTS, TRANSITIONS, Event, Refusal, State, answer, diagram
+from device.engine.machine import StateMachine
+from device.engine.states import LIT, REQUESTS, TRANSITIONS, Event, Refusal, State, answer, diagram
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = list(product(State, Event))
@@ -93,7 +93,7 @@ def test_light_is_possible_only_on_the_way_from_start_to_finish() -> None:
 
 @pytest.mark.parametrize("name", ["State", "Event"])
 def test_every_member_has_a_docstring(name: str) -> None:
-    tree = ast.parse((ROOT / "device" / "states.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "device" / "engine" / "states.py").read_text(encoding="utf-8"))
     body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name).body
     for member, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(member, ast.Assign):
@@ -111,7 +111,7 @@ def test_the_diagram_shows_every_transition() -> None:
 def test_the_readme_shows_the_diagram_of_the_table() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.split("<!-- states:begin -->")[1].split("<!-- states:end -->")[0]
-    assert shown.strip() == f"```mermaid\n{diagram()}\n```", "put device.states.diagram() there"
+    assert shown.strip() == f"```mermaid\n{diagram()}\n```", "not diagram()"
 
 
 class Hooks:

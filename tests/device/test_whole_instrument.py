@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from device.assembly import assembled
+from device.engine.states import State
+from device.evaluation.truth import compare_with_truth
 from device.settings import parse_settings
-from device.states import State
-from device.truth import compare_with_truth
 
 
 @pytest.mark.slow

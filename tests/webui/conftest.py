@@ -12,7 +12,7 @@ from instrument_double import TOKEN, InstrumentDouble, open_records
 
 from device.config import WebConfig
 from device.instrument import Instrument
-from device.records import Records
+from device.records.records import Records
 from device.settings import Settings
 from webui import context
 from webui.app import create_app

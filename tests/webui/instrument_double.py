@@ -16,12 +16,12 @@ from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.differential import ScanContext, differential
+from device.engine.states import Event, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
-from device.record_types import RunState, TileState
-from device.records import Records, RunEnd, TileEntry
+from device.records.record_types import RunState, TileState
+from device.records.records import Records, RunEnd, TileEntry
 from device.settings import Settings
-from device.states import Event, State, answer
 from device.status import StartCondition, Status, StopReason
 
 LID = StartCondition("lid_closed", True, "The lid is open. Close the lid.")

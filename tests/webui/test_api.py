@@ -20,9 +20,9 @@ from instrument_double import (
 )
 
 from device.cell import CellKind
-from device.records import Records
+from device.engine.states import State
+from device.records.records import Records
 from device.settings import Settings
-from device.states import State
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import webui
 from device.cell import CellKind
 from device.differential import FlagLevel
-from device.record_types import RunState
-from device.states import State
+from device.engine.states import State
+from device.records.record_types import RunState
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
 

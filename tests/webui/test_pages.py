@@ -11,10 +11,10 @@ from instrument_double import DISK, LID, PROBLEM, InstrumentDouble, analysed_til
 from numpy.typing import NDArray
 
 from device.cell import CellKind
-from device.record_types import RunState
-from device.records import Records
+from device.engine.states import State
+from device.records.record_types import RunState
+from device.records.records import Records
 from device.settings import Settings
-from device.states import State
 from device.status import StopReason
 from webui.field_picture import KIND_BGR
 

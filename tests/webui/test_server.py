@@ -13,9 +13,9 @@ import pytest
 from instrument_double import TOKEN, InstrumentDouble, store_run
 
 from device.config import WebConfig
-from device.records import Records
+from device.engine.states import State
+from device.records.records import Records
 from device.settings import Settings
-from device.states import State
 from hal.errors import SettingsError
 from webui.server import IDLE_TIMEOUT_S, NETWORK_THREADS, SCREEN_THREADS, ListenError, WebServer
 

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble
 
-from device.states import State
+from device.engine.states import State
 from webui.context import parts_of
 from webui.stream import MAX_STREAMS, status_events
 

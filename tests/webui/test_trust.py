@@ -5,9 +5,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble, store_run
 
-from device.records import Records
+from device.engine.states import State
+from device.records.records import Records
 from device.settings import Settings
-from device.states import State
 from webui.trust import is_loopback
 
 CONTROLS = [

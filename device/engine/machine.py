@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from threading import Lock
 
-from device.states import Event, Refusal, State, answer
+from device.engine.states import Event, Refusal, State, answer
 
 log = logging.getLogger(__name__)
 
 
 class StateMachine:
-    """Moves along :data:`device.states.TRANSITIONS`; fired by one thread, read by any.
+    """Moves along :data:`device.engine.states.TRANSITIONS`; fired by one thread, read by any.
 
     Args:
         enter: hook that brings the hardware into the condition a state promises; called before

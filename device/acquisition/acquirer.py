@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from device.analysis.flatfield import Background
-from device.background import BlankGlass
-from device.dose import DoseLedger
-from device.errors import SampleRefusedError
-from device.focus import (
+from device.acquisition.background import BlankGlass
+from device.acquisition.dose import DoseLedger
+from device.acquisition.focus import (
     FocusMap,
     FocusPoint,
     Peak,
@@ -22,10 +20,12 @@ from device.focus import (
     fit_focus_map,
     sharpness,
 )
-from device.focusing import Focuser
-from device.imaging import Imager
-from device.moving import Mover
-from device.plan import Field, Plan, choose_anchors
+from device.acquisition.focusing import Focuser
+from device.acquisition.imaging import Imager
+from device.acquisition.moving import Mover
+from device.acquisition.plan import Field, Plan, choose_anchors
+from device.analysis.flatfield import Background
+from device.errors import SampleRefusedError
 from device.settings import Settings
 from device.tile import Tile
 from hal.camera import Camera

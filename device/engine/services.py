@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from device.analysis.flatfield import Background
-from device.board import Board
 from device.config import AnalysisConfig
-from device.counting import LatestTile
+from device.engine.board import Board
+from device.engine.counting import LatestTile
+from device.engine.machine import StateMachine
+from device.engine.pipeline import Analyzer
+from device.engine.requests import Requests
 from device.events import EventBus
-from device.machine import StateMachine
-from device.pipeline import Analyzer
-from device.records import Records
-from device.requests import Requests
+from device.records.records import Records
 from device.settings import Settings
 from hal.clock import Clock
 from hal.factory import Hardware

@@ -12,9 +12,9 @@ from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalyzer
 from device.config import AnalysisConfig
 from device.differential import tally
-from device.scores import DonorResult, Outline
-from device.truth import compare
-from device.virtual_scan import (
+from device.evaluation.scores import DonorResult, Outline
+from device.evaluation.truth import compare
+from device.evaluation.virtual_scan import (
     OutlinedField,
     RenderingMicroscope,
     virtual_background,

@@ -7,21 +7,21 @@ from typing import Any
 
 from scipy.stats import chi2
 
-from device.acquisition import Acquisition
+from device.acquisition.acquirer import Acquisition
+from device.acquisition.dose import DoseLedger
+from device.acquisition.imaging import DoseLimitError
+from device.acquisition.plan import Field, make_plan
 from device.analysis.registry import CellRegistry
-from device.counting import CellCounter
 from device.differential import MINIMUM_COUNT
-from device.dose import DoseLedger
+from device.engine.counting import CellCounter
+from device.engine.pipeline import POLL_S, AnalysisPipeline
+from device.engine.progress import Counts, Progress
+from device.engine.result import RunFacts
+from device.engine.services import Services
+from device.engine.states import Event
 from device.errors import SampleRefusedError
-from device.imaging import DoseLimitError
-from device.pipeline import POLL_S, AnalysisPipeline
-from device.plan import Field, make_plan
-from device.progress import Counts, Progress
-from device.record_types import TileState
-from device.records import TileEntry
-from device.result import RunFacts
-from device.services import Services
-from device.states import Event
+from device.records.record_types import TileState
+from device.records.records import TileEntry
 from device.status import StopReason
 from hal.errors import (
     Cancelled,

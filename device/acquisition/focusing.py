@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from device.acquisition.dose import DoseLedger
+from device.acquisition.focus import FocusPoint, Miss, Peak, contrast, find_peak
+from device.acquisition.imaging import Imager
+from device.acquisition.moving import Mover
+from device.acquisition.plan import Field
 from device.config import ScanConfig
-from device.dose import DoseLedger
-from device.focus import FocusPoint, Miss, Peak, contrast, find_peak
-from device.imaging import Imager
-from device.moving import Mover
-from device.plan import Field
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from device.cell import FIVE_TYPES, CellKind
-from device.reader import RecordsReader
-from device.record_types import CellRecord, TileState
+from device.records.reader import RecordsReader
+from device.records.record_types import CellRecord, TileState
 
 MATCH_DISTANCE_UM = 6.5
 """A counted cell and a true one farther apart are two; simulated cells keep twice that distance."""

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from device.acquisition.plan import Field, make_plan
 from device.analysis.flatfield import Background
 from device.config import ScanConfig
-from device.plan import Field, make_plan
+from device.evaluation.truth import Microscope, TrueField
 from device.tile import Tile
-from device.truth import Microscope, TrueField
 from hal.config import CameraConfig
 
 _FULL_SCALE = 4095

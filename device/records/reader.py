@@ -12,7 +12,7 @@ from typing import Any
 
 from device.cell import CellKind
 from device.errors import RecordsError
-from device.record_types import (
+from device.records.record_types import (
     CellRecord,
     EventRecord,
     RunRecord,

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.acquisition.imaging import Imager
+from device.acquisition.moving import Mover
+from device.acquisition.plan import Field
 from device.analysis.flatfield import Background
 from device.config import ScanConfig
 from device.errors import SampleRefusedError
-from device.imaging import Imager
-from device.moving import Mover
-from device.plan import Field
 from hal.camera import Camera, Frame
 
 BLANK_ROW = -1

@@ -10,7 +10,7 @@ from typing import Any
 
 from device.cell import FIVE_TYPES, CellKind
 from device.differential import clopper_pearson
-from device.truth import UNIDENTIFIED, Comparison, CountedCell
+from device.evaluation.truth import UNIDENTIFIED, Comparison, CountedCell
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from device.errors import SelfTestError
-from device.records import Records
+from device.records.records import Records
 from hal.camera import Camera
 from hal.errors import StageError
 from hal.factory import Hardware

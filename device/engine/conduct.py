@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from device.engine.result import end_of_run
+from device.engine.run import Run
+from device.engine.services import Services
+from device.engine.states import Event
 from device.errors import InternalError, SampleRefusedError
 from device.events import EventKind
-from device.record_types import RunState
-from device.result import end_of_run
-from device.run import Run
-from device.services import Services
-from device.states import Event
+from device.records.record_types import RunState
 from device.status import StopReason
 from hal.errors import Cancelled, LeukoluxError
 

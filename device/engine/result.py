@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from device.differential import Flag, FlagLevel, ScanContext, differential
-from device.progress import Counts
-from device.reader import RecordsReader
-from device.record_types import CellRecord, RunState, TileRecord, TileState
-from device.records import RunEnd
+from device.engine.progress import Counts
+from device.records.reader import RecordsReader
+from device.records.record_types import CellRecord, RunState, TileRecord, TileState
+from device.records.records import RunEnd
 from device.status import StopReason
 
 
@@ -22,7 +22,7 @@ class RunFacts:
         counts: what was counted.
         lid_openings: how often the lid was opened during the run.
         area_mm2: area that the analysed tiles show, None when not known.
-        dose: of the whole sample, as :meth:`device.dose.DoseLedger.summary`.
+        dose: of the whole sample, as :meth:`device.acquisition.dose.DoseLedger.summary`.
         duration_s: from Start to now, None when not known.
     """
 

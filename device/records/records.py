@@ -23,16 +23,16 @@ from sqlite_utils import Database
 
 from device.cell import Cell
 from device.errors import RecordsError
-from device.migrations import MIGRATIONS
-from device.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
-from device.record_types import RunState, TileState
+from device.records.migrations import MIGRATIONS
+from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
+from device.records.record_types import RunState, TileState
 from device.status import StopReason
 from hal.clock import Clock, SystemClock
 
 
 @dataclass(frozen=True)
 class TileEntry:
-    """A line of the journal; fields as :class:`device.record_types.TileRecord`."""
+    """A line of the journal; fields as :class:`device.records.record_types.TileRecord`."""
 
     row: int
     column: int

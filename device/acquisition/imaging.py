@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from device.dose import DoseLedger
-from device.plan import Field
+from device.acquisition.dose import DoseLedger
+from device.acquisition.plan import Field
 from hal.camera import Camera, Frame
 from hal.clock import Clock
 from hal.errors import DeviceError, FrameError, InterlockError, LightError

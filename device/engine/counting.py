@@ -7,16 +7,16 @@ from threading import Lock
 
 import cv2
 
+from device.acquisition.dose import DoseLedger
 from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalysis
-from device.board import Board
 from device.cell import Cell
 from device.differential import tally
-from device.dose import DoseLedger
+from device.engine.board import Board
+from device.engine.progress import Progress
 from device.events import EventBus, EventKind
-from device.progress import Progress
-from device.record_types import TileState
-from device.records import Records, TileEntry
+from device.records.record_types import TileState
+from device.records.records import Records, TileEntry
 from device.tile import Tile
 
 

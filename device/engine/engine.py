@@ -9,21 +9,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 
-from device.board import Board
-from device.conduct import conduct
-from device.counting import LatestTile
+from device.engine.board import Board
+from device.engine.conduct import conduct
+from device.engine.counting import LatestTile
+from device.engine.machine import StateMachine
+from device.engine.progress import Progress
+from device.engine.requests import Requests
+from device.engine.result import interrupted_run
+from device.engine.run import Run
+from device.engine.selftest import run_self_test
+from device.engine.services import MakeAnalyzer, Services
+from device.engine.states import LIT, RUNNING, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
-from device.machine import StateMachine
-from device.progress import Progress
-from device.records import Records
-from device.requests import Requests
-from device.result import interrupted_run
-from device.run import Run
-from device.selftest import run_self_test
-from device.services import MakeAnalyzer, Services
+from device.records.records import Records
 from device.settings import Settings
-from device.states import LIT, RUNNING, Event, State
 from device.status import StartCondition
 from device.version import version
 from hal.clock import Clock

@@ -1,0 +1,1 @@
+"""From the plan to tiles: where, focus, light and camera."""

@@ -1,0 +1,1 @@
+"""The analysis against the truth of simulated smears: scores and costs."""

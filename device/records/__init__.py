@@ -1,0 +1,1 @@
+"""What is kept: one SQLite database, its writer, its readers, its schema."""
