@@ -29,7 +29,7 @@ from device.errors import SampleRefusedError
 from device.settings import Settings
 from device.tile import Tile
 from hal.camera import Camera
-from hal.clock import Clock
+from hal.clock import Clock, SystemClock
 from hal.errors import FrameError, LightError
 from hal.light import Light
 from hal.stage import Position, Stage
@@ -101,7 +101,8 @@ class Acquisition:
         self._imager = Imager(
             camera,
             light,
-            clock,
+            # The light lives in real time, also where the clock of a simulation is scaled.
+            SystemClock(),
             ledger,
             gate=gate,
             lid_opened=lid_opened,

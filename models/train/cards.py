@@ -42,12 +42,13 @@ _TRAINING = """\
 
 Simulated donors are split by seed: 1000-1999 training, 2000-2999 thresholds and temperature,
 3000-3999 the scores below.  The shipped weights come from several sittings, each started from the
-weights of the one before, all within these splits.
+weights of the one before, all within these splits, the first ones on earlier versions of the
+simulator: training from nothing gives networks like these, not the same ones.
 """
 _CREDITS = """\
 Stained pictures are split by field or by picture, because their donors are not known; their
-validation split was used for nothing but the scores below.  Credits and licences (none of the
-pictures is distributed with this software):
+validation split was looked at during development, but nothing was trained or calibrated on it.
+Credits and licences (none of the pictures is distributed with this software):
 
 - single cells (PBC): Acevedo et al., "A dataset of microscopic peripheral blood cell images for
   development of automatic recognition systems", Data in Brief 2020, Mendeley Data snkd93bnjr,
