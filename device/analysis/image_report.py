@@ -56,7 +56,7 @@ class CellRow:
             "x1": x1,
             "y1": y1,
             "kind": self.kind.value,
-            "identified": int(self.identified),
+            "unidentified": int(not self.identified),
             **{f"p_{kind.value}": round(self.probabilities[kind], 5) for kind in CellKind},
             "area_um2": round(self.area_um2, 2),
             "nucleus_area_um2": round(self.nucleus_area_um2, 2),

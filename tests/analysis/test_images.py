@@ -56,8 +56,8 @@ def test_every_cell_of_an_image_is_written_with_its_measurements(smear, tmp_path
     assert float(row["p_lymphocyte"]) == pytest.approx(0.9)
     assert float(row["area_um2"]) == pytest.approx(np.pi * 5.5**2, rel=0.08)
     assert int(row["x0"]) < float(row["x_px"]) < int(row["x1"])
-    assert row["identified"] == "1"
-    assert sum(row["identified"] == "0" for row in rows) == 1
+    assert row["unidentified"] == "0"
+    assert sum(row["unidentified"] == "1" for row in rows) == 1
     assert document["unidentified"] == 1
     assert document["differential"]["monocyte"]["n"] == 2
     assert document["flags"][0]["code"] == "COUNT-TOO-FEW"
