@@ -11,7 +11,7 @@ import cv2
 
 from device.instrument import Instrument
 from device.records.records import Records
-from device.settings import Settings, parse_settings
+from device.settings import Settings, changed_settings
 from hal.factory import Hardware, build_clock, build_hardware
 
 DATABASE_NAME = "leukolux.db"
@@ -62,12 +62,13 @@ def simulated_settings(
     Raises:
         SettingsError: ``speed`` is out of range.
     """
-    document = settings.model_dump()
-    document["camera"]["driver"] = "sim"
-    document["stage"]["port"] = "sim"
-    document["light"]["gpio"] = "sim"
+    changes: dict[str, object] = {
+        "camera__driver": "sim",
+        "stage__port": "sim",
+        "light__gpio": "sim",
+    }
     if smear is not None:
-        document["simulation"]["smear"] = smear
+        changes["simulation__smear"] = smear
     if speed is not None:
-        document["simulation"]["speed"] = speed
-    return parse_settings(document)
+        changes["simulation__speed"] = speed
+    return changed_settings(settings, **changes)

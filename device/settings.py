@@ -63,6 +63,19 @@ def parse_settings(document: dict[str, Any]) -> Settings:
         ) from error
 
 
+def changed_settings(settings: Settings, **changes: object) -> Settings:
+    """Return ``settings`` with other values; ``scan__target_cells=5`` sets ``scan.target_cells``.
+
+    Raises:
+        SettingsError: as :func:`load_settings`.
+    """
+    document = settings.model_dump()
+    for name, value in changes.items():
+        section, key = name.split("__")
+        document[section][key] = value
+    return parse_settings(document)
+
+
 def _explain(problem: Any) -> str:
     path = tuple(str(part) for part in problem["loc"])
     name = ".".join(path) or "settings"

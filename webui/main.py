@@ -11,7 +11,7 @@ import click
 
 from device.assembly import assembled, simulated_settings
 from device.cli import cli
-from device.settings import load_settings, parse_settings
+from device.settings import changed_settings, load_settings
 from webui.server import WebServer
 
 
@@ -40,9 +40,7 @@ def run(
     if sim:
         settings = simulated_settings(settings, smear=smear, speed=speed)
     if port is not None:
-        document = settings.model_dump()
-        document["web"]["port"] = port
-        settings = parse_settings(document)
+        settings = changed_settings(settings, web__port=port)
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -15,7 +15,7 @@ from device.engine.states import State
 from device.evaluation.truth import compare_with_truth
 from device.instrument import Instrument
 from device.records.reader import RecordsReader
-from device.settings import Settings, load_settings, parse_settings
+from device.settings import changed_settings, load_settings
 
 EXIT_BY_STATE = {"complete": 0, "aborted": 4, "failed": 3, "interrupted": 3}
 EXIT_REFUSED = 5
@@ -62,10 +62,10 @@ def scan(
     if sim:
         settings = simulated_settings(settings, smear=smear, speed=speed)
     if target_cells is not None:
-        settings = _with(settings, "scan", "target_cells", target_cells)
+        settings = changed_settings(settings, scan__target_cells=target_cells)
     with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
         if not keep:
-            settings = _with(settings, "records", "directory", folder)
+            settings = changed_settings(settings, records__directory=folder)
         with assembled(settings) as assembly:
             document = _scan(assembly, sample_id)
     if json_path is not None:
@@ -77,12 +77,6 @@ def scan(
     else:
         click.echo(_table(document))
     sys.exit(EXIT_REFUSED if document["refusal"] else EXIT_BY_STATE[document["state"]])
-
-
-def _with(settings: Settings, section: str, key: str, value: Any) -> Settings:
-    document = settings.model_dump()
-    document[section][key] = value
-    return parse_settings(document)
 
 
 def _scan(assembly: Assembly, sample_id: str) -> dict[str, Any]:

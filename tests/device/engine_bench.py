@@ -311,3 +311,11 @@ def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench
         made.script.let.set()
         made.instrument.close()
         made.records.close()
+
+
+def hold_analysis_at_first_tile(rig: Bench) -> int:
+    """Start a run whose first tile stays in analysis; return the run."""
+    rig.script.let.clear()
+    run_id = rig.start()
+    assert rig.script.waiting.wait(30.0)
+    return run_id

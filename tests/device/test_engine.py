@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Signal
 
 import pytest
-from engine_bench import Bench, bench
+from engine_bench import Bench, bench, hold_analysis_at_first_tile
 
 from device.acquisition.focus import FocusMap
 from device.engine.states import State
-from device.errors import RequestRefusedError, StartRefusedError
+from device.errors import RequestRefusedError
 from device.records.record_types import RunState, TileState
 from device.status import StopReason
-from hal.errors import InputError
 
 DEPTH_OF_FIELD_UM = 1.04
-
-
-@pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr("hal.gpio_light.INTERLOCK_GAP_S", 0.001)
-    with bench(tmp_path) as made:
-        yield made
-
-
-def hold_analysis_at_first_tile(rig: Bench) -> int:
-    """Start a run whose first tile stays in analysis; return the run."""
-    rig.script.let.clear()
-    run_id = rig.start()
-    assert rig.script.waiting.wait(30.0)
-    return run_id
 
 
 def test_a_run_counts_to_its_target_and_stores_everything(rig: Bench) -> None:
@@ -390,75 +373,3 @@ def test_closing_during_a_run_ends_it_as_aborted_with_the_light_off(tmp_path: Pa
         assert rig.run(run_id).state is RunState.ABORTED
         assert rig.instrument.status().state == State.SHUTTING_DOWN
         assert rig.light_is_off()
-
-
-def test_start_is_refused_with_every_reason(rig: Bench) -> None:
-    rig.idle()
-    rig.world.set_lid(closed=False)
-    rig.wait_until(
-        lambda status: any(not c.met for c in status.start_conditions if c.name == "lid_closed")
-    )
-    with pytest.raises(StartRefusedError) as caught:
-        rig.instrument.start("")
-    assert [c.name for c in caught.value.conditions] == ["lid_closed", "sample_id"]
-    assert "close it" in caught.value.remedy
-    assert rig.instrument.status().state == State.IDLE
-
-
-def test_start_during_a_run_is_refused(rig: Bench) -> None:
-    hold_analysis_at_first_tile(rig)
-    with pytest.raises(StartRefusedError) as caught:
-        rig.instrument.start("S-2")
-    assert [c.name for c in caught.value.conditions] == ["idle"]
-
-
-@pytest.mark.parametrize("request_name", ["pause", "resume", "abort", "acknowledge"])
-def test_requests_that_do_not_fit_are_refused_and_change_nothing(
-    rig: Bench, request_name: str
-) -> None:
-    rig.idle()
-    with pytest.raises(RequestRefusedError, match="not possible while the instrument is idle"):
-        getattr(rig.instrument, request_name)()
-    assert rig.instrument.status().state == State.IDLE
-
-
-@pytest.mark.parametrize("sample_id", ["x" * 65, "a\nb", "a\x00"])
-def test_a_sample_id_that_cannot_be_one_is_refused(rig: Bench, sample_id: str) -> None:
-    rig.idle()
-    with pytest.raises(InputError, match="sample id"):
-        rig.instrument.start(sample_id)
-
-
-def test_the_start_button_starts_the_sample_that_was_entered(rig: Bench) -> None:
-    rig.idle()
-    rig.instrument.enter_sample(" S-9 ")
-    rig.world.hold_start(down=True)
-    status = rig.wait_until(lambda status: status.run_id is not None)
-    rig.world.hold_start(down=False)
-    assert status.sample_id == "S-9"
-    rig.wait_for(State.COMPLETE)
-
-
-def test_the_start_button_without_a_sample_says_why_nothing_happens(rig: Bench) -> None:
-    rig.idle()
-    rig.world.hold_start(down=True)
-    status = rig.wait_until(lambda status: "sample_id" in status.activity)
-    rig.world.hold_start(down=False)
-    assert status.state == State.IDLE
-
-
-def test_the_time_left_is_unknown_until_it_means_something(rig: Bench) -> None:
-    hold_analysis_at_first_tile(rig)
-    status = rig.wait_until(lambda status: status.tiles_acquired >= 3)
-    assert status.remaining_s is None
-    assert status.elapsed_s > 0
-
-
-def test_the_latest_tile_is_a_picture_and_the_heart_beats(rig: Bench) -> None:
-    assert rig.instrument.latest_tile_png() is None
-    rig.start()
-    rig.wait_for(State.COMPLETE)
-    picture = rig.instrument.latest_tile_png()
-    assert picture is not None
-    assert picture.startswith(b"\x89PNG")
-    assert rig.instrument.heartbeat_age_s < 5.0
