@@ -42,14 +42,15 @@ class CellStamp:
 
     Attributes:
         masses: float32 (CHANNELS, n, n), see :class:`hal.sim.masses.Channel`.
-        labels: uint8 (n, n), 0 outside, 1 cytoplasm, 2 nucleus.
+        depth_um: float32 (2, n, n), how deep inside the cell and inside its nucleus a point lies,
+            within 1 um; negative outside.
         area_um2: of the whole cell.
         nucleus_area_um2: of the nucleus.
         nucleic_acid_pg: in the whole cell.
     """
 
     masses: Float32Array
-    labels: NDArray[np.uint8]
+    depth_um: Float32Array
     area_um2: float
     nucleus_area_um2: float
     nucleic_acid_pg: float
@@ -61,6 +62,13 @@ def draw_diameter_um(kind: str, donor: Donor, rng: np.random.Generator) -> float
     if kind == "lymphocyte" and rng.random() < LARGE_LYMPHOCYTE_SHARE:
         mean, spread = 11.4, 1.2
     return float(np.clip(rng.normal(mean, spread) * donor.size_factor, low, high))
+
+
+def labels_of(depth_um: Float32Array) -> NDArray[np.uint8]:
+    """Return uint8 (n, n), 0 outside, 1 cytoplasm, 2 nucleus, of a stamp's depths."""
+    labels = np.where(depth_um[0] > 0, CYTOPLASM_LABEL, 0).astype(np.uint8)
+    labels[depth_um[1] > 0] = NUCLEUS_LABEL
+    return labels
 
 
 def white_cell(
@@ -77,12 +85,12 @@ def white_cell(
     """
     rng = generator(*key)
     draft = _DRAW[kind](rng, diameter_um, donor, pixel_um)
-    labels = np.where(draft.cell > 0, CYTOPLASM_LABEL, 0).astype(np.uint8)
-    labels[draft.nucleus > 0] = NUCLEUS_LABEL
+    depth_um = np.clip(np.stack([draft.cell, draft.nucleus]), -1.0, 1.0).astype(np.float32)
+    labels = labels_of(depth_um)
     pixel_um2 = pixel_um**2
     return CellStamp(
         masses=draft.masses,
-        labels=labels,
+        depth_um=depth_um,
         area_um2=float(np.count_nonzero(labels)) * pixel_um2,
         nucleus_area_um2=float(np.count_nonzero(labels == NUCLEUS_LABEL)) * pixel_um2,
         nucleic_acid_pg=float(draft.masses[Channel.NUCLEIC_ACID].sum()) * pixel_um2,

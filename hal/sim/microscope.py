@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.sim.cells import labels_of
 from hal.sim.masses import Float32Array
 from hal.sim.optics import Imager, Optics
 from hal.sim.seeds import generator
@@ -196,7 +197,9 @@ class VirtualMicroscope:
         """Draw a cell's masks where no earlier cell lies; None when no pixel is in the field."""
         stamp = self._specimen.stamp(cell)
         place = grid.column_row(cell.x_um, cell.y_um)
-        moved, left, top = moved_to(stamp.labels, place, cv2.INTER_NEAREST)
+        depths = [moved_to(depth_um, place, cv2.INTER_LINEAR) for depth_um in stamp.depth_um]
+        moved = labels_of(np.stack([depth_um for depth_um, _, _ in depths]))
+        _, left, top = depths[0]
         y0, y1 = max(top, 0), min(top + moved.shape[0], self.height_px)
         x0, x1 = max(left, 0), min(left + moved.shape[1], self.width_px)
         if y0 >= y1 or x0 >= x1:
