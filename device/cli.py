@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
-from device.commands.analyze import analyze
-from device.commands.bench import bench
-from device.commands.evaluate import evaluate
-from device.commands.scan import scan
-from device.commands.settings import settings
-from device.commands.simulate import simulate
 from device.version import version
 from hal.errors import LeukoluxError
 
+COMMANDS = ("scan", "simulate", "analyze", "evaluate", "bench", "settings")
 
-class ErrorReportingGroup(click.Group):
-    """Shows a :class:`LeukoluxError` as code, cause and remedy; a bug keeps its traceback."""
+
+class InstrumentGroup(click.Group):
+    """Imports a command when it is asked for, and shows how it failed.
+
+    A :class:`LeukoluxError` becomes code, cause and remedy; a bug keeps its traceback.
+
+    Attributes:
+        modules: name of each command and the module that holds it under that name.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.modules = {name: f"device.commands.{name}" for name in COMMANDS}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing its module on first use."""
+        if cmd_name in self.modules and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(self.modules[cmd_name]), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with the error's own code when it failed as anticipated."""
@@ -30,7 +47,7 @@ class ErrorReportingGroup(click.Group):
             sys.exit(error.exit_code)
 
 
-@click.group(cls=ErrorReportingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=InstrumentGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version(), prog_name="leukolux")
 @click.option("-v", "--verbose", count=True, help="More log lines; twice for all of them.")
 def cli(verbose: int) -> None:
@@ -41,7 +58,3 @@ def cli(verbose: int) -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-
-
-for command in (scan, simulate, analyze, evaluate, bench, settings):
-    cli.add_command(command)

@@ -2,60 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-from pathlib import Path
-from threading import Event
-
-import click
-
-from device.assembly import assembled, simulated_settings
 from device.cli import cli
-from device.settings import changed_settings, load_settings
-from webui.server import WebServer
 
-
-@click.command()
-@click.option("--sim", is_flag=True, help="Run the simulated instrument.")
-@click.option("--smear", help="Simulated donor, NAME:SEED.")
-@click.option("--speed", type=float, help="Simulated seconds per real second.")
-@click.option("--port", type=int, help="Port of the screen's pages; 0 picks a free one.")
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings file.",
-)
-def run(
-    sim: bool,
-    smear: str | None,
-    speed: float | None,
-    port: int | None,
-    settings_path: Path | None,
-) -> None:
-    """Start the instrument and its screen; ends with Ctrl-C or SIGTERM, light off."""
-    settings = load_settings(settings_path)
-    if (smear or speed is not None) and not sim:
-        raise click.UsageError("--smear and --speed need --sim.")
-    if sim:
-        settings = simulated_settings(settings, smear=smear, speed=speed)
-    if port is not None:
-        settings = changed_settings(settings, web__port=port)
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with (
-        assembled(settings) as assembly,
-        WebServer(assembly.instrument, assembly.records, settings) as server,
-    ):
-        click.echo(f"Leukolux is at {server.url}  (Ctrl-C ends it; research use only)")
-        if settings.web.lan:
-            click.echo(f"Results for the local network: port {server.network_port}, with a token")
-        stop.wait()
-    logging.getLogger(__name__).info("stopped")
-
-
-cli.add_command(run)
+cli.modules["run"] = "webui.run"
 
 
 def main() -> None:

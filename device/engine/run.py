@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from device.acquisition.acquirer import Acquisition
 from device.acquisition.dose import DoseLedger
@@ -214,7 +214,7 @@ class Run:
         if counts.analysed < HOPELESS_TILES:
             return
         # Upper end of the exact 95 % interval of a Poisson count (Garwood, 1936).
-        most = float(chi2.ppf(0.975, 2 * (counts.classified + 1))) / 2.0
+        most = float(gammaincinv(counts.classified + 1, 0.975))
         expected = most * counts.planned / counts.analysed
         if expected < wanted:
             raise SampleRefusedError(
