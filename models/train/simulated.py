@@ -71,7 +71,7 @@ class Field:
 
 
 @lru_cache(maxsize=INSTRUMENTS)
-def _instrument(number: int) -> tuple[Optics, Sensor, NDArray[np.float32]]:
+def instrument(number: int) -> tuple[Optics, Sensor, NDArray[np.float32]]:
     """Return optics, sensor and flat-field background of one of several instruments."""
     rng = np.random.default_rng((77, number))
     optics = Optics(
@@ -115,7 +115,7 @@ def donor_fields(name: str, tiles: int) -> list[Field]:
         white_cell_enrichment=WHITE_CELLS_PER_MM2 / donor.wbc_per_mm2,
         composition=_composition(rng),
     )
-    optics, sensor, blank = _instrument(int(rng.integers(INSTRUMENTS)))
+    optics, sensor, blank = instrument(int(rng.integers(INSTRUMENTS)))
     microscope = VirtualMicroscope(smear, pixel_um=PIXEL_UM, optics=optics, sensor=sensor)
     fields = []
     for index in range(tiles):
