@@ -47,7 +47,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _rate(step: int, schedule: Schedule) -> float:
+def rate(step: int, schedule: Schedule) -> float:
     warm = max(int(WARM_UP_SHARE * schedule.steps), 1)
     if step < warm:
         return schedule.learning_rate * (step + 1) / warm
@@ -55,7 +55,7 @@ def _rate(step: int, schedule: Schedule) -> float:
     return schedule.learning_rate * 0.5 * (1.0 + float(np.cos(np.pi * progress)))
 
 
-def _average(average: nn.Module, net: nn.Module, step: int) -> None:
+def move_average(average: nn.Module, net: nn.Module, step: int) -> None:
     """Move the averaged weights towards the current ones; integer buffers are copied."""
     decay = min(AVERAGE_DECAY, (step + 1) / (step + 10))
     for mean, current in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
@@ -101,7 +101,7 @@ def fit(
     running = 0.0
     for step in bar:
         for group in optimiser.param_groups:
-            group["lr"] = _rate(step, schedule)
+            group["lr"] = rate(step, schedule)
         rng = np.random.default_rng((schedule.seed, step))
         batch = tuple(tensor.to(target) for tensor in make_batch(rng))
         value = loss(net, batch)
@@ -109,7 +109,7 @@ def fit(
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
-        _average(average, net, step)
+        move_average(average, net, step)
         current = float(value.detach())
         running = current if step == start else running + 0.02 * (current - running)
         bar.set_postfix(loss=f"{running:.4f}", refresh=False)

@@ -35,7 +35,7 @@ EXTINCTION_UM2_PER_PG = np.array(
 # lightness of the picture follows the gray of the 260 nm image.
 DYES = {
     "nucleic_acid": (1.95, 3.70, 1.00),
-    "protein": (3.30, 2.55, 0.90),
+    "protein": (3.60, 2.50, 0.65),
     "hemoglobin": (0.70, 3.40, 3.55),
     "eosinophil": (0.25, 3.05, 5.60),
     "basophil": (3.60, 2.75, 0.55),
@@ -43,6 +43,9 @@ DYES = {
 GRANULES = ("eosinophil", "basophil")
 SMOOTHING_PX = 1.2
 """Of the 300 nm image little but noise is left in thin parts; shares of absorbers are smooth."""
+
+GLASS = 0.91
+"""sRGB value of blank glass: the brightening after staining makes it white."""
 
 FAINT_OD = 0.006
 """Density below which the shares mean nothing: the blank is drawn in no colour."""
@@ -114,7 +117,7 @@ def pseudo_colour(
         granules: by kind (``GRANULES``) float32 (h, w), 0..1, where a cell of that kind lies.
 
     Returns:
-        uint8 (h, w, 3), sRGB.
+        uint8 (h, w, 3), sRGB, before the brightening; ``GLASS`` on blank glass.
     """
     part = dict(zip(ABSORBERS, shares(transmission), strict=True))
     for kind, where in (granules or {}).items():
@@ -126,12 +129,11 @@ def pseudo_colour(
     density = sum(
         share[..., None] * np.array(DYES[name], np.float32) for name, share in part.items()
     )
-    return to_srgb(np.power(np.float32(10.0), -density * total[..., None]))
+    linear = np.power(np.float32(10.0), -density * total[..., None])
+    return np.asarray(np.round(255 * GLASS * to_srgb(linear)), np.uint8)
 
 
-def to_srgb(linear: Float32Array) -> NDArray[np.uint8]:
-    """Return linear light 0..1 in the sRGB encoding (IEC 61966-2-1), uint8."""
-    encoded = np.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055
-    )
-    return np.clip(np.round(255 * encoded), 0, 255).astype(np.uint8)
+def to_srgb(linear: Float32Array) -> Float32Array:
+    """Return linear light 0..1 in the sRGB encoding (IEC 61966-2-1), 0..1."""
+    power = np.float32(1.055) * np.power(linear, np.float32(1 / 2.4)) - np.float32(0.055)
+    return np.where(linear <= 0.0031308, np.float32(12.92) * linear, power)
