@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from hal.config import Section, quantity
@@ -79,6 +81,12 @@ class RecordsConfig(Section):
 
     directory: str = Field("data", description="folder of the database and the pictures")
     min_free_mb: float = quantity(200.0, "MB", 1, 1_000_000, "disk space that a run needs")
+    keep_tiles: Literal["all", "with_cells", "none"] = Field(
+        "all", description="tiles whose pictures are kept, to be looked at after the run"
+    )
+    tiles_max_mb: float = quantity(
+        2000.0, "MB", 1, 1_000_000, "space of kept pictures; those of the oldest runs go first"
+    )
 
 
 class WebConfig(Section):

@@ -226,6 +226,7 @@ class Engine:
             self._settings.camera.frame_timeout_ms,
         )
         self._keep_interrupted_runs()
+        self._records.tile_pictures.make_room(self._settings.records)
         self.board.put(
             error=None,
             self_tested=True,

@@ -12,8 +12,10 @@ from device.acquisition.dose import DoseLedger
 from device.acquisition.imaging import DoseLimitError
 from device.acquisition.plan import Field, make_plan
 from device.analysis.registry import CellRegistry
+from device.analysis.tile_analyzer import TileAnalysis
 from device.differential import MINIMUM_COUNT
 from device.engine.counting import CellCounter
+from device.engine.keeping import TileKeeper
 from device.engine.pipeline import POLL_S, AnalysisPipeline
 from device.engine.progress import Counts, Progress
 from device.engine.result import RunFacts
@@ -23,6 +25,7 @@ from device.errors import SampleRefusedError
 from device.records.record_types import TileState
 from device.records.records import TileEntry
 from device.status import StopReason
+from device.tile import Tile
 from hal.errors import (
     Cancelled,
     DeviceError,
@@ -67,6 +70,7 @@ class Run:
         )
         self.progress = Progress()
         self._pipeline: AnalysisPipeline | None = None
+        self._keeper: TileKeeper | None = None
         self._scanning = False
         self._held_s = 0.0
         self._lid_openings = 0
@@ -104,15 +108,22 @@ class Run:
         return self._scan_plan()
 
     def drain(self) -> None:
-        """Wait until all tiles taken are analysed.  Raises what made the analysis fail."""
+        """Wait until all tiles taken are analysed and kept.
+
+        Raises what made the analysis fail.
+        """
         if self._pipeline is not None:
             self._pipeline.drain(self._services.beat)
+        if self._keeper is not None:
+            self._keeper.close(self._services.beat)
 
     def close(self) -> None:
-        """End the threads of stage and analysis."""
+        """End the threads of stage, analysis and pictures."""
         self._acquisition.close()
         if self._pipeline is not None:
             self._pipeline.close()
+        if self._keeper is not None:
+            self._keeper.close(self._services.beat)
 
     def facts(self) -> RunFacts:
         """Return what the result is computed from."""
@@ -148,13 +159,26 @@ class Run:
             services.events,
             services.board,
         )
+        keeper = TileKeeper(
+            self.id,
+            services.records.tile_pictures,
+            services.settings.records,
+            background,
+            self._note,
+        )
+        self._keeper = keeper
+
+        def accept(tile: Tile, analysis: TileAnalysis) -> None:
+            counter.accept(tile, analysis)
+            keeper.offer(tile, analysis)
+
         self._pipeline = AnalysisPipeline(
             [
                 services.make_analyzer(models, services.settings.analysis, background)
                 for models in services.models
             ],
             self._scan.queue_tiles,
-            counter.accept,
+            accept,
         )
 
     def _scan_plan(self) -> StopReason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ _CELL_COLUMNS = (
     "probabilities, area_um2, nucleus_area_um2"
 )
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -40,7 +42,7 @@ def records_errors(path: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         # The extended code keeps the primary code in its low byte.
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code in _FULL:
+        if code in _FULL or getattr(error, "errno", None) in _NO_SPACE:
             remedy = "Free space on the disk and check that it is healthy."
         elif code in _BROKEN:
             remedy = "Move the damaged file aside and restore it from a backup."
@@ -142,6 +144,30 @@ class RecordsReader:
             (run_id, after, _page(limit)),
         )
         return [_tile(row) for row in rows]
+
+    def tile(self, run_id: int, sequence: int) -> TileRecord | None:
+        """Return the tile of a run that was taken as number ``sequence``."""
+        row = self._one("SELECT * FROM tiles WHERE run_id = ? AND sequence = ?", (run_id, sequence))
+        return _tile(row) if row is not None else None
+
+    def counted_cells(self, run_id: int) -> dict[int, int]:
+        """Return the number of counted cells per tile, sequence number first, of tiles with any."""
+        rows = self._query(
+            "SELECT tile_sequence, count(*) FROM cells WHERE run_id = ? GROUP BY tile_sequence",
+            (run_id,),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def cells_within(
+        self, run_id: int, left_um: float, top_um: float, right_um: float, bottom_um: float
+    ) -> list[CellRecord]:
+        """Return the counted cells of a run whose centres lie in a rectangle of the stage frame."""
+        rows = self._query(
+            f"SELECT {_CELL_COLUMNS} FROM cells WHERE run_id = ? "  # noqa: S608 (a constant)
+            "AND x_um BETWEEN ? AND ? AND y_um BETWEEN ? AND ? ORDER BY id",
+            (run_id, left_um, right_um, top_um, bottom_um),
+        )
+        return [_cell(row) for row in rows]
 
     def every_tile(self, run_id: int) -> Iterator[TileRecord]:
         """Yield the whole journal of a run."""

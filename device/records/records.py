@@ -26,6 +26,7 @@ from device.errors import RecordsError
 from device.records.migrations import MIGRATIONS
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
 from device.records.record_types import RunState, TileState
+from device.records.tile_pictures import TilePictures
 from device.status import StopReason
 from hal.clock import Clock, SystemClock
 
@@ -77,6 +78,10 @@ class Records:
     Every method raises RecordsError when the disk or the database fails; nothing of that call is
     stored then.
 
+    Attributes:
+        path: the database file.
+        tile_pictures: of the tiles of all runs, beside the database.
+
     Args:
         path: the database file; created with its folder when missing.
         clock: monotonic time of the instrument.
@@ -90,6 +95,7 @@ class Records:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.path = path
+        self.tile_pictures = TilePictures(path.parent / "tiles")
         self._clock = clock if clock is not None else SystemClock()
         self._now = now
         self._lock = RLock()
@@ -126,7 +132,9 @@ class Records:
                 "settings": json.dumps(settings),
                 "versions": json.dumps(versions),
             }
-            return _insert(db, "runs", row)
+            run_id = _insert(db, "runs", row)
+            self.tile_pictures.forget(run_id)
+            return run_id
 
     def set_plan(self, run_id: int, tiles_planned: int) -> None:
         """Store the size of the plan."""

@@ -1,0 +1,153 @@
+"""Keeping pictures of tiles beside the counting, which never waits for them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Thread, get_native_id
+from typing import Any, Final
+
+from device.analysis.flatfield import Background, flat_field
+from device.analysis.tile_analyzer import TileAnalysis
+from device.config import RecordsConfig
+from device.records.tile_pictures import TilePictures
+from device.tile import Tile
+from hal.errors import LeukoluxError
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.05
+CLOSE_S: Final = 10.0
+"""Longest wait for the last pictures at the end of a run; real seconds."""
+
+_QUEUE_TILES: Final = 6
+_NICENESS: Final = 10
+_CHECK_TILES: Final = 16
+"""Tiles between two looks at the space that is left."""
+
+
+class TileKeeper:
+    """Writes the pictures of one run on a thread of its own, of low priority.
+
+    A picture that cannot be kept is left out: when the disk is full or fails, from then on; when
+    the thread does not keep up, that one.  Counts go on, and ``note`` is told.
+
+    Args:
+        run_id: the run.
+        pictures: where they go.
+        config: which tiles, and how much space.
+        background: what the tiles are normalised with.
+        note: stores an event of the run, ``tiles_not_kept``, with reason and number of tiles.
+    """
+
+    def __init__(
+        self,
+        run_id: int,
+        pictures: TilePictures,
+        config: RecordsConfig,
+        background: Background,
+        note: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._run_id = run_id
+        self._pictures = pictures
+        self._config = config
+        self._background = background
+        self._note = note
+        self._tiles: queue.Queue[Tile | None] = queue.Queue(_QUEUE_TILES)
+        self._skipped = 0
+        self._failed = 0
+        self._reason: Mapping[str, str] | None = None
+        self._closed = False
+        self._thread = Thread(target=self._work, name="tile-keeper", daemon=True)
+        self._thread.start()
+
+    def offer(self, tile: Tile, analysis: TileAnalysis) -> None:
+        """Take a tile that was counted; returns at once."""
+        which = self._config.keep_tiles
+        if which == "none" or (which == "with_cells" and not analysis.cells):
+            return
+        try:
+            self._tiles.put_nowait(tile)
+        except queue.Full:
+            self._skipped += 1
+
+    def close(self, while_waiting: Callable[[], None]) -> None:
+        """Wait until what was taken is written, and tell of what was not.  Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        deadline_s = time.monotonic() + CLOSE_S
+        self._end(deadline_s, while_waiting)
+        while self._thread.is_alive() and time.monotonic() < deadline_s:
+            while_waiting()
+            self._thread.join(POLL_S)
+        if self._thread.is_alive():
+            log.warning("the disk does not take the last pictures of run %d", self._run_id)
+        self._tell()
+
+    def _end(self, deadline_s: float, while_waiting: Callable[[], None]) -> None:
+        while time.monotonic() < deadline_s:
+            try:
+                self._tiles.put(None, timeout=POLL_S)
+            except queue.Full:
+                while_waiting()
+            else:
+                return
+
+    def _tell(self) -> None:
+        missed = self._skipped + self._failed
+        if not missed:
+            return
+        reason = self._reason or {
+            "code": "TILES-BUSY",
+            "cause": "The pictures could not be written as fast as the tiles came.",
+            "remedy": "Use a faster disk, or records.keep_tiles = 'with_cells'.",
+        }
+        log.warning("%d tiles of run %d were not kept: %s", missed, self._run_id, reason)
+        try:
+            self._note("tiles_not_kept", {"tiles": missed, **reason})
+        except LeukoluxError as error:
+            log.warning("nor could that be stored: %s", error)
+
+    def _work(self) -> None:
+        if sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)
+        written = 0
+        while (tile := self._tiles.get()) is not None:
+            if self._reason is None and written % _CHECK_TILES == 0:
+                self._guarded(self._make_room)
+            if self._reason is None:
+                self._guarded(partial(self._save, tile))
+            self._failed += self._reason is not None
+            written += 1
+
+    def _guarded(self, step: Callable[[], object]) -> None:
+        """Take one step; any failure ends the keeping of this run's pictures."""
+        try:
+            step()
+        except LeukoluxError as error:
+            self._reason = error.as_dict()
+        except Exception as error:
+            log.exception("keeping a tile of run %d", self._run_id)
+            self._reason = {
+                "code": "INTERNAL",
+                "cause": f"Unexpected failure: {type(error).__name__}: {error}.",
+                "remedy": "Report it together with the log.",
+            }
+
+    def _make_room(self) -> None:
+        if not self._pictures.make_room(self._config, spare=self._run_id):
+            self._reason = {
+                "code": "TILES-NO-ROOM",
+                "cause": "The space for pictures of tiles is used up.",
+                "remedy": "Free disk space, or raise records.tiles_max_mb.",
+            }
+
+    def _save(self, tile: Tile) -> None:
+        image = flat_field(tile.pixels, self._background)
+        self._pictures.save(self._run_id, tile.sequence, image)
