@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,22 +102,33 @@ def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
     }
 
 
-def virtual_microscope(smear: str, white_cell_enrichment: float = 1.0) -> VirtualMicroscope:
+def virtual_microscope(
+    smear: str,
+    white_cell_enrichment: float = 1.0,
+    *,
+    composition: Mapping[str, float] | None = None,
+    class_overlap: float = 0.0,
+) -> VirtualMicroscope:
     """Return a microscope over a simulated smear, without an instrument around it.
 
     Args:
         smear: donor, NAME:SEED.
         white_cell_enrichment: how many times more white cells than the donor has, so that fewer
             fields are needed; their composition stays.
+        composition: shares of the kinds of white cells in place of the donor's.
+        class_overlap: how far the kinds are drawn alike, 0 to 1.
 
     Raises:
-        InputError: there is no such donor.
+        InputError: there is no such donor, composition or overlap.
     """
-    from hal.sim.donors import make_donor
+    from hal.sim.donors import make_donor, with_class_overlap
     from hal.sim.microscope import VirtualMicroscope
     from hal.sim.smear import Smear
 
-    return VirtualMicroscope(Smear(make_donor(smear), white_cell_enrichment=white_cell_enrichment))
+    donor = with_class_overlap(make_donor(smear), class_overlap)
+    return VirtualMicroscope(
+        Smear(donor, white_cell_enrichment=white_cell_enrichment, composition=composition)
+    )
 
 
 def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Hardware:

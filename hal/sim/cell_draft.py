@@ -12,11 +12,21 @@ from hal.sim.donors import Donor
 from hal.sim.masses import CHANNELS, Channel, Float32Array
 from hal.sim.shapes import Sketch
 
+# What overlapping kinds move towards: about the mean of the five types.
+_COMMON_NUCLEAR_SHARE = 0.5
+_COMMON_CHROMATIN_CONTRAST = 0.21
+_COMMON_CHROMATIN_SCALE_UM = 0.5
+_COMMON_CHROMATIN_RIM = 0.2
+_COMMON_NUCLEAR_PROTEIN_PG_PER_UM2 = 0.55
+_COMMON_PROTEIN_PG_PER_UM2 = 0.40
+_COMMON_RNA_PG_PER_UM2 = 0.003
+
 
 @dataclass
 class Draft:
     """A cell being drawn: depth maps of cell and nucleus, um, and the mass stack."""
 
+    donor: Donor
     sketch: Sketch
     cell: Float32Array
     nucleus: Float32Array
@@ -46,18 +56,43 @@ def begin(
     return sketch, sketch.grown_to(outline, math.pi * diameter_um**2 / 4.0)
 
 
-def confine(sketch: Sketch, nucleus: Float32Array, cell: Float32Array) -> Float32Array:
+def blended(own: float, common: float, donor: Donor) -> float:
+    """Return a number that marks a kind of cell, moved towards what the kinds have in common."""
+    return own + donor.class_overlap * (common - own)
+
+
+def nuclear_area_um2(sketch: Sketch, cell: Float32Array, own_um2: float, donor: Donor) -> float:
+    """Return the area of a nucleus whose kind has ``own_um2``."""
+    return blended(own_um2, _COMMON_NUCLEAR_SHARE * sketch.area_um2(cell), donor)
+
+
+def confine(
+    sketch: Sketch, nucleus: Float32Array, cell: Float32Array, donor: Donor
+) -> Float32Array:
     """Keep the nucleus inside the cell under a thin rim of cytoplasm."""
+    if donor.class_overlap > 0.0:
+        nucleus = _rounder(sketch, nucleus, donor.class_overlap)
     room = cell - np.float32(sketch.rng.uniform(0.15, 0.4))
     # A smooth minimum, so that the nucleus bends along the membrane instead of being cut by it.
     return np.asarray(-np.logaddexp(-4.0 * nucleus, -4.0 * room) / 4.0, np.float32)
 
 
-def chromatin(
-    sketch: Sketch, nucleus: Float32Array, contrast: float, scale_um: float, rim: float
-) -> Float32Array:
+def _rounder(sketch: Sketch, nucleus: Float32Array, share: float) -> Float32Array:
+    """Return ``nucleus`` moved towards a disc of the same place and area."""
+    inside = nucleus > 0
+    area_um2 = sketch.area_um2(nucleus)
+    x, y = sketch.x - sketch.x[inside].mean(), sketch.y - sketch.y[inside].mean()
+    disc = np.float32(math.sqrt(area_um2 / math.pi)) - np.hypot(x, y)
+    return sketch.grown_to(np.float32(1.0 - share) * nucleus + np.float32(share) * disc, area_um2)
+
+
+def chromatin(draft: Draft, contrast: float, scale_um: float, rim: float) -> Float32Array:
     """Return the relative density of chromatin: clumps, light gaps, a denser membrane."""
+    donor, sketch, nucleus = draft.donor, draft.sketch, draft.nucleus
+    contrast = blended(contrast, _COMMON_CHROMATIN_CONTRAST * donor.chromatin_factor, donor)
+    scale_um = blended(scale_um, _COMMON_CHROMATIN_SCALE_UM, donor)
     scale_um *= sketch.rng.uniform(0.75, 1.3)
+    rim = blended(rim, _COMMON_CHROMATIN_RIM, donor)
     clumps = 0.85 * np.tanh(1.3 * sketch.noise(scale_um)) + 0.7 * np.tanh(sketch.noise(0.2))
     membrane = np.exp(-np.maximum(nucleus, 0.0) / 0.35)
     return np.asarray(np.maximum(1.0 + contrast * clumps + rim * membrane, 0.15), np.float32)
@@ -67,6 +102,8 @@ def fill_nucleus(
     draft: Draft, nucleic_acid_pg: float, protein_pg_per_um2: float, texture: Float32Array
 ) -> None:
     """Spread nucleic acid and protein over the nucleus as ``texture`` says."""
+    common = _COMMON_NUCLEAR_PROTEIN_PG_PER_UM2 * draft.donor.mass_factor
+    protein_pg_per_um2 = blended(protein_pg_per_um2, common, draft.donor)
     shape = draft.sketch.soft(draft.nucleus, 0.45)
     density = shape * texture
     mass_pg = float(density.sum()) * draft.sketch.pixel_um**2
@@ -85,17 +122,20 @@ def fill_cytoplasm(
     rim_um: float = 0.6,
 ) -> None:
     """Spread protein and RNA over the cell outside the nucleus, thinning out at the rim."""
-    sketch = draft.sketch
+    sketch, donor = draft.sketch, draft.donor
+    common = _COMMON_PROTEIN_PG_PER_UM2 * donor.mass_factor
+    protein_pg_per_um2 = blended(protein_pg_per_um2, common, donor)
+    rna_pg_per_um2 = blended(rna_pg_per_um2, _COMMON_RNA_PG_PER_UM2, donor)
     shape = sketch.soft(draft.cell - np.float32(rim_um / 2.0 - 0.2), rim_um)
     filled = shape * (1.0 - sketch.soft(draft.nucleus, 0.45)) * texture
     draft.masses[Channel.PROTEIN] += filled * np.float32(protein_pg_per_um2)
     draft.masses[Channel.NUCLEIC_ACID] += filled * np.float32(rna_pg_per_um2)
 
 
-def new_draft(sketch: Sketch, cell: Float32Array, nucleus: Float32Array) -> Draft:
+def new_draft(sketch: Sketch, cell: Float32Array, nucleus: Float32Array, donor: Donor) -> Draft:
     """Return an empty cell of these two shapes."""
     masses = np.zeros((CHANNELS, sketch.size_px, sketch.size_px), np.float32)
-    return Draft(sketch, cell, nucleus, masses)
+    return Draft(donor, sketch, cell, nucleus, masses)
 
 
 def add_granules(
@@ -105,7 +145,8 @@ def add_granules(
     protein_pg_per_um3: float,
     scatter_per_um: float,
 ) -> None:
-    """Add what spheres of ``thickness_um`` (n, n) hold and scatter."""
+    """Add what spheres of ``thickness_um`` (n, n) hold and scatter; they fade as kinds overlap."""
+    thickness_um = thickness_um * np.float32(blended(1.0, 0.0, draft.donor))
     draft.masses[Channel.RETARDATION] += thickness_um * np.float32(index_step)
     draft.masses[Channel.PROTEIN] += thickness_um * np.float32(protein_pg_per_um3)
     draft.masses[Channel.SCATTER] += thickness_um * np.float32(scatter_per_um)

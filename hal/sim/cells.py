@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.sim import granulocytes, mononuclears
-from hal.sim.cell_draft import Draft
+from hal.sim.cell_draft import Draft, blended
 from hal.sim.donors import Donor
 from hal.sim.masses import Channel, Float32Array
 from hal.sim.seeds import generator
@@ -34,6 +34,7 @@ DIAMETERS_UM = {
     "dead": (15.0, 1.8, 11.0, 20.0),
 }
 LARGE_LYMPHOCYTE_SHARE = 0.25
+_COMMON_DIAMETER_UM = (12.2, 1.0, 9.0, 16.0)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ def draw_diameter_um(kind: str, donor: Donor, rng: np.random.Generator) -> float
     mean, spread, low, high = DIAMETERS_UM[kind]
     if kind == "lymphocyte" and rng.random() < LARGE_LYMPHOCYTE_SHARE:
         mean, spread = 11.4, 1.2
+    mean, spread, low, high = (
+        blended(own, common, donor)
+        for own, common in zip((mean, spread, low, high), _COMMON_DIAMETER_UM, strict=True)
+    )
     return float(np.clip(rng.normal(mean, spread) * donor.size_factor, low, high))
 
 

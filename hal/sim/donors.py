@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -55,6 +55,7 @@ class Donor:
         mass_factor: nucleic-acid and protein mass relative to the mean of all people.
         chromatin_factor: contrast of the chromatin clumps relative to the mean.
         granularity_factor: contrast of the granules relative to the mean.
+        class_overlap: how far the kinds of white cells are drawn alike, 0 not at all, to 1.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Donor:
     mass_factor: float
     chromatin_factor: float
     granularity_factor: float
+    class_overlap: float = 0.0
 
     @property
     def wbc_per_mm2(self) -> float:
@@ -113,6 +115,21 @@ def make_donor(spec: str) -> Donor:
             code="INPUT-DONOR",
         )
     return _DISEASES[disease](disease, int(seed_text), generator("donor", disease, int(seed_text)))
+
+
+def with_class_overlap(donor: Donor, class_overlap: float) -> Donor:
+    """Return the same person with types of white cells that are harder to tell apart.
+
+    Raises:
+        InputError: the overlap is out of 0 to 1.
+    """
+    if not 0.0 <= class_overlap <= 1.0:
+        raise InputError(
+            f"The class overlap {class_overlap} is out of range.",
+            remedy="Give a number from 0 (types as they are) to 1 (types alike).",
+            code="INPUT-OVERLAP",
+        )
+    return replace(donor, class_overlap=class_overlap)
 
 
 def paper_cohort(seed: int) -> list[Donor]:

@@ -11,16 +11,20 @@ from hal.sim.cell_draft import (
     Draft,
     add_granules,
     begin,
+    blended,
     chromatin,
     confine,
     fill_cytoplasm,
     fill_nucleus,
     moved,
     new_draft,
+    nuclear_area_um2,
     nucleic_acid_pg_of,
 )
 from hal.sim.donors import Donor
 from hal.sim.masses import Channel
+
+_COMMON_GRAIN = 0.14
 
 
 def neutrophil(
@@ -30,19 +34,23 @@ def neutrophil(
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.09))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     area_um2 = min(nucleic_acid_pg / 0.127 * rng.normal(1.0, 0.08), 0.55 * sketch.area_um2(cell))
-    nucleus = confine(sketch, nuclei.neutrophil(sketch, area_um2, diameter_um / 2.0), cell)
-    draft = new_draft(sketch, cell, nucleus)
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
+    nucleus = confine(sketch, nuclei.neutrophil(sketch, area_um2, diameter_um / 2.0), cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
     contrast = 0.28 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.65 * donor.mass_factor,
-        chromatin(sketch, nucleus, contrast, 0.45, 0.25),
+        chromatin(draft, contrast, 0.45, 0.25),
     )
-    grain = 1.0 + 0.28 * donor.granularity_factor * sketch.noise(0.17)
+    grains = blended(0.28, _COMMON_GRAIN, donor) * donor.granularity_factor
+    grain = 1.0 + grains * sketch.noise(0.17)
     fill_cytoplasm(draft, 0.37 * donor.mass_factor, 0.0008, np.maximum(grain, 0.0))
     draft.masses[Channel.RETARDATION] += (
-        np.float32(0.001 * donor.granularity_factor) * sketch.noise(0.17) * sketch.soft(cell, 0.8)
+        np.float32(blended(0.001, 0.0, donor) * donor.granularity_factor)
+        * sketch.noise(0.17)
+        * sketch.soft(cell, 0.8)
     )
     return draft
 
@@ -54,16 +62,17 @@ def eosinophil(
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     area_um2 = min(nucleic_acid_pg / 0.140 * rng.normal(1.0, 0.08), 0.48 * sketch.area_um2(cell))
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     lobes = 2 if rng.random() < 0.8 else 3
     nucleus = nuclei.segmented(sketch, lobes, area_um2, diameter_um / 2.0 * 0.95)
-    nucleus = confine(sketch, nucleus, cell)
-    draft = new_draft(sketch, cell, nucleus)
+    nucleus = confine(sketch, nucleus, cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
     contrast = 0.22 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.80 * donor.mass_factor,
-        chromatin(sketch, nucleus, contrast, 0.5, 0.2),
+        chromatin(draft, contrast, 0.5, 0.2),
     )
     fill_cytoplasm(draft, 0.12 * donor.mass_factor, 0.0, 1.0)
     thickness = sketch.granules(cell, 0.68, (0.5, 1.0), 0.97)
@@ -78,14 +87,15 @@ def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.02, 0.09))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     area_um2 = min(nucleic_acid_pg / 0.125 * rng.normal(1.0, 0.1), 0.62 * sketch.area_um2(cell))
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     nucleus = nuclei.segmented(sketch, int(rng.integers(2, 4)), area_um2, diameter_um * 0.35)
-    nucleus = confine(sketch, nucleus, cell)
-    draft = new_draft(sketch, cell, nucleus)
+    nucleus = confine(sketch, nucleus, cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.45 * donor.mass_factor,
-        chromatin(sketch, nucleus, 0.15 * donor.chromatin_factor, 0.8, 0.0),
+        chromatin(draft, 0.15 * donor.chromatin_factor, 0.8, 0.0),
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
     # Water-soluble granules are lost to a varying degree.
@@ -101,16 +111,17 @@ def immature_granulocyte(
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.02, 0.10))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * rng.uniform(1.0, 1.3)
     area_um2 = min(nucleic_acid_pg / 0.095 * rng.normal(1.0, 0.1), 0.68 * sketch.area_um2(cell))
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     nucleus = nuclei.rounded(sketch, area_um2, 0.08, rng.uniform(0.0, 0.8))
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.6, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.3, 1.0))
-    nucleus = confine(sketch, nucleus, cell)
-    draft = new_draft(sketch, cell, nucleus)
+    nucleus = confine(sketch, nucleus, cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.55 * donor.mass_factor,
-        chromatin(sketch, nucleus, 0.16 * donor.chromatin_factor, 0.4, 0.15),
+        chromatin(draft, 0.16 * donor.chromatin_factor, 0.4, 0.15),
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
     thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))

@@ -11,12 +11,14 @@ from hal.sim.cell_draft import (
     Draft,
     add_granules,
     begin,
+    blended,
     chromatin,
     confine,
     fill_cytoplasm,
     fill_nucleus,
     moved,
     new_draft,
+    nuclear_area_um2,
     nucleic_acid_pg_of,
 )
 from hal.sim.donors import Donor
@@ -35,18 +37,19 @@ def lymphocyte(
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     ratio = rng.uniform(0.66, 0.90) if small else rng.uniform(0.50, 0.74)
     area_um2 = min(ratio * sketch.area_um2(cell), 66.0 * rng.normal(1.0, 0.09))
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     dent = rng.uniform(0.2, 0.6) if rng.random() < 0.35 else 0.0
     nucleus = nuclei.rounded(sketch, area_um2, 0.05, dent)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.4, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 1.0))
-    nucleus = confine(sketch, nucleus, cell)
-    draft = new_draft(sketch, cell, nucleus)
+    nucleus = confine(sketch, nucleus, cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
     contrast = 0.20 * donor.chromatin_factor * rng.uniform(0.6, 1.3)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.38 * donor.mass_factor,
-        chromatin(sketch, nucleus, contrast, 0.7, 0.15),
+        chromatin(draft, contrast, 0.7, 0.15),
     )
     fill_cytoplasm(
         draft,
@@ -73,20 +76,25 @@ def monocyte(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     )
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * 1.02
     area_um2 = min(nucleic_acid_pg / 0.066 * rng.normal(1.0, 0.14), 0.62 * sketch.area_um2(cell))
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     nucleus = nuclei.monocyte(sketch, area_um2, diameter_um / 2.0)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 1.0, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 0.8))
-    nucleus = confine(sketch, nucleus, cell)
-    draft = new_draft(sketch, cell, nucleus)
-    lace = chromatin(sketch, nucleus, 0.22 * donor.chromatin_factor, 0.35, 0.3)
+    nucleus = confine(sketch, nucleus, cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
+    lace = chromatin(draft, 0.22 * donor.chromatin_factor, 0.35, 0.3)
     fold = sketch.x * np.float32(rng.normal()) + sketch.y * np.float32(rng.normal())
     fold = fold + np.float32(rng.normal(0.0, 1.0)) + sketch.noise(2.0)
-    lace *= 1.0 - np.float32(rng.uniform(0.0, 0.4)) * np.exp(-((fold / 0.5) ** 2))
+    lace *= 1.0 - np.float32(blended(rng.uniform(0.0, 0.4), 0.0, donor)) * np.exp(
+        -((fold / 0.5) ** 2)
+    )
     fill_nucleus(draft, nucleic_acid_pg, 0.48 * donor.mass_factor, lace)
     dust = 1.0 + 0.16 * donor.granularity_factor * sketch.noise(0.2)
     ring = np.minimum(cell - np.float32(0.3), -nucleus - np.float32(0.1))
     holes = sketch.granules(ring, 2.4, (0.6, 2.0), rng.uniform(0.0, 0.35))
-    texture = np.maximum(dust, 0.0) * (1.0 - 0.75 * np.clip(holes / 0.8, 0.0, 1.0))
+    texture = np.maximum(dust, 0.0) * (
+        1.0 - blended(0.75, 0.0, donor) * np.clip(holes / 0.8, 0.0, 1.0)
+    )
     fill_cytoplasm(draft, 0.37 * donor.mass_factor, rng.uniform(0.0, 0.002), texture)
     return draft
 
@@ -98,16 +106,17 @@ def erythroblast(
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     area_um2 = min(rng.uniform(20.0, 34.0), 0.65 * sketch.area_um2(cell))
+    area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     nucleus = nuclei.rounded(sketch, area_um2, 0.03, 0.0)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.4, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 1.0))
-    nucleus = confine(sketch, nucleus, cell)
-    draft = new_draft(sketch, cell, nucleus)
+    nucleus = confine(sketch, nucleus, cell, donor)
+    draft = new_draft(sketch, cell, nucleus, donor)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.4 * donor.mass_factor,
-        chromatin(sketch, nucleus, 0.2 * donor.chromatin_factor, 0.6, 0.1),
+        chromatin(draft, 0.2 * donor.chromatin_factor, 0.6, 0.1),
     )
     body = sketch.soft(cell - np.float32(0.2), 0.8)
     draft.masses[Channel.HEMOGLOBIN] += body * np.float32(rng.uniform(0.25, 0.6))
@@ -130,7 +139,7 @@ def dead(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: f
     nucleus = spread - np.float32(rng.uniform(0.0, 1.0)) + np.float32(0.5) * sketch.noise(2.2)
     nucleus = sketch.grown_to(nucleus, share * sketch.area_um2(spread))
     cell = union([spread, nucleus + np.float32(0.1)])
-    draft = new_draft(sketch, cell, nucleus)
+    draft = new_draft(sketch, cell, nucleus, donor)
     contrast = np.float32(rng.uniform(0.08, 0.38))
     streams = 1.0 + contrast * (sketch.noise(rng.uniform(0.7, 1.6)) + 0.6 * sketch.noise(0.22))
     fade = sketch.soft(nucleus - np.float32(0.6), rng.uniform(1.2, 3.5)) + np.float32(0.05)
