@@ -24,6 +24,9 @@ _RESERVE: Final = 2.0
 
 _SUFFIX: Final = ".jpg"
 _UNFINISHED: Final = ".part"
+# The markers that every JPEG begins and ends with.
+_BEGIN: Final = b"\xff\xd8"
+_END: Final = b"\xff\xd9"
 _ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 
 
@@ -47,8 +50,8 @@ class TilePictures:
     def save(self, run_id: int, sequence: int, image: NDArray[np.uint8]) -> int:
         """Keep one normalised tile, uint8 (height, width); return the bytes it takes.
 
-        The file appears whole or not at all.  It is not forced to the disk: after a power cut a
-        picture may be damaged, which :meth:`read` leaves to the decoder to notice.
+        The file appears whole or not at all.  It is not forced to the disk, so after a power cut
+        its content may be missing, which :meth:`read` notices.
         """
         data = bytes(cv2.imencode(_SUFFIX, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
         path = self._path(run_id, sequence)
@@ -65,12 +68,13 @@ class TilePictures:
         return len(data)
 
     def read(self, run_id: int, sequence: int) -> bytes | None:
-        """Return the JPEG of a tile, or None when it was not kept."""
+        """Return the JPEG of a tile, or None when it was not kept, or not in whole."""
         with records_errors(self._directory):
             try:
-                return self._path(run_id, sequence).read_bytes()
+                data = self._path(run_id, sequence).read_bytes()
             except _ABSENT:
                 return None
+        return data if data.startswith(_BEGIN) and data.endswith(_END) else None
 
     def kept(self, run_id: int) -> frozenset[int]:
         """Return the sequence numbers of the tiles whose pictures are kept."""

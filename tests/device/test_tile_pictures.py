@@ -113,6 +113,14 @@ def test_a_picture_half_written_by_a_killed_process_is_not_kept(tmp_path: Path) 
     assert pictures.read(1, 1) is None
 
 
+@pytest.mark.parametrize("left", [b"", bytes(4096), b"\xff\xd8\xff\xe0"])
+def test_a_picture_that_a_power_cut_emptied_is_not_kept(tmp_path: Path, left: bytes) -> None:
+    pictures = TilePictures(tmp_path / "tiles")
+    pictures.save(1, 0, a_picture())
+    (tmp_path / "tiles" / "1" / "000000.jpg").write_bytes(left)
+    assert pictures.read(1, 0) is None
+
+
 def test_the_oldest_runs_make_room_and_the_present_one_stays(tmp_path: Path) -> None:
     pictures = TilePictures(tmp_path / "tiles")
     size = (
