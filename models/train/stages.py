@@ -57,14 +57,14 @@ def train_segmenter(work: Workspace, effort: Effort) -> None:
 
     Needs the exported scout.
     """
-    sources = [Source(work.cells("train"), 0.60), Source(_false_finds(work), 0.05)]
+    sources = [Source(work.cells("train"), 0.60), Source(mined(work), 0.05)]
     if work.has_real():
         sources.append(Source(work.real_cells(["field_cells_train"]), 0.20))
         sources.append(Source(work.real_cells(["cells_train"]), 0.15))
     segmenter.train(sources, effort.schedule(work, "segmenter"))
 
 
-def _false_finds(work: Workspace) -> CropSet:
+def mined(work: Workspace) -> CropSet:
     """Return the scout's false finds on the training donors; looked for once."""
     path = work.simulated() / MINED
     if not path.exists():
@@ -72,7 +72,7 @@ def _false_finds(work: Workspace) -> CropSet:
     return CropSet.load(path)
 
 
-def _reaching(crops: CropSet) -> CropSet:
+def reaching(crops: CropSet) -> CropSet:
     """Leave out what is no white cell and shows no nucleus: the analysis drops it before."""
     nucleated = (crops.labels == 2).any((1, 2))
     return crops.select(nucleated | (crops.kind != CLASSES.index("other")))
@@ -85,10 +85,10 @@ def train_classifier(work: Workspace, effort: Effort) -> None:
     """
     outlines = work.segmenter()
     true = work.cells("train")
-    found = CropSet.join([true, _false_finds(work)])
-    predicted = _reaching(with_predicted_labels(found, outlines))
-    sources = [Source(_reaching(true), 0.15), Source(predicted, 0.40)]
+    found = CropSet.join([true, mined(work)])
+    predicted = reaching(with_predicted_labels(found, outlines))
+    sources = [Source(reaching(true), 0.15), Source(predicted, 0.40)]
     if work.has_real():
         stained = work.real_cells(["cells_train", "field_cells_train"])
-        sources.append(Source(_reaching(with_predicted_labels(stained, outlines)), 0.45))
+        sources.append(Source(reaching(with_predicted_labels(stained, outlines)), 0.45))
     classifier.train(sources, effort.schedule(work, "classifier"))
