@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from hal.config import Section, quantity
+from models.providers import WantedProvider
 
 
 class ScanConfig(Section):
@@ -47,6 +48,9 @@ class AnalysisConfig(Section):
     """How tiles become counted cells."""
 
     workers: int = quantity(1, "threads", 1, 8, "analysis threads")
+    provider: WantedProvider = Field(
+        "auto", description="what runs the networks; auto takes a GPU where memory is ample"
+    )
     min_confidence: float = quantity(
         0.0, "", 0, 1, "below this probability a cell is unidentified; 0 uses the model's own value"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,7 @@ from hal.clock import Clock
 from hal.errors import DeviceTimeoutError, InputError, LeukoluxError
 from hal.factory import Hardware
 from models.runtime import ModelSet
-from models.runtime import load_models as load_shipped_models
+from models.verify import load_tested_models
 
 MAX_SAMPLE_ID_LENGTH = 64
 
@@ -59,7 +60,8 @@ class Instrument:
         hardware: devices, not yet opened; closed together with the instrument.
         records: where runs are kept; stays open.
         clock: paces everything but people and safety.
-        load_models: opens the verified networks, one set per call.
+        load_models: opens the networks, one set per call; None opens those that came with the
+            software where the settings say, and puts them to the known-answer test.
         make_analyzer: builds the analysis of a run, one per analysis thread.
 
     Raises:
@@ -73,7 +75,7 @@ class Instrument:
         records: Records,
         clock: Clock,
         *,
-        load_models: Callable[[], ModelSet] = load_shipped_models,
+        load_models: Callable[[], ModelSet] | None = None,
         make_analyzer: MakeAnalyzer = TileAnalyzer,
     ) -> None:
         make_plan(settings.scan, settings.camera)
@@ -90,7 +92,7 @@ class Instrument:
             clock,
             self.events,
             conditions=self._conditions,
-            load_models=load_models,
+            load_models=load_models or partial(load_tested_models, settings.analysis.provider),
             make_analyzer=make_analyzer,
         )
         self._board = self._engine.board

@@ -1,4 +1,4 @@
-"""The anticipated failure of this package."""
+"""The anticipated failures of this package."""
 
 from __future__ import annotations
 
@@ -10,3 +10,15 @@ class ModelError(LeukoluxError):
 
     code = "MODEL"
     exit_code = 4
+
+
+class ProviderError(ModelError):
+    """An execution provider other than the CPU does not run a network; the CPU still may."""
+
+    code = "MODEL-PROVIDER"
+
+
+class AnswerError(ModelError):
+    """A network gives other answers than were recorded when it was made."""
+
+    code = "MODEL-ANSWER"

@@ -36,12 +36,22 @@ class Score(_Entry):
     high: float | None = None
 
 
-class NetworkEntry(_Entry):
-    """One network file.
+class FileEntry(_Entry):
+    """One file beside the manifest.
 
     Attributes:
         file: name inside the folder of the manifest.
         sha256: of the file, hexadecimal.
+    """
+
+    file: str = Field(pattern=r"^[\w.-]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class NetworkEntry(FileEntry):
+    """One network file.
+
+    Attributes:
         dtype: of the input tensor.
         input_layout: in words and axes.
         block_px: side of the blocks folded into channels.
@@ -49,10 +59,10 @@ class NetworkEntry(_Entry):
         parameters: thresholds, temperature and the like, by name.
         training_data: what it was trained on, in words.
         scores: what it reached, by name.
+        symmetric: the same network with symmetric INT8, all zero points 0, for TensorRT.
     """
 
     file: str = Field(pattern=r"^[\w.-]+\.onnx$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     dtype: Literal["uint8"] = "uint8"
     input_layout: str
     block_px: Literal[2, 4, 8]
@@ -60,6 +70,7 @@ class NetworkEntry(_Entry):
     parameters: dict[str, float]
     training_data: str
     scores: dict[str, Score]
+    symmetric: FileEntry | None = None
 
 
 class Manifest(_Entry):
@@ -73,6 +84,7 @@ class Manifest(_Entry):
         blank_level: gray value of blank glass.
         classes: names of the classifier's outputs, in order.
         networks: by name.
+        known_answers: inputs and what the networks made of them when they were made.
     """
 
     format: Literal[1] = 1
@@ -82,6 +94,7 @@ class Manifest(_Entry):
     blank_level: int = Field(gt=0, le=255)
     classes: tuple[str, ...]
     networks: Mapping[str, NetworkEntry]
+    known_answers: FileEntry | None = None
 
 
 def sha256_of(path: Path) -> str:
@@ -93,7 +106,7 @@ def sha256_of(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelError(f"The network file {path.name} cannot be read.", remedy=_REMEDY) from error
+        raise ModelError(f"The file {path.name} cannot be read.", remedy=_REMEDY) from error
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -125,8 +138,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     (directory / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
-def verified_file(directory: Path, entry: NetworkEntry) -> Path:
-    """Return the path of a network file after checking its hash.
+def verified_file(directory: Path, entry: FileEntry) -> Path:
+    """Return the path of a file after checking its hash.
 
     Raises:
         ModelError: the file is missing or its hash differs from the manifest.

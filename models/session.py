@@ -2,45 +2,99 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.manifest import NetworkEntry, verified_file
+from models.providers import Provider, provider_options
+
+log = logging.getLogger(__name__)
+
+_REMEDY = "Install the software again."
+_WARM_UP_GRID = 4
+"""Blocks along a side of the first image of a network that takes any size."""
+
+
+RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
+
+
+def available_providers() -> list[str]:
+    """Return the names of the execution providers this onnxruntime was built with."""
+    return list(onnxruntime.get_available_providers())
 
 
 class Network:
-    """A verified network file on one CPU thread; not for use by two threads at once."""
+    """A verified network file, warmed up, on one CPU thread; not for two threads at once.
 
-    def __init__(self, directory: Path, entry: NetworkEntry) -> None:
-        """Open the file.
+    One intra-op thread makes no pool, so nothing spins while a worker waits for a tile.
+
+    Attributes:
+        provider: what runs it.
+    """
+
+    def __init__(
+        self, directory: Path, entry: NetworkEntry, provider: Provider = Provider.CPU
+    ) -> None:
+        """Open the file and run it once, so that the first real image is not slow.
 
         Raises:
+            ProviderError: the provider, not being the CPU, does not open or run it.
             ModelError: missing, hash differs, or not a network of the expected input.
         """
-        path = verified_file(directory, entry)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        remedy = "Install the software again."
+        symmetric = entry.symmetric if provider is Provider.TENSORRT else None
+        file = symmetric or entry
+        path = verified_file(directory, file)
+        self.provider = provider
         try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = _open(path, file.sha256, provider)
+            self._input = self._session.get_inputs()[0]
+            self._check_input(entry)
+            self._warm_up(entry)
+        except ModelError:
+            raise
         except Exception as error:  # onnxruntime raises its own unexported types
-            raise ModelError(f"{entry.file} cannot be opened: {error}.", remedy=remedy) from error
-        self._input = self._session.get_inputs()[0]
-        if self._input.type != f"tensor({entry.dtype})":
-            raise ModelError(
-                f"{entry.file} takes {self._input.type}, the manifest says {entry.dtype}.",
-                remedy=remedy,
-            )
+            cause = f"{entry.file} cannot be opened on {provider}: {error}."
+            if provider is Provider.CPU:
+                raise ModelError(cause, remedy=_REMEDY) from error
+            raise ProviderError(cause, remedy="Set analysis.provider to cpu.") from error
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the network's first output for folded images, uint8 (n, h, w, c)."""
         output: NDArray[np.float32] = self._session.run(None, {self._input.name: images})[0]
         return output
+
+    def _check_input(self, entry: NetworkEntry) -> None:
+        if self._input.type != f"tensor({entry.dtype})":
+            raise ModelError(
+                f"{entry.file} takes {self._input.type}, the manifest says {entry.dtype}.",
+                remedy=_REMEDY,
+            )
+
+    def _warm_up(self, entry: NetworkEntry) -> None:
+        grid = _WARM_UP_GRID if entry.crop_px is None else entry.crop_px // entry.block_px
+        self.run(np.zeros((1, grid, grid, self._input.shape[3]), np.uint8))
+
+
+def _open(path: Path, sha256: str, provider: Provider) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Without VNNI the x86 kernels for uint8 times int8 saturate, which ruins the answers of these
+    # networks: this takes exact, slower kernels there and changes nothing elsewhere.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if provider is Provider.TENSORRT:
+        log.info("%s: TensorRT builds an engine where none is kept; minutes", path.name)
+    providers = [(provider.runtime_name, provider_options(provider, sha256, RUNTIME))]
+    if provider is not Provider.CPU:
+        providers.append((Provider.CPU.runtime_name, {}))
+    # With its own fallback onnxruntime would go on elsewhere and only print that it did.
+    session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+    if provider.runtime_name not in session.get_providers():
+        raise RuntimeError(f"onnxruntime left {provider} out; its own log says why")
+    return session

@@ -40,6 +40,7 @@ def run_self_test(
     check_camera(hardware.camera, frame_timeout_ms, dark=lid_closed)
     check_stage(hardware.stage)
     models = [load_models() for _ in range(workers)]
+    log.info("%s", models[0].execution.line(workers))
     records.check_writable()
     log.info("self-test passed")
     return models

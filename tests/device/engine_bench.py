@@ -32,6 +32,7 @@ from hal.config import CameraConfig
 from hal.factory import Hardware, build_hardware
 from hal.sim.camera import SimCamera
 from hal.sim.world import SimulatedWorld
+from models.providers import ON_CPU, Execution
 from models.runtime import ModelSet
 
 SPEED = 200.0
@@ -43,6 +44,7 @@ class FakeModels:
     """Networks that only have versions; the analyzers here look at nothing."""
 
     versions: Mapping[str, str]
+    execution: Execution = ON_CPU
 
 
 class ScriptedAnalyzer:

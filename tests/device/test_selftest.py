@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from device.errors import SelfTestError
 from hal.camera import Frame, PixelFormat
 from hal.errors import DeviceTimeoutError, StageError
 from models.errors import ModelError
+from models.providers import Execution, Provider
 
 
 class Part:
@@ -92,18 +94,22 @@ def test_a_silent_stage_does_not_pass() -> None:
         check_stage(silent)
 
 
-def test_every_worker_gets_its_own_networks() -> None:
+def test_every_worker_gets_its_own_networks_and_the_log_says_where_they_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     hardware: Any = SimpleNamespace(light=Part(), panel=Part(), camera=Part(), stage=Part())
     records: Any = Part()
     loaded: list[Any] = []
 
     def load() -> Any:
-        loaded.append(object())
+        loaded.append(SimpleNamespace(execution=Execution(Provider.CPU, ("CUDA not available",))))
         return loaded[-1]
 
     models = run_self_test(hardware, records, load, 3, 100.0)
     assert list(models) == loaded
     assert len(set(map(id, models))) == 3
+    assert "networks run on CPU (3 threads x 1), CUDA not available" in caplog.messages
 
 
 def test_networks_that_are_not_what_was_shipped_fail_the_self_test() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from device.cell import CellKind
 from hal.sim.microscope import FieldTruth
 from models.layout import BLANK_LEVEL
-from models.runtime import ModelSet, load_models
+from models.runtime import CASCADE, ModelSet, load_models
 
 Field = tuple[NDArray[np.uint8], FieldTruth]
 
@@ -21,8 +21,9 @@ def test_classes_are_the_kinds_of_the_instrument_in_order(models: ModelSet) -> N
 
 
 def test_each_network_has_a_version(models: ModelSet) -> None:
-    assert set(models.versions) == {"scout", "segmenter", "classifier"}
-    assert all(len(version) == 12 for version in models.versions.values())
+    assert set(models.versions) == {*CASCADE, "runtime"}
+    assert all(len(models.versions[name]) == 12 for name in CASCADE)
+    assert models.versions["runtime"].endswith(", CPU")
 
 
 @pytest.mark.parametrize("shape", [(640, 640), (100, 100), (37, 451), (1, 1)])
