@@ -100,10 +100,3 @@ def test_an_anticipated_failure_is_code_cause_and_remedy_with_its_exit_code(tmp_
     assert result.exit_code == 2
     assert result.output.startswith("SETTINGS: scan.target_cells = -1")
     assert "Traceback" not in result.output
-
-
-def test_bench_shows_shares_and_a_ratio() -> None:
-    result = CliRunner().invoke(cli, ["bench", "--tiles", "2"], catch_exceptions=False)
-    assert result.exit_code == 0
-    shares = [float(share) for share in re.findall(r"(\d+\.\d)%", result.output)]
-    assert sum(shares) == pytest.approx(100.0, abs=0.3)

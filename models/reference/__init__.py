@@ -1,0 +1,1 @@
+"""The paper's networks and the machine's ceilings: graphs without weights, for timing alone."""
