@@ -19,6 +19,7 @@ from webui.parameters import LARGEST_ID, choice, whole_number
 from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.tables import cells_csv, result_csv
+from webui.tile_view import ListedTile
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_LIMIT: Final = 1000
 _KINDS: Final = ("", *(kind.value for kind in CellKind))
+
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -101,12 +103,15 @@ def cells_table(run_id: int) -> Response:
 
 @blueprint.get("/runs/<int:run_id>/tiles")
 def tiles(run_id: int) -> Response:
-    """List the journal of the tiles of one run."""
+    """List the journal of the tiles of one run; ``cells=counted`` those with counted cells."""
     after, limit = _cursor(200)
+    counted_only = choice(request, "cells", ("any", "counted"), "any") == "counted"
     with open_reader() as reader:
         find_run(reader, run_id)
-        found = reader.tiles(run_id, after=after, limit=limit + 1)
-    return _page("tiles", found, after, limit)
+        counted = reader.counted_cells(run_id)
+        kept = context().records.tile_pictures.kept(run_id)
+        found = reader.tiles(run_id, after=after, limit=limit + 1, counted_only=counted_only)
+    return _page("tiles", [ListedTile(tile, counted, kept) for tile in found], after, limit)
 
 
 @blueprint.get("/runs/<int:run_id>/events")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Flask
 
-from webui import api, context, control, pages, problems, stream, trust
+from device.staining import VirtualStain
+from webui import api, context, control, pages, problems, stain_api, stream, trust
 from webui.catalogue import LANGUAGE, duration, label, text
 from webui.stream import StreamGate
 
@@ -18,12 +19,23 @@ if TYPE_CHECKING:
 LARGEST_BODY_BYTES: Final = 64 * 1024
 
 
-def create_app(instrument: Instrument, records: Records, settings: Settings) -> Flask:
+def create_app(
+    instrument: Instrument,
+    records: Records,
+    settings: Settings,
+    stain: VirtualStain | None = None,
+) -> Flask:
     """Build the application.
 
     It gives full control only to requests marked by :func:`webui.trust.behind` as coming through
     the built-in screen's listener; every other request may only read results with the token of
     ``settings.web``.
+
+    Args:
+        instrument: what is shown and controlled.
+        records: where results are read from.
+        settings: of instrument and web.
+        stain: what colours pictures; None takes the network that came with the software.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
@@ -31,9 +43,12 @@ def create_app(instrument: Instrument, records: Records, settings: Settings) -> 
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(t=text, label=label, duration=duration, language=LANGUAGE)
-    context.install(app, context.Context(instrument, records, settings, StreamGate()))
+    parts = context.Context(
+        instrument, records, settings, StreamGate(), stain if stain is not None else VirtualStain()
+    )
+    context.install(app, parts)
     trust.install(app, settings.web)
     problems.install(app)
-    for blueprint in (api.blueprint, control.blueprint, stream.blueprint, pages.blueprint):
-        app.register_blueprint(blueprint)
+    for part in (api, stain_api, control, stream, pages):
+        app.register_blueprint(part.blueprint)
     return app

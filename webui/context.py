@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from device.instrument import Instrument
     from device.records.records import Records
     from device.settings import Settings
+    from device.staining import VirtualStain
     from webui.stream import StreamGate
 
 _KEY: Final = "leukolux"
@@ -20,12 +21,13 @@ _KEY: Final = "leukolux"
 
 @dataclass(frozen=True)
 class Context:
-    """The instrument, its records, its settings and the gate of the event streams."""
+    """The instrument, its records, its settings, the event streams' gate, the virtual stain."""
 
     instrument: Instrument
     records: Records
     settings: Settings
     streams: StreamGate
+    stain: VirtualStain
 
     def view(self) -> dict[str, Any]:
         """Return the status as the screen shows it, its times in seconds of the person's watch."""

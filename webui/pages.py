@@ -19,6 +19,7 @@ from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.status_view import OUTSIDE_KINDS, screen_path
 from webui.tables import all_cells
+from webui.tile_view import find_tile, seen_cells, tile_shape
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LAST_RESULTS: Final = 3
 HISTORY_ROWS: Final = 5
 LATEST_CELLS: Final = 4
+CELLS_ON_A_PAGE: Final = 24
+LOOKS: Final = ("stained", "gray")
 
 blueprint = Blueprint("pages", __name__)
 
@@ -127,7 +130,65 @@ def cells(run_id: int) -> ResponseReturnValue:
         groups = result_view.grouped(all_cells(reader, run_id))
     fullest = next((name for name, members in groups.items() if members), result_view.GROUPS[0])
     shown = choice(request, "kind", result_view.GROUPS, fullest)
-    return _render_run("cells.html", run, groups=groups, shown=shown, tab="cells")
+    last_page = max(1, -(-len(groups[shown]) // CELLS_ON_A_PAGE))
+    number = whole_number(request, "page", default=1, low=1, high=last_page)
+    begin = (number - 1) * CELLS_ON_A_PAGE
+    return _render_run(
+        "cells.html",
+        run,
+        groups=groups,
+        shown=shown,
+        cells=groups[shown][begin : begin + CELLS_ON_A_PAGE],
+        page=number,
+        last_page=last_page,
+        tab="cells",
+        **_look(),
+    )
+
+
+@blueprint.get("/runs/<int:run_id>/fields")
+def fields(run_id: int) -> ResponseReturnValue:
+    """The first tile of one run that holds counted cells, or the first of all."""
+    with open_reader() as reader:
+        run = find_run(reader, run_id)
+        sequences = sorted(reader.counted_cells(run_id)) or reader.sequences(run_id)
+    if not sequences:
+        return _render_run("no_fields.html", run, tab="fields")
+    return redirect(url_for("pages.field", run_id=run_id, sequence=sequences[0]))
+
+
+@blueprint.get("/runs/<int:run_id>/fields/<int:sequence>")
+def field(run_id: int, sequence: int) -> ResponseReturnValue:
+    """One tile with its counted cells boxed; ``every=yes`` walks also through tiles without any."""
+    every = choice(request, "every", ("no", "yes"), "no") == "yes"
+    boxed = choice(request, "boxes", ("yes", "no"), "yes") == "yes"
+    marked = whole_number(request, "cell", default=0, low=0, high=LARGEST_ID)
+    with open_reader() as reader:
+        run = find_run(reader, run_id)
+        tile = find_tile(reader, run_id, sequence)
+        counted = reader.counted_cells(run_id)
+        sequences = reader.sequences(run_id) if every else sorted({*counted, sequence})
+        cells = seen_cells(reader, run, tile)
+    previous, following = result_view.neighbours(sequences, sequence)
+    height_px, width_px = tile_shape(run)
+    return _render_run(
+        "field.html",
+        run,
+        tile=tile,
+        cells=sorted(cells, key=lambda cell: cell.here),
+        legend={group: sum(c.group == group for c in cells) for group in result_view.GROUPS},
+        kept=sequence in context().records.tile_pictures.kept(run_id),
+        marked=marked,
+        boxed=boxed,
+        every=every,
+        previous=previous,
+        following=following,
+        place=sequences.index(sequence) + 1,
+        places=len(sequences),
+        width_px=width_px,
+        height_px=height_px,
+        **_look(),
+    )
 
 
 @blueprint.get("/runs/<int:run_id>/details")
@@ -147,7 +208,8 @@ def cell(cell_id: int) -> ResponseReturnValue:
         run = find_run(reader, found.run_id)
         mask = reader.cell_mask(cell_id)
         members = result_view.grouped(all_cells(reader, run.id))[result_view.group_of(found)]
-    previous, following = result_view.neighbours(members, cell_id)
+    ids = [member.id for member in members]
+    previous, following = result_view.neighbours(ids, cell_id)
     return _render_run(
         "cell.html",
         run,
@@ -158,9 +220,17 @@ def cell(cell_id: int) -> ResponseReturnValue:
         kinds=[(kind.value, found.probabilities[kind]) for kind in CellKind],
         previous=previous,
         following=following,
-        place=[member.id for member in members].index(cell_id) + 1,
+        place=ids.index(cell_id) + 1,
         group_size=len(members),
+        **_look(),
     )
+
+
+def _look() -> dict[str, Any]:
+    """Return whether pictures are shown stained, or gray, and why they cannot be stained."""
+    look = choice(request, "look", LOOKS, LOOKS[0])
+    problem = context().stain.problem() if look == "stained" else None
+    return {"look": "gray" if problem else look, "stain_problem_found": problem}
 
 
 def _rows(reader: RecordsReader, runs: list[RunRecord]) -> list[dict[str, Any]]:

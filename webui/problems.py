@@ -31,6 +31,18 @@ class NotFoundError(InputError):
         super().__init__(f"{what} does not exist.", remedy="Check the number or the address.")
 
 
+class TileNotKeptError(InputError):
+    """The tile was counted, yet there is no picture of it."""
+
+    code = "WEB-TILE-NOT-KEPT"
+
+    def __init__(self, run_id: int, sequence: int) -> None:
+        super().__init__(
+            f"The picture of tile {sequence} of run {run_id} was not kept, or not that long.",
+            remedy="For later runs: records.keep_tiles = 'all' and a larger records.tiles_max_mb.",
+        )
+
+
 class ForbiddenError(InputError):
     """The request is understood and not allowed here."""
 
@@ -78,6 +90,7 @@ class BusyStreamsError(LeukoluxError):
 
 _STATUSES: tuple[tuple[type[LeukoluxError], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
+    (TileNotKeptError, HTTPStatus.NOT_FOUND),
     (ForbiddenError, HTTPStatus.FORBIDDEN),
     (HostError, HTTPStatus.MISDIRECTED_REQUEST),
     (TokenError, HTTPStatus.UNAUTHORIZED),

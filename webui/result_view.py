@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from device.cell import FIVE_TYPES, CellKind
+from device.cell import FIVE_TYPES, Cell, CellKind
 from device.status import StopReason
 from webui.catalogue import label, text
 
@@ -106,7 +106,7 @@ def summary(document: Mapping[str, Any] | None) -> str:
     return "  ".join(f"{row.label[:1]} {row.percent_text}" for row in rows)
 
 
-def group_of(cell: CellRecord) -> str:
+def group_of(cell: CellRecord | Cell) -> str:
     """Return the group a cell is shown in: its class, or unidentified."""
     return CellKind(cell.kind).value if cell.identified else UNIDENTIFIED
 
@@ -126,11 +126,10 @@ def best_probability(cell: CellRecord) -> float:
     return max(cell.probabilities.values())
 
 
-def neighbours(members: Sequence[CellRecord], cell_id: int) -> tuple[int | None, int | None]:
-    """Return the numbers of the cells before and after ``cell_id`` in its group."""
-    ids = [cell.id for cell in members]
-    place = ids.index(cell_id)
+def neighbours(numbers: Sequence[int], number: int) -> tuple[int | None, int | None]:
+    """Return the numbers before and after ``number`` in a list that holds it."""
+    place = numbers.index(number)
     return (
-        ids[place - 1] if place > 0 else None,
-        ids[place + 1] if place + 1 < len(ids) else None,
+        numbers[place - 1] if place > 0 else None,
+        numbers[place + 1] if place + 1 < len(numbers) else None,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from device.instrument import Instrument
     from device.records.records import Records
     from device.settings import Settings
+    from device.staining import VirtualStain
 
 SCREEN_THREADS: Final = 16
 NETWORK_THREADS: Final = 6
@@ -56,15 +57,22 @@ class WebServer:
         instrument: what the pages show and control.
         records: where results are read from.
         settings: ``settings.web`` says what to open.
+        stain: as :func:`webui.app.create_app`.
 
     Raises:
         SettingsError: the screen's address is reachable from outside this computer.
     """
 
-    def __init__(self, instrument: Instrument, records: Records, settings: Settings) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        records: Records,
+        settings: Settings,
+        stain: VirtualStain | None = None,
+    ) -> None:
         _check(settings.web)
         self._web = settings.web
-        self.app = create_app(instrument, records, settings)
+        self.app = create_app(instrument, records, settings, stain)
         self._screen = _Listening(
             self._web.host, self._web.port, trust.behind(Listener.SCREEN, self.app), SCREEN_THREADS
         )

@@ -52,6 +52,11 @@ def behind(listener: Listener, application: WSGIApplication) -> WSGIApplication:
     return marked
 
 
+def from_screen() -> bool:
+    """Return whether the current request came through the built-in screen's listener."""
+    return request.environ.get(ENVIRON_KEY) == Listener.SCREEN
+
+
 def is_loopback(host: str) -> bool:
     """Return whether ``host`` (a name or an address) can only be reached from this computer."""
     if host == "localhost":
@@ -70,7 +75,7 @@ def install(app: Flask, web: WebConfig) -> None:
 
     @app.before_request
     def guard() -> None:
-        if request.environ.get(ENVIRON_KEY) == Listener.SCREEN:
+        if from_screen():
             _guard_screen()
         else:
             _guard_network(web.lan_token)
@@ -82,7 +87,7 @@ def install(app: Flask, web: WebConfig) -> None:
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         if request.endpoint != "static":
-            response.headers["Cache-Control"] = "no-store"
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 

@@ -137,11 +137,17 @@ class RecordsReader:
         row = self._one("SELECT mask FROM cells WHERE id = ?", (cell_id,))
         return bytes(row["mask"]) if row is not None else None
 
-    def tiles(self, run_id: int, after: int = 0, limit: int = 1000) -> list[TileRecord]:
-        """Return the journal of a run, missing tiles included, in the order it was written."""
+    def tiles(
+        self, run_id: int, after: int = 0, limit: int = 1000, *, counted_only: bool = False
+    ) -> list[TileRecord]:
+        """Return the journal of a run, missing tiles included, in the order it was written.
+
+        ``counted_only`` leaves out tiles in which no counted cell was measured.
+        """
         rows = self._query(
-            "SELECT * FROM tiles WHERE run_id = ? AND id > ? ORDER BY id LIMIT ?",
-            (run_id, after, _page(limit)),
+            "SELECT * FROM tiles WHERE run_id = ?1 AND id > ?2 AND (NOT ?3 OR sequence IN "
+            "(SELECT tile_sequence FROM cells WHERE run_id = ?1)) ORDER BY id LIMIT ?4",
+            (run_id, after, counted_only, _page(limit)),
         )
         return [_tile(row) for row in rows]
 
@@ -149,6 +155,15 @@ class RecordsReader:
         """Return the tile of a run that was taken as number ``sequence``."""
         row = self._one("SELECT * FROM tiles WHERE run_id = ? AND sequence = ?", (run_id, sequence))
         return _tile(row) if row is not None else None
+
+    def sequences(self, run_id: int) -> list[int]:
+        """Return the sequence numbers of all tiles taken in a run, in order."""
+        rows = self._query(
+            "SELECT sequence FROM tiles WHERE run_id = ? AND sequence IS NOT NULL "
+            "ORDER BY sequence",
+            (run_id,),
+        )
+        return [row[0] for row in rows]
 
     def counted_cells(self, run_id: int) -> dict[int, int]:
         """Return the number of counted cells per tile, sequence number first, of tiles with any."""

@@ -8,12 +8,13 @@ from typing import cast
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from instrument_double import TOKEN, InstrumentDouble, open_records
+from instrument_double import TOKEN, InstrumentDouble, TwoTones, open_records
 
 from device.config import WebConfig
 from device.instrument import Instrument
 from device.records.records import Records
 from device.settings import Settings
+from device.staining import VirtualStain
 from webui import context
 from webui.app import create_app
 from webui.context import Context
@@ -59,10 +60,20 @@ def shared_app() -> Flask:
 
 
 @pytest.fixture
+def colours() -> TwoTones:
+    return TwoTones()
+
+
+@pytest.fixture
 def app(
-    shared_app: Flask, instrument: InstrumentDouble, records: Records, settings: Settings
+    shared_app: Flask,
+    instrument: InstrumentDouble,
+    records: Records,
+    settings: Settings,
+    colours: TwoTones,
 ) -> Flask:
-    parts = Context(cast("Instrument", instrument), records, settings, StreamGate())
+    stain = VirtualStain(lambda: colours)
+    parts = Context(cast("Instrument", instrument), records, settings, StreamGate(), stain)
     context.install(shared_app, parts)
     return shared_app
 

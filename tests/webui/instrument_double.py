@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,18 @@ from device.records.records import Records, RunEnd, TileEntry
 from device.settings import Settings
 from device.status import StartCondition, Status, StopReason
 
+PIXEL_UM = 0.165
+TILES = 4
+# Tile and place of some cells; the others crowd in the last tile.  Tile 1 holds none of its own,
+# yet shows number 3 at its border.
+SPARSE = {
+    0: (0, 696, 520),
+    125: (0, 300, 300),
+    190: (0, 1100, 760),
+    3: (2, 100, 300),
+    129: (2, 696, 520),
+    195: (2, 1000, 300),
+}
 LID = StartCondition("lid_closed", True, "The lid is open. Close the lid.")
 DISK = StartCondition("disk_space", True, "The disk is nearly full. Free at least 1 GB.")
 HEALTHY = {
@@ -111,6 +123,21 @@ class InstrumentDouble:
         self.become(state=after, error=None)
 
 
+class TwoTones:
+    """Colours without a network: dark is violet, the rest nearly white."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def stain(self, image: NDArray[np.uint8], *, wide_field: bool = False) -> NDArray[np.uint8]:
+        self.calls += 1
+        return np.where((image < 200)[..., None], VIOLET, PALE).astype(np.uint8)
+
+
+VIOLET = (120, 60, 160)
+PALE = (250, 248, 250)
+
+
 def open_records(folder: Path) -> Records:
     return Records(folder / "records.sqlite")
 
@@ -134,9 +161,11 @@ def store_run(
     records.set_plan(run_id, 1380)
     kinds = [kind for kind, n in counts.items() for _ in range(n)]
     cells = [_cell(i, kind, True, random) for i, kind in enumerate(kinds)]
-    cells += [_cell(i, CellKind.MONOCYTE, False, random) for i in range(unidentified)]
-    entry = TileEntry(0, 0, 100.0, 200.0, TileState.ANALYSED, True, 1, 0.3, sequence=0)
-    records.add_tile(run_id, entry, cells)
+    cells += [_cell(i, CellKind.MONOCYTE, False, random) for i in range(1000, 1000 + unidentified)]
+    for tile in range(TILES):
+        x_um = _tile_x_um(tile)
+        entry = TileEntry(0, tile, x_um, 200.0, TileState.ANALYSED, True, 1, 0.3, sequence=tile)
+        records.add_tile(run_id, entry, [cell for cell in cells if cell.tile_sequence == tile])
     records.add_event(run_id, "note", {"text": "first tile"})
     scan = ScanContext(tiles_attempted=612, aborted=state is RunState.ABORTED)
     shares = differential(counts, unidentified, scan)
@@ -160,21 +189,49 @@ def _cell(number: int, kind: CellKind, sure: bool, random: np.random.Generator) 
     best = float(random.uniform(0.72, 0.999)) if sure else 0.41
     rest = (1 - best) / (len(CellKind) - 1)
     thumbnail, mask = _drawing(kind, number % 3)
+    tile, x_px, y_px = _place(number)
     return Cell(
-        tile_sequence=0,
-        x_um=100.0 + number,
-        y_um=200.0,
-        x_px=696.0,
-        y_px=520.0,
-        bbox_px=(616, 440, 776, 600),
+        tile_sequence=tile,
+        x_um=_tile_x_um(tile) + (x_px - 695.5) * PIXEL_UM,
+        y_um=200.0 + (y_px - 519.5) * PIXEL_UM,
+        x_px=x_px,
+        y_px=y_px,
+        bbox_px=(x_px - 80, y_px - 80, x_px + 80, y_px + 80),
         kind=kind,
         probabilities={name: best if name is kind else rest for name in CellKind},
         identified=sure,
-        area_um2=float((mask > 0).sum() * 0.165**2),
-        nucleus_area_um2=float((mask == 2).sum() * 0.165**2),
+        area_um2=float((mask > 0).sum() * PIXEL_UM**2),
+        nucleus_area_um2=float((mask == 2).sum() * PIXEL_UM**2),
         thumbnail=thumbnail,
         mask=mask,
     )
+
+
+def _tile_x_um(tile: int) -> float:
+    return 200.0 + 205.0 * tile
+
+
+def _place(number: int) -> tuple[int, int, int]:
+    """Return the tile of a cell and where in it the cell is, in pixels."""
+    crowd = (TILES - 1, 140 + 97 * number % 1100, 140 + 61 * number % 760)
+    return SPARSE.get(number, crowd)
+
+
+def keep_tiles(records: Records, run_id: int, tiles: Sequence[int] = (0, 1, 2)) -> None:
+    """Keep pictures of tiles of :func:`store_run`: red cells, and the white cells in place."""
+    for tile in tiles:
+        image = np.full((1040, 1392), 218, np.uint8)
+        for x, y in np.random.default_rng(tile).integers((30, 30), (1362, 1010), (160, 2)):
+            cv2.circle(image, (int(x), int(y)), 22, 172, -1)
+            cv2.circle(image, (int(x), int(y)), 8, 190, -1)
+        with records.reader() as reader:
+            for cell in reader.every_cell(run_id):
+                picture = reader.cell_picture(cell.id)
+                if cell.tile_sequence == tile and picture is not None:
+                    x0, y0, x1, y1 = cell.bbox_px
+                    gray = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
+                    image[y0:y1, x0:x1] = np.asarray(gray)
+        records.tile_pictures.save(run_id, tile, image)
 
 
 @cache

@@ -13,6 +13,7 @@ from device.engine.states import State
 from device.records.record_types import RunState
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
+from webui.pages import LOOKS
 
 SOURCES = Path(webui.__file__).parent
 VALUES: list[tuple[str, Iterable[str]]] = [
@@ -21,6 +22,8 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("kind", [*CellKind, "unidentified"]),
     ("kind_one", [*CellKind, "unidentified"]),
     ("kind_short", [*CellKind, "unidentified"]),
+    ("kind_letter", [*CellKind, "unidentified"]),
+    ("stain.look", LOOKS),
     ("result.reason", [*StopReason, RunState.RUNNING]),
     ("result.level", FlagLevel),
 ]

@@ -16,7 +16,7 @@ from device.records.record_types import RunState
 from device.records.records import Records
 from device.settings import Settings
 from device.status import StopReason
-from webui.field_picture import KIND_BGR
+from webui.palette import bgr
 
 RESEARCH = "Research use only"
 SIMULATED = "Simulated smear: healthy:42"
@@ -200,15 +200,16 @@ def test_new_sample_is_offered_only_on_the_run_that_has_the_screen(
 
 
 def test_cells_page_shows_one_class_least_certain_first(screen: FlaskClient, run_id: int) -> None:
-    html = page(screen, f"/runs/{run_id}/cells?kind=monocyte")
+    html = page(screen, f"/runs/{run_id}/cells?kind=monocyte&look=gray")
     shares = [int(share) for share in re.findall(r"<span>(\d+) %</span>", html)]
     assert len(shares) == 13
     assert shares == sorted(shares)
-    assert html.count("/picture.png") == 13
+    assert html.count('src="/api/v1/cells/') == 13
 
 
 def test_unidentified_cells_have_a_group_of_their_own(screen: FlaskClient, run_id: int) -> None:
-    assert page(screen, f"/runs/{run_id}/cells?kind=unidentified").count("/picture.png") == 3
+    html = page(screen, f"/runs/{run_id}/cells?kind=unidentified")
+    assert html.count('src="/api/v1/cells/') == 3
 
 
 def test_cell_page_shows_outlines_probabilities_and_neighbours(
@@ -219,8 +220,8 @@ def test_cell_page_shows_outlines_probabilities_and_neighbours(
     html = page(screen, f"/cells/{order[1]['id']}")
     assert 'class="outline cell"' in html
     assert html.count('class="outline nucleus"') >= 1
-    assert f'href="/cells/{order[0]["id"]}"' in html
-    assert f'href="/cells/{order[2]["id"]}"' in html
+    assert f'href="/cells/{order[0]["id"]}?' in html
+    assert f'href="/cells/{order[2]["id"]}?' in html
     assert f"{100 * order[1]['probabilities']['eosinophil']:.1f} %" in html
     assert RESEARCH in html
     assert SIMULATED in html
@@ -324,7 +325,7 @@ def test_latest_field_is_shown_with_its_white_cells_boxed_and_nothing_else_chang
     assert boxed.shape[:2] == (2 * tile.preview.shape[0], 2 * tile.preview.shape[1])
     left, top, right, bottom = (side // 2 for side in tile.cells[0].bbox_px)
     changed = np.argwhere((boxed != plain).any(axis=2))
-    assert tuple(boxed[(top + bottom) // 2, left - 4]) == KIND_BGR[CellKind.NEUTROPHIL]
+    assert tuple(boxed[(top + bottom) // 2, left - 4]) == bgr("neutrophil")
     assert changed[:, 1].min() >= left - 8
     assert changed[:, 0].max() <= bottom + 40
     assert not (boxed != plain)[top:bottom, left:right].any()

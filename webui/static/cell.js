@@ -1,9 +1,7 @@
 // Shows and hides the outlines.
 
-const toggle = document.getElementById("outline-toggle");
+import { press } from "./stain.js";
 
-toggle.addEventListener("click", () => {
-  const visible = toggle.getAttribute("aria-pressed") !== "true";
-  toggle.setAttribute("aria-pressed", String(visible));
-  document.getElementById("outlines").style.display = visible ? "" : "none";
+document.getElementById("outline-toggle").addEventListener("click", (event) => {
+  document.getElementById("outlines").style.display = press(event.currentTarget) ? "" : "none";
 });
