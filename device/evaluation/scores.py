@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 from device.cell import FIVE_TYPES, CellKind
 from device.differential import clopper_pearson
-from device.evaluation.truth import UNIDENTIFIED, Comparison, CountedCell
+from device.evaluation.calibration import Calibration
+from device.evaluation.figures import Mean, ObjectCount, Proportion
+from device.evaluation.truth import Comparison, CountedCell
+
+LEAST_COUNTED = 50
+"""Objects that a donor's tiles must hold before the error of their count says anything."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """How well one found cell is outlined: Dice coefficients, 0 to 1."""
+    """How well one view of a found cell is outlined: Dice coefficients, 0 to 1.
 
+    Attributes:
+        kind: what the cell is.
+        dice_cell: of the whole cell.
+        dice_nucleus: of the nucleus.
+    """
+
+    kind: CellKind
     dice_cell: float
     dice_nucleus: float
 
@@ -31,6 +43,9 @@ class DonorResult:
         counts: identified cells per kind.
         unidentified: cells below the confidence threshold.
         outlines: one per whole cell of every usable tile.
+        red_cells: in all usable tiles.
+        platelets: likewise.
+        area_mm2: of all usable tiles.
         analysis_ms: time of each tile.
         tiles_refused: tiles that quality refused.
     """
@@ -40,36 +55,24 @@ class DonorResult:
     counts: Mapping[CellKind, int]
     unidentified: int
     outlines: tuple[Outline, ...]
+    red_cells: ObjectCount
+    platelets: ObjectCount
+    area_mm2: float
     analysis_ms: tuple[float, ...]
     tiles_refused: int
 
-
-@dataclass(frozen=True)
-class Proportion:
-    """``k`` of ``n``."""
-
-    k: int
-    n: int
-
-    def as_dict(self) -> dict[str, float | int | None]:
-        """Return k, n, percent and the exact 95 % interval; None where n is 0."""
-        if self.n == 0:
-            return {"k": 0, "n": 0, "percent": None, "low": None, "high": None}
-        low, high = clopper_pearson(self.k, self.n)
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
         return {
-            "k": self.k,
-            "n": self.n,
-            "percent": 100.0 * self.k / self.n,
-            "low": 100.0 * low,
-            "high": 100.0 * high,
+            "name": self.name,
+            "truth": self.comparison.as_dict(),
+            "counts": {kind.value: n for kind, n in self.counts.items()},
+            "unidentified": self.unidentified,
+            "red_cells": {"counted": self.red_cells.counted, "true": self.red_cells.true},
+            "platelets": {"counted": self.platelets.counted, "true": self.platelets.true},
+            "area_mm2": self.area_mm2,
+            "tiles_refused": self.tiles_refused,
         }
-
-    def __str__(self) -> str:
-        if self.n == 0:
-            return "-"
-        low, high = clopper_pearson(self.k, self.n)
-        share, low, high = (100.0 * part for part in (self.k / self.n, low, high))
-        return f"{share:5.1f} % ({low:.1f}-{high:.1f}; {self.k}/{self.n})"
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Evaluation:
     def found(self) -> Proportion:
         """White cells found among those imaged."""
         found = sum(donor.comparison.found for donor in self.donors)
-        missed = sum(sum(donor.comparison.missed.values()) for donor in self.donors)
+        missed = sum(len(donor.comparison.missed_cells) for donor in self.donors)
         return Proportion(found, found + missed)
 
     @property
@@ -94,15 +97,12 @@ class Evaluation:
     @property
     def five_part(self) -> Proportion:
         """Found live cells of the five types that got their name, whatever the confidence."""
-        return self._among(lambda kind, _: kind in FIVE_TYPES, lambda kind, cell: cell.kind is kind)
+        return self._among(lambda kind, _: kind in FIVE_TYPES, _right)
 
     @property
     def five_part_identified(self) -> Proportion:
         """The same among those above the confidence threshold."""
-        return self._among(
-            lambda kind, cell: kind in FIVE_TYPES and cell.identified,
-            lambda kind, cell: cell.kind is kind,
-        )
+        return self._among(lambda kind, cell: kind in FIVE_TYPES and cell.identified, _right)
 
     @property
     def unidentified(self) -> Proportion:
@@ -124,78 +124,99 @@ class Evaluation:
         return Proportion(sum(covered), len(covered))
 
     @property
+    def sensitivities(self) -> dict[CellKind, Proportion]:
+        """Found cells of each kind that got its name."""
+        names = self.names
+        return {
+            kind: Proportion(
+                names[kind, kind], sum(n for (true, _), n in names.items() if true is kind)
+            )
+            for kind in CellKind
+        }
+
+    @property
+    def worst_sensitivity(self) -> tuple[CellKind, Proportion] | None:
+        """The least of the five types' sensitivities, of the types that occur."""
+        sensitivities = self.sensitivities
+        occurring = [(kind, sensitivities[kind]) for kind in FIVE_TYPES if sensitivities[kind].n]
+        return min(occurring, key=lambda pair: pair[1].percent, default=None)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Reliability of the probabilities over all found cells."""
+        return Calibration.of(
+            [(cell.probabilities[cell.kind], cell.kind is kind) for kind, cell in self._matches]
+        )
+
+    @property
+    def names(self) -> Counter[tuple[CellKind, CellKind]]:
+        """Number of cells per true and most probable kind, whatever the confidence."""
+        return Counter((kind, cell.kind) for kind, cell in self._matches)
+
+    @property
     def called(self) -> Counter[tuple[CellKind, str]]:
         """Number of cells per true kind and what they were called."""
         return sum((donor.comparison.called for donor in self.donors), Counter())
 
+    @property
+    def tiles(self) -> int:
+        """Number of tiles, refused ones included."""
+        return sum(len(donor.analysis_ms) for donor in self.donors)
+
+    @property
+    def tiles_refused(self) -> int:
+        """Number of tiles that quality refused."""
+        return sum(donor.tiles_refused for donor in self.donors)
+
     def dice(self) -> tuple[float, float]:
         """Return the mean Dice coefficients of cell and nucleus; NaN without cells."""
-        outlines = [outline for donor in self.donors for outline in donor.outlines]
-        if not outlines:
-            return float("nan"), float("nan")
+        cell, nucleus = self.mean_dice()
+        return cell.value, nucleus.value
+
+    def mean_dice(self, kind: CellKind | None = None) -> tuple[Mean, Mean]:
+        """Return the mean Dice coefficients of cell and nucleus of one kind, or of all."""
+        outlines = [
+            outline
+            for donor in self.donors
+            for outline in donor.outlines
+            if kind is None or outline.kind is kind
+        ]
         return (
-            fmean(outline.dice_cell for outline in outlines),
-            fmean(outline.dice_nucleus for outline in outlines),
+            Mean.of([outline.dice_cell for outline in outlines]),
+            Mean.of([outline.dice_nucleus for outline in outlines]),
         )
+
+    def total(self, objects: Callable[[DonorResult], ObjectCount]) -> ObjectCount:
+        """Return the objects of all donors together."""
+        return sum((objects(donor) for donor in self.donors), ObjectCount())
+
+    def count_errors(self, objects: Callable[[DonorResult], ObjectCount]) -> dict[str, float]:
+        """Return the signed error in percent of each donor that has enough objects."""
+        return {
+            donor.name: objects(donor).error_percent
+            for donor in self.donors
+            if objects(donor).true >= LEAST_COUNTED
+        }
 
     def tile_ms(self) -> float:
         """Return the median time per tile."""
         return median(ms for donor in self.donors for ms in donor.analysis_ms)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        dice_cell, dice_nucleus = self.dice()
-        return {
-            **{name: proportion.as_dict() for name, proportion in self._proportions().items()},
-            "dice_cell": dice_cell,
-            "dice_nucleus": dice_nucleus,
-            "outlines": sum(len(donor.outlines) for donor in self.donors),
-            "tile_ms": self.tile_ms(),
-            "tiles": sum(len(donor.analysis_ms) for donor in self.donors),
-            "tiles_refused": sum(donor.tiles_refused for donor in self.donors),
-            "donors": [
-                {"name": donor.name, "truth": donor.comparison.as_dict()}
-                | {"counts": {kind.value: n for kind, n in donor.counts.items()}}
-                | {"unidentified": donor.unidentified}
-                for donor in self.donors
-            ],
-        }
-
-    def table(self) -> str:
-        """Return a few lines for a person."""
-        dice_cell, dice_nucleus = self.dice()
-        lines = [
-            f"{name.replace('_', ' '):22}{proportion}"
-            for name, proportion in self._proportions().items()
-        ]
-        lines += [
-            f"{'Dice cell, nucleus':22}{dice_cell:.4f}, {dice_nucleus:.4f}",
-            f"{'time per tile':22}{self.tile_ms():.1f} ms",
-            "",
-            *_confusion(self.called),
-        ]
-        return "\n".join(lines)
-
-    def _proportions(self) -> dict[str, Proportion]:
-        return {
-            "found": self.found,
-            "false_finds": self.false_finds,
-            "five_part": self.five_part,
-            "five_part_identified": self.five_part_identified,
-            "unidentified": self.unidentified,
-            "alive_or_dead": self.alive_or_dead,
-            "interval_coverage": self.interval_coverage,
-        }
+    @property
+    def _matches(self) -> list[tuple[CellKind, CountedCell]]:
+        return [pair for donor in self.donors for pair in donor.comparison.matches]
 
     def _among(
         self,
         counts: Callable[[CellKind, CountedCell], bool],
         right: Callable[[CellKind, CountedCell], bool],
     ) -> Proportion:
-        chosen = [
-            pair for donor in self.donors for pair in donor.comparison.matches if counts(*pair)
-        ]
+        chosen = [pair for pair in self._matches if counts(*pair)]
         return Proportion(sum(right(*pair) for pair in chosen), len(chosen))
+
+
+def _right(kind: CellKind, cell: CountedCell) -> bool:
+    return cell.kind is kind
 
 
 def _covered(donor: DonorResult) -> Iterable[bool]:
@@ -208,15 +229,3 @@ def _covered(donor: DonorResult) -> Iterable[bool]:
     for kind in FIVE_TYPES:
         low, high = clopper_pearson(donor.counts[kind], classified)
         yield low <= true_counts.get(kind, 0) / live <= high
-
-
-def _confusion(called: Mapping[tuple[CellKind, str], int]) -> Sequence[str]:
-    names = [*(kind.value for kind in CellKind), UNIDENTIFIED]
-    header = "true \\ called".ljust(14) + "".join(f"{name[:8]:>10}" for name in names)
-    return [
-        header,
-        *(
-            f"{kind.value:14}" + "".join(f"{called.get((kind, name), 0):10d}" for name in names)
-            for kind in CellKind
-        ),
-    ]

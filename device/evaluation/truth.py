@@ -97,6 +97,10 @@ class CountedCell(Protocol):
     def identified(self) -> bool:
         """Whether its confidence sufficed."""
 
+    @property
+    def probabilities(self) -> Mapping[CellKind, float]:
+        """One per kind, sum 1."""
+
 
 def kind_of(name: str) -> CellKind:
     """Return the kind that a simulated kind counts as: what is none of the others is ``other``."""
@@ -110,14 +114,25 @@ class Comparison:
     Attributes:
         true_counts: true cells that were imaged, per kind.
         matches: true kind and counted cell of every cell that was found.
-        missed: true cells that were imaged but not counted, per kind.
-        false_finds: counted cells where there is none, or a second count of one.
+        missed_cells: true cells that were imaged but not counted, each with the sequence number
+            of a tile that shows it whole.
+        false_cells: counted cells where there is none, or a second count of one.
     """
 
     true_counts: Mapping[CellKind, int]
     matches: tuple[tuple[CellKind, CountedCell], ...]
-    missed: Mapping[CellKind, int]
-    false_finds: int
+    missed_cells: tuple[tuple[int, TrueCell], ...]
+    false_cells: tuple[CountedCell, ...]
+
+    @property
+    def missed(self) -> Counter[CellKind]:
+        """Number of true cells that were imaged but not counted, per kind."""
+        return Counter(kind_of(true.kind) for _, true in self.missed_cells)
+
+    @property
+    def false_finds(self) -> int:
+        """Counted cells that are none, or were counted before."""
+        return len(self.false_cells)
 
     @property
     def found(self) -> int:
@@ -172,9 +187,9 @@ def compare(
         places_um: centre of every usable tile by sequence number.
         microscope: knows the truth; pixel (0, 0) of a field is its upper left corner.
     """
-    imaged: dict[str, TrueCell] = {}
+    imaged: dict[str, tuple[int, TrueCell]] = {}
     matched: dict[str, CountedCell] = {}
-    false_finds = 0
+    false_cells: list[CountedCell] = []
     by_tile: dict[int, list[CountedCell]] = {}
     for cell in counted:
         by_tile.setdefault(cell.tile_sequence, []).append(cell)
@@ -182,20 +197,20 @@ def compare(
         field = microscope.truth(x_um, y_um)
         for true in field.cells:
             if _well_inside(true, microscope):
-                imaged[true.id] = true
+                imaged[true.id] = (sequence, true)
         pairs = dict(_pairs(by_tile.get(sequence, []), field.cells, (x_um, y_um), microscope))
         for i, cell in enumerate(by_tile.get(sequence, [])):
             match = pairs.get(i)
             if match is None or match.id in matched:
-                false_finds += 1
+                false_cells.append(cell)
             else:
-                imaged[match.id] = match
+                imaged[match.id] = (sequence, match)
                 matched[match.id] = cell
     return Comparison(
-        true_counts=Counter(kind_of(true.kind) for true in imaged.values()),
-        matches=tuple((kind_of(imaged[key].kind), cell) for key, cell in matched.items()),
-        missed=Counter(kind_of(true.kind) for key, true in imaged.items() if key not in matched),
-        false_finds=false_finds,
+        true_counts=Counter(kind_of(true.kind) for _, true in imaged.values()),
+        matches=tuple((kind_of(imaged[key][1].kind), cell) for key, cell in matched.items()),
+        missed_cells=tuple(place for key, place in imaged.items() if key not in matched),
+        false_cells=tuple(false_cells),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -17,13 +19,30 @@ from device.tile import Tile
 from hal.config import CameraConfig
 
 _FULL_SCALE = 4095
-_EXPOSURE_MS = 50.0
 _TILE_PERIOD_S = 0.5
 _STAGE_ERROR_UM = 1.5
 _LARGEST_STAGE_ERROR_UM = 3.0
 _FOCUS_ERROR_UM = 0.4
 _BLANK_FRAMES = 8
 _BLANK_STEP_UM = 300.0
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How the tiles of a virtual smear are taken.
+
+    Attributes:
+        defocus_um: of every tile; None for what autofocus leaves, a normal error of 0.4 um.
+        exposure_ms: of tiles and blank frames.
+        x_um: middle of the tiles along the smear; None for the middle of the scan area.
+    """
+
+    defocus_um: float | None = None
+    exposure_ms: float = 50.0
+    x_um: float | None = None
+
+
+ORDINARY = Conditions()
 
 
 class FocalPlane(Protocol):
@@ -44,8 +63,16 @@ class OutlinedField(TrueField, Protocol):
     def instances(self) -> NDArray[np.uint16]:
         """0 or the 1-based index into ``cells``, (h, w)."""
 
+    @property
+    def red_cells(self) -> NDArray[np.float32]:
+        """Centres of the red cells inside the field, stage frame, (N, 2)."""
 
-class RenderingMicroscope(Microscope, Protocol):
+    @property
+    def platelets(self) -> NDArray[np.float32]:
+        """Likewise."""
+
+
+class RenderingMicroscope(Microscope, Hashable, Protocol):
     """A virtual microscope with its smear."""
 
     @property
@@ -70,30 +97,36 @@ class RenderingMicroscope(Microscope, Protocol):
 
 
 def virtual_tiles(
-    microscope: RenderingMicroscope, tiles: int, seed: int
+    microscope: RenderingMicroscope, tiles: int, seed: int, conditions: Conditions = ORDINARY
 ) -> Iterator[tuple[Tile, tuple[float, float]]]:
     """Yield a block of tiles in the middle of a smear, each with where it truly lies, um.
 
-    The stage is off by up to 3 um, the focus by 0.4 um (standard deviation), and the lamp drifts,
-    as they would in the instrument.
+    The stage is off by up to 3 um, the focus as the conditions say, and the lamp drifts, as they
+    would in the instrument.
 
     Args:
         microscope: over the smear.
         tiles: number of tiles.
         seed: of stage and focus errors.
+        conditions: how the tiles are taken.
     """
     rng = np.random.default_rng(seed)
-    for sequence, place in enumerate(_block(ScanConfig(), microscope, tiles)):
+    for sequence, place in enumerate(_block(ScanConfig(), microscope, tiles, conditions.x_um)):
         error_um = np.clip(
             rng.normal(0.0, _STAGE_ERROR_UM, 2), -_LARGEST_STAGE_ERROR_UM, _LARGEST_STAGE_ERROR_UM
         )
         true_um = (place.x_um + float(error_um[0]), place.y_um + float(error_um[1]))
-        focus_error_um = float(rng.normal(0, _FOCUS_ERROR_UM))
-        yield _take(microscope, sequence, place, true_um, focus_error_um), true_um
+        left_um = float(rng.normal(0, _FOCUS_ERROR_UM))
+        focus_error_um = left_um if conditions.defocus_um is None else conditions.defocus_um
+        tile = _take(microscope, sequence, place, true_um, focus_error_um, conditions.exposure_ms)
+        yield tile, true_um
 
 
-def virtual_background(microscope: RenderingMicroscope) -> Background:
-    """Return the mean of blank frames beside the smear."""
+@lru_cache(maxsize=1)
+def virtual_background(
+    microscope: RenderingMicroscope, exposure_ms: float = ORDINARY.exposure_ms
+) -> Background:
+    """Return the mean of blank frames beside the smear; that of the last microscope is kept."""
     scan = ScanConfig()
     frames = []
     for i in range(_BLANK_FRAMES):
@@ -101,14 +134,17 @@ def virtual_background(microscope: RenderingMicroscope) -> Background:
         z_um = microscope.smear.focus_z_um(x_um, scan.blank_y_um)
         frames.append(
             microscope.render(
-                x_um, scan.blank_y_um, z_um, exposure_ms=_EXPOSURE_MS, frame_seed=-1 - i
+                x_um, scan.blank_y_um, z_um, exposure_ms=exposure_ms, frame_seed=-1 - i
             )
         )
     return Background(np.mean(frames, axis=0, dtype=np.float32), _FULL_SCALE)
 
 
-def _block(scan: ScanConfig, microscope: Microscope, tiles: int) -> Sequence[Field]:
-    """Return a compact block of tiles in the middle of the scan area, in serpentine order."""
+def _block(
+    scan: ScanConfig, microscope: Microscope, tiles: int, x_um: float | None
+) -> Sequence[Field]:
+    """Return a compact block of tiles around ``x_um`` halfway up the scan area, in serpentines."""
+    middle_um = scan.left_um + scan.width_um / 2 if x_um is None else x_um
     camera = CameraConfig(
         width_px=microscope.width_px, height_px=microscope.height_px, pixel_um=microscope.pixel_um
     )
@@ -118,7 +154,7 @@ def _block(scan: ScanConfig, microscope: Microscope, tiles: int) -> Sequence[Fie
     height_um = rows * (camera.height_px * camera.pixel_um - scan.overlap_um) + scan.overlap_um
     block = scan.model_copy(
         update={
-            "left_um": scan.left_um + (scan.width_um - width_um) / 2,
+            "left_um": middle_um - width_um / 2,
             "top_um": scan.top_um + (scan.height_um - height_um) / 2,
             "width_um": width_um,
             "height_um": height_um,
@@ -133,12 +169,13 @@ def _take(
     place: Field,
     true_um: tuple[float, float],
     focus_error_um: float,
+    exposure_ms: float,
 ) -> Tile:
     z_um = microscope.smear.focus_z_um(*true_um) + focus_error_um
     pixels = microscope.render(
         *true_um,
         z_um,
-        exposure_ms=_EXPOSURE_MS,
+        exposure_ms=exposure_ms,
         full_scale=_FULL_SCALE,
         frame_seed=sequence,
         time_s=sequence * _TILE_PERIOD_S,
@@ -153,5 +190,5 @@ def _take(
         pixels=pixels,
         full_scale=_FULL_SCALE,
         pixel_um=microscope.pixel_um,
-        exposure_ms=_EXPOSURE_MS,
+        exposure_ms=exposure_ms,
     )

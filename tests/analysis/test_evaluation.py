@@ -1,14 +1,21 @@
+import json
+from collections import Counter
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pytest
-from drawn_smear import PIXEL_UM, TILE_SHAPE, DrawnSmear, drawn_models
+from drawn_smear import PIXEL_UM, RED_CELL_GRAY, TILE_SHAPE, DrawnScout, DrawnSmear, drawn_models
 
 from device.cell import CellKind
 from device.config import AnalysisConfig, ScanConfig
-from device.evaluation.donors import FIRST_UNSEEN_SEED, evaluate_donor, unseen_donors
-from device.evaluation.scores import Evaluation, Proportion
+from device.evaluation import report
+from device.evaluation.album import Album
+from device.evaluation.donors import FIRST_UNSEEN_SEED, PAPER_COHORT, evaluate_donor, unseen_donors
+from device.evaluation.figures import Proportion
+from device.evaluation.pictures import write_pictures
+from device.evaluation.scores import Evaluation
+from models.scout import Detections
 
 SCAN = ScanConfig()
 MIDDLE_UM = (SCAN.left_um + SCAN.width_um / 2, SCAN.top_um + SCAN.height_um / 2)
@@ -29,6 +36,8 @@ class DrawnField:
     cells: tuple[DrawnCell, ...]
     labels: np.ndarray
     instances: np.ndarray
+    red_cells: np.ndarray
+    platelets: np.ndarray
 
 
 class DrawnMicroscope:
@@ -37,7 +46,9 @@ class DrawnMicroscope:
     height_px, width_px = TILE_SHAPE
     pixel_um = PIXEL_UM
 
-    def __init__(self, radius_um=5.0, true_radius_um=5.0, dead_kind=CellKind.DEAD):
+    def __init__(
+        self, radius_um=5.0, true_radius_um=5.0, dead_kind=CellKind.DEAD, spacing_um=15, hidden=0
+    ):
         self.smear = self
         self.true_radius_um = true_radius_um
         self.drawn = DrawnSmear(260, 220)
@@ -45,12 +56,26 @@ class DrawnMicroscope:
         kinds = [CellKind.NEUTROPHIL, CellKind.LYMPHOCYTE, CellKind.DEAD, CellKind.MONOCYTE]
         rng = np.random.default_rng(1)
         self.kinds = []
-        for i, (x, y) in enumerate((x, y) for y in range(40, 190, 15) for x in range(40, 230, 15)):
+        lattice = ((x, y) for y in range(40, 190, spacing_um) for x in range(40, 230, spacing_um))
+        for i, (x, y) in enumerate(lattice):
             kind = kinds[i % 4]
             drawn = dead_kind if kind is CellKind.DEAD else kind
             self.drawn.white_cell(x + rng.uniform(-1, 1), y + rng.uniform(-1, 1), drawn, radius_um)
             self.kinds.append(kind)
-        self.drawn.red_cells(100, seed=1)
+        self.red_um = [
+            (x, y)
+            for y in range(20, 210, 11)
+            for x in range(20, 250, 11)
+            if min(np.hypot(x - cx, y - cy) for cx, cy, _ in self.drawn.white_cells) > 13
+        ]
+        # Red cells that are there but cannot be seen.
+        for x, y in self.red_um[hidden:]:
+            self.drawn.disc(x, y, 3.6, RED_CELL_GRAY)
+
+    def red_inside(self, x_um, y_um):
+        place = np.add(self.red_um, self.origin_um)
+        half_um = np.array([self.width_px, self.height_px]) / 2 * PIXEL_UM
+        return place[(np.abs(place - (x_um, y_um)) <= half_um).all(axis=1)].astype(np.float32)
 
     def focus_z_um(self, x_um, y_um):
         return 5000.0
@@ -62,6 +87,7 @@ class DrawnMicroscope:
         return self.drawn.tile(0, *place).pixels
 
     def truth(self, x_um, y_um):
+        nothing = np.empty((0, 2), np.float32)
         labels = np.zeros(TILE_SHAPE, np.uint8)
         instances = np.zeros(TILE_SHAPE, np.uint16)
         cells = []
@@ -81,7 +107,7 @@ class DrawnMicroscope:
             instances[region > 0] = len(cells)
             labels[region > 0] = 1
             cv2.circle(labels, centre, round(0.6 * self.true_radius_um / PIXEL_UM), 2, -1)
-        return DrawnField(tuple(cells), labels, instances)
+        return DrawnField(tuple(cells), labels, instances, self.red_inside(x_um, y_um), nothing)
 
 
 def evaluated(microscope, tiles=9):
@@ -118,23 +144,88 @@ def test_dead_cells_called_alive_lower_alive_or_dead():
 
 
 def test_evaluation_is_repeatable_but_for_its_times():
-    documents = [evaluated(DrawnMicroscope(), tiles=4).as_dict() for _ in range(2)]
+    documents = [report.as_dict(evaluated(DrawnMicroscope(), tiles=4)) for _ in range(2)]
     for document in documents:
         del document["tile_ms"]
     assert documents[0] == documents[1]
 
 
-def test_table_and_document_tell_the_same():
+def test_text_and_document_tell_the_same():
     scores = evaluated(DrawnMicroscope(), tiles=4)
-    document = scores.as_dict()
-    assert f"{document['found']['k']}/{document['found']['n']}" in scores.table()
+    document = report.as_dict(scores, scores)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["tiles"] == 4
+    text = report.text(scores)
+    for row in document["rows"]:
+        if row["value"] is not None and "equally" not in row["name"]:
+            assert any(line.startswith(row["name"]) for line in text.splitlines())
+
+
+def test_red_cells_inside_the_tiles_are_counted_as_they_are():
+    scores = evaluated(DrawnMicroscope(spacing_um=50), tiles=4)
+    total = scores.total(lambda donor: donor.red_cells)
+    assert total.true > 60
+    # Discs that a border halves have their centre of gravity inside although they lie outside.
+    assert 0 <= total.counted - total.true <= 0.35 * total.true
+
+
+def test_red_cells_that_are_not_seen_lower_the_count():
+    seen, some = (
+        evaluated(DrawnMicroscope(spacing_um=50, hidden=hidden), tiles=4).total(
+            lambda donor: donor.red_cells
+        )
+        for hidden in (0, 150)
+    )
+    assert some.true == seen.true
+    assert some.counted < 0.8 * seen.counted
+
+
+def test_pictures_show_what_went_wrong(tmp_path):
+    album = Album()
+    microscope = DrawnMicroscope(dead_kind=CellKind.LYMPHOCYTE)
+    result = evaluate_donor(
+        "drawn:1", microscope, drawn_models(), AnalysisConfig(), tiles=4, seed=5, album=album
+    )
+    assert {example.true_kind for example in album.wrong} == {CellKind.DEAD}
+    assert {example.called for example in album.wrong} == {CellKind.LYMPHOCYTE}
+    assert all(example.true_mask.any() and example.found_mask.any() for example in album.wrong)
+    overlap = [np.mean(e.true_mask[e.found_mask > 0] > 0) for e in [*album.right, *album.wrong]]
+    assert min(overlap) > 0.9
+    paths = write_pictures(tmp_path / "new", Evaluation((result,)), album)
+    assert [path.name for path in paths] == [
+        "confusion.png",
+        "reliability.png",
+        "right.png",
+        "wrong.png",
+    ]
+    assert all(cv2.imread(str(path)).std() > 1 for path in paths)
+
+
+def test_missed_cells_come_with_their_picture(monkeypatch):
+    monkeypatch.setattr(DrawnScout, "find", nothing_found)
+    album = Album()
+    evaluate_donor(
+        "drawn:1", DrawnMicroscope(), drawn_models(), AnalysisConfig(), 2, 5, album=album
+    )
+    assert len(album.missed) > 3
+    assert all(example.called is None for example in album.missed)
+    # The nucleus is where the truth says.
+    assert all(e.gray[e.true_mask == 2].mean() < 150 for e in album.missed)
+
+
+def nothing_found(self, image, threshold=None):
+    nothing = np.empty((0, 3), np.float32)
+    return Detections(nothing, nothing, nothing, 1.0)
 
 
 def test_unseen_donors_are_never_trained_ones():
     names = unseen_donors(12)
     assert len(set(names)) == 12
     assert {int(name.split(":")[1]) for name in names} == set(range(3000, 3012))
-    assert sum(name.startswith("neutropenia") for name in names) == 6
     with pytest.raises(ValueError, match="2999"):
         unseen_donors(1, FIRST_UNSEEN_SEED - 1)
+
+
+def test_23_unseen_donors_are_mixed_like_the_paper_s_cohort():
+    diseases = Counter(name.split(":")[0].split("-")[0] for name in unseen_donors(PAPER_COHORT))
+    assert diseases == {"healthy": 4, "sickle": 4, "thrombocytopenia": 4, "neutropenia": 11}
