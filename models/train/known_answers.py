@@ -20,9 +20,8 @@ DONOR = "healthy:5004"
 KINDS = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte", "dead")
 WHITE_CELLS_PER_MM2 = 1800.0
 IMAGE_PX = 512
-FIRST_PLACE_UM = (36_000.0, 44_000.0)
+FIRST_PLACE_UM = (37_000.0, 44_000.0)
 STEP_UM = 90.0
-PLACES = 200
 NOISE = 0.01
 """Standard deviation of the transmission, as in a bright frame of the camera."""
 
@@ -41,14 +40,15 @@ def test_image(pixel_um: float) -> dict[str, NDArray[np.generic]]:
         composition=dict.fromkeys(KINDS, 1.0),
     )
     microscope = VirtualMicroscope(smear, width_px=IMAGE_PX, height_px=IMAGE_PX, pixel_um=pixel_um)
-    x_um, y_um = next(
-        place
-        for place in ((FIRST_PLACE_UM[0] + i * STEP_UM, FIRST_PLACE_UM[1]) for i in range(PLACES))
-        if {c.kind for c in microscope.truth(*place).cells if not c.cut} >= set(KINDS)
-    )
+    x_um, y_um = FIRST_PLACE_UM
+    while True:
+        cells = [cell for cell in microscope.truth(x_um, y_um).cells if not cell.cut]
+        if {cell.kind for cell in cells} >= set(KINDS):
+            break
+        x_um += STEP_UM
     transmission = microscope.transmission(x_um, y_um, smear.focus_z_um(x_um, y_um))
     noisy = transmission + np.random.default_rng(1).normal(0, NOISE, transmission.shape)
-    boxes = np.array([c.bbox_px for c in microscope.truth(x_um, y_um).cells if not c.cut])
+    boxes = np.array([cell.bbox_px for cell in cells])
     return {
         "image": np.clip(np.round(noisy * BLANK_LEVEL), 0, 255).astype(np.uint8),
         "centres": ((boxes[:, :2] + boxes[:, 2:]) // 2).astype(np.int32),

@@ -25,8 +25,9 @@ def models() -> ModelSet:
 
 @pytest.fixture
 def copied_models(tmp_path: Path) -> Path:
-    for path in [*PACKAGE_DIRECTORY.glob("*.onnx"), PACKAGE_DIRECTORY / "manifest.json"]:
-        shutil.copy(path, tmp_path)
+    for pattern in ("*.onnx", "*.npz", "manifest.json"):
+        for path in PACKAGE_DIRECTORY.glob(pattern):
+            shutil.copy(path, tmp_path)
     return tmp_path
 
 
