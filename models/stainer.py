@@ -53,7 +53,13 @@ _UNTINTED = ("dead", "other", "unidentified")
 
 def lightness(gray: Image, glass_lightness: float) -> Float32Array:
     """Return CIE L* of a normalised image: proportional to its gray, ``glass_lightness`` at 220."""
-    return np.minimum(gray * np.float32(glass_lightness / BLANK_LEVEL), np.float32(100))
+    scaled = gray * np.float32(glass_lightness / BLANK_LEVEL)
+    return np.asarray(np.minimum(scaled, 100), np.float32)
+
+
+def glass_of(image: Image) -> NDArray[np.bool_]:
+    """Return where a normalised image shows nothing but glass."""
+    return (image >= _GLASS_GRAY[0]) & (image <= _GLASS_GRAY[1])
 
 
 class Stainer:
@@ -79,8 +85,7 @@ class Stainer:
         Returns:
             uint8 (h, w, 3), RGB, post-processed.
         """
-        glass = (image >= _GLASS_GRAY[0]) & (image <= _GLASS_GRAY[1])
-        return finished(self.colour(image), glass, wide_field=wide_field)
+        return finished(self.colour(image), glass_of(image), wide_field=wide_field)
 
     def colour(self, image: Image) -> Float32Array:
         """Return the picture before post-processing, float32 (h, w, 3), sRGB 0..1."""
@@ -101,8 +106,9 @@ class Stainer:
         down = -(height + _BORDER_PX) % _NETWORK_MULTIPLE_PX + _BORDER_PX
         right = -(width + _BORDER_PX) % _NETWORK_MULTIPLE_PX + _BORDER_PX
         # Cells that the border cuts go on as their mirror image.
-        padded = cv2.copyMakeBorder(
-            image, _BORDER_PX, down, _BORDER_PX, right, cv2.BORDER_REFLECT_101
+        padded = np.asarray(
+            cv2.copyMakeBorder(image, _BORDER_PX, down, _BORDER_PX, right, cv2.BORDER_REFLECT_101),
+            np.uint8,
         )
         sub_pixels = self._network.run(space_to_depth(padded[None], self._block_px))[0]
         tint = np.empty((2, height, width), np.float32)

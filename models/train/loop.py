@@ -48,6 +48,7 @@ def device() -> torch.device:
 
 
 def rate(step: int, schedule: Schedule) -> float:
+    """Return the learning rate of a step."""
     warm = max(int(WARM_UP_SHARE * schedule.steps), 1)
     if step < warm:
         return schedule.learning_rate * (step + 1) / warm

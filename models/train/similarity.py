@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -63,10 +65,10 @@ def ssim(
     return _terms(*_checked(first, second, WINDOW_PX), data_range)[0]
 
 
-def ms_ssim(
+def ssim_and_ms_ssim(
     first: NDArray[np.generic], second: NDArray[np.generic], data_range: float = 255.0
-) -> float:
-    """Return the multi-scale structural similarity of two planes (Wang et al., Asilomar 2003).
+) -> tuple[float, float]:
+    """Return :func:`ssim` and the multi-scale similarity (Wang et al., Asilomar 2003) of planes.
 
     Five scales by 2x2 means, weights of the paper; a negative structure term counts as zero.
 
@@ -76,13 +78,13 @@ def ms_ssim(
         data_range: difference of the largest and the least possible value.
     """
     one, two = _checked(first, second, LEAST_PX)
-    product = 1.0
-    for scale, weight in enumerate(SCALE_WEIGHTS):
-        whole, structure = _terms(one, two, data_range)
-        last = scale == len(SCALE_WEIGHTS) - 1
-        product *= max(whole if last else structure, 0.0) ** weight
+    terms = []
+    for _ in SCALE_WEIGHTS:
+        terms.append(_terms(one, two, data_range))
         one, two = _halved(one), _halved(two)
-    return product
+    factors = [max(structure, 0.0) for _, structure in terms[:-1]] + [max(terms[-1][0], 0.0)]
+    product = math.prod(f**weight for f, weight in zip(factors, SCALE_WEIGHTS, strict=True))
+    return terms[0][0], product
 
 
 def _halved(image: Float64Array) -> Float64Array:

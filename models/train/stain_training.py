@@ -10,8 +10,10 @@ the L1 term alone has done most of the work.
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +51,7 @@ UNCHANGED_SHARE = 0.3
 L1_WEIGHT = 100.0
 CHROMA_SCALE = 128.0
 LEAST_DARKNESS = 2.0
-ADVERSARY_FROM = 0.6
+ADVERSARY_SHARE = 0.4
 ADVERSARY_RATE = 3e-4
 GLASS_LIGHTNESS = 116 * (((GLASS + 0.055) / 1.055) ** 2.4) ** (1 / 3) - 16
 """CIE L* of blank glass in the pseudo-colour."""
@@ -82,7 +84,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = (3, 64, 128, 256, 512)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers.append(nn.Conv2d(before, after, 3, stride=2, padding=1))
             if before != widths[0]:
                 layers.append(nn.BatchNorm2d(after))
@@ -104,7 +106,11 @@ def _place(donor: StainSet, rng: np.random.Generator) -> tuple[int, float, float
         dx, dy = rng.uniform(-CROP_PX / 4, CROP_PX / 4, 2)
         return int(index), float(x + dx), float(y + dy)
     height, width = donor.gray.shape[1:]
-    return int(rng.integers(len(donor))), float(rng.uniform(0, width)), float(rng.uniform(0, height))
+    return (
+        int(rng.integers(len(donor))),
+        float(rng.uniform(0, width)),
+        float(rng.uniform(0, height)),
+    )
 
 
 def sample(
@@ -191,14 +197,25 @@ def _says(logit: Tensor, answer: float) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logit, torch.full_like(logit, answer))
 
 
-def train(donors: Sequence[StainSet], schedule: Schedule) -> StainNet:
-    """Train on donors' fields and return the averaged generator, in eval mode on the CPU."""
+def train(
+    donors: Sequence[StainSet], schedule: Schedule, adversary_share: float = ADVERSARY_SHARE
+) -> StainNet:
+    """Train on donors' fields and return the averaged generator, in eval mode on the CPU.
+
+    Args:
+        donors: to train on.
+        schedule: as of the other networks.
+        adversary_share: of the steps, the last ones, in which the discriminator takes part.
+    """
     torch.manual_seed(schedule.seed)
-    return fit(StainNet(), lambda rng: batch(donors, rng), schedule)
+    return fit(StainNet(), lambda rng: batch(donors, rng), schedule, adversary_share)
 
 
 def fit(
-    net: StainNet, make_batch: Callable[[np.random.Generator], Batch], schedule: Schedule
+    net: StainNet,
+    make_batch: Callable[[np.random.Generator], Batch],
+    schedule: Schedule,
+    adversary_share: float,
 ) -> StainNet:
     """Train like :func:`models.train.loop.fit`, with the adversary in the last part."""
     target = device()
@@ -208,7 +225,7 @@ def fit(
     adversary = Adversary(target)
     average = copy.deepcopy(net).eval().requires_grad_(requires_grad=False)
     optimiser = torch.optim.AdamW(net.parameters(), lr=schedule.learning_rate, weight_decay=1e-2)
-    parts = {
+    parts: dict[str, Any] = {
         "net": net,
         "average": average,
         "optimiser": optimiser,
@@ -233,7 +250,7 @@ def fit(
         tint = net.image(net(images))
         error = l1(tint, true_tint, darkness)
         value = L1_WEIGHT * error
-        if step >= ADVERSARY_FROM * schedule.steps:
+        if step >= (1 - adversary_share) * schedule.steps:
             made = _lab(tint, darkness)
             adversary.learn(_lab(true_tint, darkness), made)
             value = value + adversary.loss(made)

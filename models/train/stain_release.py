@@ -1,0 +1,136 @@
+"""Export of the virtual stain, its model card, and its place in a manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.layout import space_to_depth
+from models.manifest import (
+    Manifest,
+    NetworkEntry,
+    Score,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
+from models.session import Network
+from models.stainer import NAME, Stainer
+from models.train import known_answers
+from models.train.export import export_float, quantize
+from models.train.float_network import FloatNetwork
+from models.train.loop import load_average
+from models.train.stain_card import card
+from models.train.stain_evaluation import smoothing_score, stain_scores
+from models.train.stain_samples import StainSet, read_split
+from models.train.stain_training import GLASS_LIGHTNESS, STEM_PX, StainNet
+from models.train.workspace import Workspace
+
+SMOOTHINGS_PX = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+CALIBRATION_PX = (512, 160)
+CALIBRATION_REAL = 16
+LAYOUT = "uint8 (1, h/4, w/4, 16), 4x4 blocks as channels, h and w multiples of 16"
+TRAINING_DATA = (
+    "simulated deep-UV smears (this software's own physics model, donors 1000-1999, all diseases,"
+    " white cells enriched and all kinds equally often in three fields of four), each with its"
+    " pseudo-colour from 260, 280 and 300 nm"
+)
+
+
+def fields_folder(work: Workspace) -> Path:
+    """Return the folder of the fields and their pseudo-colours."""
+    return work.folder / "stain"
+
+
+def _float_path(work: Workspace) -> Path:
+    return work.folder / f"{NAME}.float.onnx"
+
+
+def _calibration_images(work: Workspace) -> list[NDArray[np.uint8]]:
+    """Return folded images of validation donors in two sizes, and real ones where there are any."""
+    images = []
+    for donor in read_split(fields_folder(work), "val"):
+        for gray in donor.gray:
+            middle_y, middle_x = gray.shape[0] // 2, gray.shape[1] // 2
+            for size in CALIBRATION_PX:
+                half = size // 2
+                images.append(
+                    gray[middle_y - half : middle_y + half, middle_x - half : middle_x + half]
+                )
+    if work.has_real():
+        real = work.real_cells(["cells_calibration"]).gray[:, 0]
+        every = max(len(real) // CALIBRATION_REAL, 1)
+        images += list(real[::every])
+    return [space_to_depth(np.ascontiguousarray(image)[None], STEM_PX)[0] for image in images]
+
+
+def stain_entry(work: Workspace, scores: Mapping[str, Score], smoothing_px: float) -> NetworkEntry:
+    """Return the manifest entry of the exported network."""
+    return NetworkEntry(
+        file=f"{NAME}.onnx",
+        sha256=sha256_of(work.network(NAME)),
+        input_layout=LAYOUT,
+        block_px=STEM_PX,
+        parameters={"glass_lightness": round(GLASS_LIGHTNESS, 4), "smoothing_px": smoothing_px},
+        training_data=TRAINING_DATA,
+        scores=dict(scores),
+    )
+
+
+def export_stainer(work: Workspace) -> NetworkEntry:
+    """Write float and INT8 file and entry; choose the smoothing on the validation donors."""
+    net = load_average(StainNet(), work.checkpoint(NAME))
+    images = _calibration_images(work)
+    export_float(net, images[0], _float_path(work), any_size=True)
+    quantize(_float_path(work), work.network(NAME), images)
+    donors = read_split(fields_folder(work), "val")
+
+    def score(smoothing_px: float) -> float:
+        entry = stain_entry(work, {}, smoothing_px)
+        return smoothing_score(donors, Stainer(Network(work.folder, entry), entry))
+
+    entry = stain_entry(work, {}, max(SMOOTHINGS_PX, key=score))
+    work.write_entry(NAME, entry)
+    return entry
+
+
+def evaluate_stainer(work: Workspace) -> NetworkEntry:
+    """Measure the exported network on the test donors; keep scores in the entry and the card."""
+    entry = work.entry(NAME)
+    donors = read_split(fields_folder(work), "test")
+    shipped = Stainer(Network(work.folder, entry), entry)
+    exact = Stainer(FloatNetwork(_float_path(work)), entry)
+    scored = stain_entry(
+        work, stain_scores(donors, shipped, exact), entry.parameters["smoothing_px"]
+    )
+    work.write_entry(NAME, scored)
+    folder = work.folder / "cards"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAME}.md").write_text(card(scored, _split_size(donors)), encoding="utf-8")
+    return scored
+
+
+def _split_size(donors: list[StainSet]) -> tuple[int, int]:
+    return len(donors), sum(len(donor) for donor in donors)
+
+
+def publish_stainer(work_folder: Path, out: Path) -> Manifest:
+    """Add the evaluated network to the manifest of ``out``, or replace the one there.
+
+    Network file and card are copied, the known answers of all networks asked for anew; the other
+    networks of the manifest stay as they are.
+    """
+    work = Workspace(work_folder)
+    entry = work.entry(NAME)
+    manifest = read_manifest(out)
+    (out / "cards").mkdir(exist_ok=True)
+    shutil.copyfile(work.network(NAME), out / entry.file)
+    shutil.copyfile(work.folder / "cards" / f"{NAME}.md", out / "cards" / f"{NAME}.md")
+    together = manifest.model_copy(update={"networks": {**manifest.networks, NAME: entry}})
+    published = known_answers.write(out, together)
+    write_manifest(out, published)
+    return published
