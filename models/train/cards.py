@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.manifest import NetworkEntry, Score
+from models.train.card_sections import sections
 from models.train.evaluate import Classified, confusion
 from models.train.samples import CLASSES
 
@@ -112,8 +113,9 @@ def card(
     entry: NetworkEntry,
     scores: Mapping[str, Score],
     results: Mapping[str, Classified],
+    further: Sequence[str] = (),
 ) -> str:
-    """Return the model card of a network, Markdown."""
+    """Return the model card of a network, Markdown, with ``further`` sections before the limits."""
     parts = [
         f"# {name}\n\n{_PURPOSE[name]}",
         f"- file `{entry.file}`, SHA-256 `{entry.sha256}`\n"
@@ -129,7 +131,7 @@ def card(
     if name == "classifier":
         parts += [_confusion_table(domain, result) for domain, result in results.items()]
         parts += [_reliability_table(domain, result) for domain, result in results.items()]
-    return "\n\n".join([*parts, _LIMITS])
+    return "\n\n".join([*parts, *further, _LIMITS])
 
 
 def write_cards(
@@ -138,8 +140,8 @@ def write_cards(
     results: Mapping[str, Classified],
     entries: Mapping[str, NetworkEntry],
 ) -> None:
-    """Write one card per network into ``folder``."""
+    """Write one card per network into ``folder``, which lies in the working folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figures in scores.items():
-        text = card(name, entries[name], figures, results)
+        text = card(name, entries[name], figures, results, sections(folder.parent, name))
         (folder / f"{name}.md").write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from hal.errors import InputError
 from models.layout import BLANK_LEVEL
-from models.train.conversions import StainMaps, unmix, uv_like
+from models.train.conversions import unmix, uv_like
 from models.train.pseudo_masks import PIXEL_AREA_UM2, PIXEL_UM, pseudo_labels
 from models.train.samples import (
     CELL_KNOWN,
@@ -38,6 +38,9 @@ RBC_FIELDS_PIXEL_UM = 0.165
 CONVERSIONS = 3
 OTHER = ("ig", "erythroblast", "platelet")
 MASK_NUCLEUS = 255
+
+Versions = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""From a BGR image (h, w, 3) to UV-like images (v, h, w), all uint8."""
 
 
 def _read(path: Path, pixel_um: float) -> NDArray[np.uint8]:
@@ -66,11 +69,17 @@ def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_
     )
 
 
-def _conversions(maps: StainMaps, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return ``count`` UV-like images; a single one is the plain formula."""
-    if count == 1:
-        return uv_like(maps)[None]
-    return np.stack([uv_like(maps, rng) for _ in range(count)])
+def randomised(count: int, seed: int) -> Versions:
+    """Return what makes ``count`` UV-like images of one; a single one is the plain formula."""
+    rng = np.random.default_rng(seed)
+
+    def versions(image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        maps = unmix(image_bgr)
+        if count == 1:
+            return uv_like(maps)[None]
+        return np.stack([uv_like(maps, rng) for _ in range(count)])
+
+    return versions
 
 
 def _centred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -88,23 +97,39 @@ def _centred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(padded[y0 : y0 + STORED_CROP_PX, x0 : x0 + STORED_CROP_PX], np.uint8)
 
 
-def single_cells(root: Path, split: str, conversions: int, seed: int) -> CropSet:
-    """Return the single-cell pictures of ``split`` (train or val) with pseudo masks."""
-    rng = np.random.default_rng(seed)
-    rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, str]] = []
+def single_pictures(
+    root: Path, split: str, scale: float = 1.0
+) -> Iterator[tuple[Path, int, NDArray[np.uint8]]]:
+    """Yield path, class index and BGR image of each single-cell picture of a split.
+
+    Args:
+        root: the folder of stained images.
+        split: train or val.
+        scale: by which the cells are drawn larger than they are.
+
+    Raises:
+        InputError: there are none.
+    """
     paths = sorted((root / "pbc" / split).glob("*/*.jpg"))
     if not paths:
         raise InputError(f"No pictures in {root / 'pbc' / split}.", remedy="Check --real PATH.")
-    for path in tqdm(paths, desc=f"single cells, {split}", mininterval=5):
+    for path in paths:
         name = path.parent.name
-        image = _centred(_read(path, PBC_PIXEL_UM))
-        maps = unmix(image)
+        kind = CLASSES.index("other" if name in OTHER else name)
+        yield path, kind, _centred(_read(path, PBC_PIXEL_UM * scale))
+
+
+def single_cells(root: Path, split: str, versions: Versions) -> CropSet:
+    """Return the single-cell pictures of ``split`` (train or val) with pseudo masks."""
+    rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, str]] = []
+    pictures = single_pictures(root, split)
+    for path, kind, image in tqdm(pictures, desc=f"single cells, {split}", mininterval=5):
+        name = path.parent.name
         if name == "platelet":
             labels, known = np.zeros(image.shape[:2], np.uint8), CELL_KNOWN | NUCLEUS_KNOWN
         else:
-            labels, known = pseudo_labels(image, maps, name)
-        kind = CLASSES.index("other" if name in OTHER else name)
-        rows.append((_conversions(maps, conversions, rng), labels, known, kind, path.stem))
+            labels, known = pseudo_labels(image, unmix(image), name)
+        rows.append((versions(image), labels, known, kind, path.stem))
     return _crop_set(rows)
 
 
@@ -127,21 +152,21 @@ def _table(path: Path) -> list[dict[str, str]]:
 
 
 def _stained_fields(
-    root: Path, split: str
-) -> Iterator[tuple[str, StainMaps, NDArray[np.uint8], int]]:
-    """Yield name, stain maps, labels 0/1/2 and class index of each whole field of a split."""
+    root: Path, split: str, scale: float
+) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8], int]]:
+    """Yield name, BGR image, labels 0/1/2 and class index of each whole field of a split."""
     kinds = {row["field"]: row["types"] for row in _table(root / "bccd" / "wbc_types.csv")}
     for row in _table(root / "bccd" / "split.csv"):
         if row["split"] != split:
             continue
         name = row["field"]
-        maps = unmix(_read(root / "bccd" / "images" / f"{name}.jpg", BCCD_PIXEL_UM))
+        image = _read(root / "bccd" / "images" / f"{name}.jpg", BCCD_PIXEL_UM * scale)
         mask = _read_mask(root / "bccd" / "masks" / f"{name}.png")
-        cell = _shrunk(mask > 0, maps.nuclear.shape)
-        nucleus = _shrunk(mask == MASK_NUCLEUS, maps.nuclear.shape) & cell
+        cell = _shrunk(mask > 0, image.shape[:2])
+        nucleus = _shrunk(mask == MASK_NUCLEUS, image.shape[:2]) & cell
         labels = cell.astype(np.uint8) + nucleus.astype(np.uint8)
         kind = kinds.get(name, "")
-        yield name, maps, labels, CLASSES.index(kind) if kind in CLASSES else UNKNOWN_CLASS
+        yield name, image, labels, CLASSES.index(kind) if kind in CLASSES else UNKNOWN_CLASS
 
 
 def _components(
@@ -160,12 +185,11 @@ def _components(
     ]
 
 
-def field_cells(root: Path, split: str, conversions: int, seed: int) -> CropSet:
+def field_cells(root: Path, split: str, versions: Versions, scale: float = 1.0) -> CropSet:
     """Return the white cells of the annotated stained fields, with their drawn masks."""
-    rng = np.random.default_rng(seed)
     rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, str]] = []
-    for name, maps, labels, kind in _stained_fields(root, split):
-        grays = _conversions(maps, conversions, rng)
+    for name, image, labels, kind in _stained_fields(root, split, scale):
+        grays = versions(image)
         cells = _components(labels, least_um2=30.0)
         for own, x, y in cells:
             edge = np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]])
@@ -178,25 +202,21 @@ def field_cells(root: Path, split: str, conversions: int, seed: int) -> CropSet:
     return _crop_set(rows)
 
 
-def _box_centres(rows: list[dict[str, str]], kind: str, scale: float) -> NDArray[np.float32]:
+def _box_centres(rows: list[dict[str, str]], kind: str) -> NDArray[np.float32]:
     centres = [
-        (
-            (float(row["x0"]) + float(row["x1"])) / 2 * scale,
-            (float(row["y0"]) + float(row["y1"])) / 2 * scale,
-        )
+        ((float(row["x0"]) + float(row["x1"])) / 2, (float(row["y0"]) + float(row["y1"])) / 2)
         for row in rows
         if row["kind"] == kind
     ]
     return np.array(centres, np.float32).reshape(-1, 2)
 
 
-def stained_fields(root: Path, split: str, conversions: int, seed: int) -> FieldSet:
+def stained_fields(root: Path, split: str, versions: Versions, scale: float = 1.0) -> FieldSet:
     """Return whole stained fields with the centres of white cells for the scout.
 
     Red-cell lists of these fields are incomplete, so they count as unknown, except in the
     red-cell fields, which belong to the training split.
     """
-    rng = np.random.default_rng(seed)
     out = FieldSet([], [], [], [], [], [], [], [])
     nothing = np.zeros((0, 2), np.float32)
 
@@ -208,9 +228,9 @@ def stained_fields(root: Path, split: str, conversions: int, seed: int) -> Field
         out.in_focus.append(float("nan"))
         out.group.append(name)
 
-    for name, maps, labels, _ in _stained_fields(root, split):
+    for name, image, labels, _ in _stained_fields(root, split, scale):
         centres = [(x, y) for _, x, y in _components(labels, least_um2=10.0)]
-        for gray in _conversions(maps, conversions, rng):
+        for gray in versions(image):
             add(gray, np.array(centres, np.float32).reshape(-1, 2), name)
             out.red_cells.append(nothing)
             out.red_cells_known.append(False)
@@ -219,10 +239,9 @@ def stained_fields(root: Path, split: str, conversions: int, seed: int) -> Field
     boxes: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in _table(root / "rbc_fields" / "boxes.csv"):
         boxes[row["image"]].append(row)
-    for image, rows in sorted(boxes.items()):
-        maps = unmix(_read(root / "rbc_fields" / "images" / image, RBC_FIELDS_PIXEL_UM))
-        for gray in _conversions(maps, conversions, rng):
-            add(gray, _box_centres(rows, "wbc", 1.0), image)
-            out.red_cells.append(_box_centres(rows, "rbc", 1.0))
+    for name, rows in sorted(boxes.items()):
+        for gray in versions(_read(root / "rbc_fields" / "images" / name, RBC_FIELDS_PIXEL_UM)):
+            add(gray, _box_centres(rows, "wbc"), name)
+            out.red_cells.append(_box_centres(rows, "rbc"))
             out.red_cells_known.append(True)
     return out

@@ -15,6 +15,7 @@ from models.scout import Scout
 from models.segmenter import Segmenter
 from models.session import Network
 from models.train import real, simulated
+from models.train.lab_data import SPLITS, write_lab
 from models.train.samples import CropSet, FieldSet
 
 CALIBRATION_EVERY = 12
@@ -33,6 +34,7 @@ class Plan:
         test_donors: simulated donors to report on.
         tiles: fields per donor.
         seed: of everything drawn at random.
+        labs: folders of a laboratory's own annotated scans.
     """
 
     train_donors: int = 200
@@ -40,6 +42,12 @@ class Plan:
     test_donors: int = 64
     tiles: int = 5
     seed: int = 1
+    labs: tuple[Path, ...] = ()
+
+    def donors(self) -> dict[str, int]:
+        """Return the number of simulated donors per split."""
+        counts = (self.train_donors, self.val_donors, self.test_donors)
+        return dict(zip(SPLITS, counts, strict=True))
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,29 @@ class Workspace:
     def simulated(self) -> Path:
         """Folder of the simulated samples."""
         return self.folder / "simulated"
+
+    def lab(self) -> Path:
+        """Folder of the samples of laboratories."""
+        return self.folder / "lab"
+
+    def domains(self, split: str) -> dict[str, Path]:
+        """Return the folders that hold samples of a split, by what they show.
+
+        Raises:
+            InputError: there are none.
+        """
+        folders = {"simulated": self.simulated(), "laboratory": self.lab()}
+        found = {
+            name: folder
+            for name, folder in folders.items()
+            if next((folder / split).glob("*.cells.npz"), None) is not None
+        }
+        if not found:
+            raise InputError(
+                f"There are no samples of {split} in {self.folder}.",
+                remedy="Make them with `python -m models.train data`.",
+            )
+        return found
 
     def real(self, name: str) -> Path:
         """File of real samples."""
@@ -104,34 +135,50 @@ class Workspace:
         return CropSet.join([CropSet.load(self.real(name)) for name in names])
 
     def fields(self, split: str) -> FieldSet:
-        """Return the simulated fields of a split."""
-        return simulated.read_fields(self.simulated(), split)
+        """Return the simulated and the laboratories' fields of a split."""
+        folders = self.domains(split).values()
+        return FieldSet.join([simulated.read_fields(folder, split) for folder in folders])
 
     def cells(self, split: str) -> CropSet:
-        """Return the simulated crops of a split."""
-        return simulated.read_cells(self.simulated(), split)
+        """Return the simulated and the laboratories' crops of a split."""
+        sets = [simulated.read_cells(folder, split) for folder in self.domains(split).values()]
+        return sets[0] if len(sets) == 1 else CropSet.join(sets)
 
 
 def make_data(work: Workspace, plan: Plan, real_root: Path | None) -> None:
-    """Write the samples: simulated ones, and real ones if a folder of images is given."""
-    for split, donors in (
-        ("train", plan.train_donors),
-        ("val", plan.val_donors),
-        ("test", plan.test_donors),
-    ):
+    """Write the samples: simulated ones, those of laboratories and, from a folder, real ones.
+
+    Raises:
+        InputError: a split would stay without donors, or a folder cannot be read.
+    """
+    lab_donors = dict.fromkeys(SPLITS, 0)
+    if plan.labs:
+        lab_donors = write_lab(work.lab(), plan.labs, plan.seed)
+        (work.simulated() / MINED).unlink(missing_ok=True)
+    for split, donors in plan.donors().items():
+        if donors + lab_donors[split] == 0:
+            raise InputError(
+                f"There is no donor for {split}.",
+                remedy=f"Simulate some, or move donors of the laboratory in"
+                f" {work.lab() / 'split.csv'} and make the data again.",
+            )
+    for split, donors in plan.donors().items():
         simulated.write_split(work.simulated(), split, donors, plan.tiles)
     if real_root is not None:
         _make_real_data(work, plan, real_root)
 
 
 def _make_real_data(work: Workspace, plan: Plan, root: Path) -> None:
-    every = real.CONVERSIONS
-    real.field_cells(root, "train", every, plan.seed).save(work.real("field_cells_train"))
-    real.field_cells(root, "val", 1, plan.seed).save(work.real("field_cells_val"))
-    real.stained_fields(root, "train", every, plan.seed).save(work.real("fields_train"))
-    real.stained_fields(root, "val", 1, plan.seed).save(work.real("fields_val"))
-    real.single_cells(root, "val", 1, plan.seed).save(work.real("cells_val"))
-    train = real.single_cells(root, "train", every, plan.seed)
+    def many() -> real.Versions:
+        return real.randomised(real.CONVERSIONS, plan.seed)
+
+    plain = real.randomised(1, plan.seed)
+    real.field_cells(root, "train", many()).save(work.real("field_cells_train"))
+    real.field_cells(root, "val", plain).save(work.real("field_cells_val"))
+    real.stained_fields(root, "train", many()).save(work.real("fields_train"))
+    real.stained_fields(root, "val", plain).save(work.real("fields_val"))
+    real.single_cells(root, "val", plain).save(work.real("cells_val"))
+    train = real.single_cells(root, "train", many())
     held_out = np.arange(len(train)) % CALIBRATION_EVERY == 0
     train.select(held_out).save(work.real("cells_calibration"))
     train.select(~held_out).save(work.real("cells_train"))
