@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal.sim.donors import make_donor
-from hal.sim.microscope import VirtualMicroscope
+from hal.sim.microscope import CellTruth, VirtualMicroscope
 from hal.sim.smear import Smear
 from models.answers import RECORD, Answers
 from models.layout import BLANK_LEVEL
@@ -22,6 +23,7 @@ WHITE_CELLS_PER_MM2 = 1800.0
 IMAGE_PX = 512
 FIRST_PLACE_UM = (37_000.0, 44_000.0)
 STEP_UM = 90.0
+PLACES = 200
 NOISE = 0.01
 """Standard deviation of the transmission, as in a bright frame of the camera."""
 
@@ -40,12 +42,7 @@ def test_image(pixel_um: float) -> dict[str, NDArray[np.generic]]:
         composition=dict.fromkeys(KINDS, 1.0),
     )
     microscope = VirtualMicroscope(smear, width_px=IMAGE_PX, height_px=IMAGE_PX, pixel_um=pixel_um)
-    x_um, y_um = FIRST_PLACE_UM
-    while True:
-        cells = [cell for cell in microscope.truth(x_um, y_um).cells if not cell.cut]
-        if {cell.kind for cell in cells} >= set(KINDS):
-            break
-        x_um += STEP_UM
+    x_um, y_um, cells = _place_of_every_kind(microscope)
     transmission = microscope.transmission(x_um, y_um, smear.focus_z_um(x_um, y_um))
     noisy = transmission + np.random.default_rng(1).normal(0, NOISE, transmission.shape)
     boxes = np.array([cell.bbox_px for cell in cells])
@@ -53,6 +50,18 @@ def test_image(pixel_um: float) -> dict[str, NDArray[np.generic]]:
         "image": np.clip(np.round(noisy * BLANK_LEVEL), 0, 255).astype(np.uint8),
         "centres": ((boxes[:, :2] + boxes[:, 2:]) // 2).astype(np.int32),
     }
+
+
+def _place_of_every_kind(
+    microscope: VirtualMicroscope,
+) -> tuple[float, float, Sequence[CellTruth]]:
+    """Return the first place, um, that shows whole cells of every kind, with its whole cells."""
+    for number in range(PLACES):
+        x_um, y_um = FIRST_PLACE_UM[0] + number * STEP_UM, FIRST_PLACE_UM[1]
+        cells = [cell for cell in microscope.truth(x_um, y_um).cells if not cell.cut]
+        if {cell.kind for cell in cells} >= set(KINDS):
+            return x_um, y_um, cells
+    raise RuntimeError(f"no place among {PLACES} of {DONOR} shows every kind of cell")
 
 
 def write(directory: Path, manifest: Manifest) -> Manifest:
