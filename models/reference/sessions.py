@@ -47,9 +47,11 @@ class TimedGraph:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # The runtime reads these where they lie while it opens the graph.
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
-        options.add_external_initializers(list(weights), values)
+        # Kept, because the runtime uses the arrays where they lie as long as the session lives.
+        self._weights = [
+            onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()
+        ]
+        options.add_external_initializers(list(weights), self._weights)
         try:
             self._session = onnxruntime.InferenceSession(
                 FOLDER / file, options, providers=["CPUExecutionProvider"]

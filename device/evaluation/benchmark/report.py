@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from device.evaluation.benchmark.baseline import PaperCost, Speed
+from device.evaluation.benchmark.baseline import RUNS, PaperCost, Speed
 from device.evaluation.benchmark.cost import StepCost, ThreadedRun
 from device.evaluation.benchmark.fresh_process import FreshProcess
 from models.reference.architectures import PATCH_PX, PATCHES_PER_TILE
@@ -170,7 +170,7 @@ class Benchmark:
         yield "This machine's ceilings, one core, dense 3x3 convolutions of 64 channels:"
         for name, speed in self.ceilings.items():
             yield f"  {name.upper():12}{speed.gops:7.0f} GOPS"
-        yield "The INT8 networks alone, best run:"
+        yield f"The INT8 networks alone, best of {RUNS}, the scout on a tile, the others on a crop:"
         for name, speed in self.networks.items():
             yield (
                 f"  {name:12}{speed.macs / 1e6:7.0f} MMAC{speed.best_ms:8.2f} ms"

@@ -59,6 +59,7 @@ def run_benchmark(effort: Effort, folder: Path, say: Callable[[str], None]) -> B
         ModelError: a network or graph file is missing or damaged.
         BenchmarkError: the analysis failed in a process of its own.
     """
+    machine = _machine()
     say(f"rendering {effort.tiles} tiles of {effort.smear}")
     tiles = _render(effort, folder)
     config, model_sets = AnalysisConfig(), [load_models(provider="cpu") for _ in range(THREADS)]
@@ -76,7 +77,7 @@ def run_benchmark(effort: Effort, folder: Path, say: Callable[[str], None]) -> B
     for reading in READINGS:
         say(f"the paper's networks, reading {reading.letter}")
         papers[reading.letter] = measure_paper(reading, effort.patches)
-    return Benchmark(steps, threaded, fresh, papers, ceilings, networks, _machine())
+    return Benchmark(steps, threaded, fresh, papers, ceilings, networks, machine)
 
 
 def _render(effort: Effort, folder: Path) -> StoredTiles:
@@ -89,4 +90,5 @@ def _machine() -> dict[str, str]:
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "onnxruntime": onnxruntime.__version__,
+        "load at the start": f"{os.getloadavg()[0]:.1f}",
     }
