@@ -18,6 +18,7 @@ sys.path.insert(0, str(site))
 import models, webui
 assert Path(models.__file__).is_relative_to(site), models.__file__
 from click.testing import CliRunner
+from models.reference.sessions import FOLDER as graphs
 from models.runtime import load_models
 from webui.catalogue import __file__ as catalogue
 from webui.main import cli
@@ -25,6 +26,7 @@ assert set(load_models().versions) == {"scout", "segmenter", "classifier", "runt
 assert Path(catalogue).is_relative_to(site)
 for name in ("templates/base.html", "static/screen.css", "text/en.json"):
     assert (site / "webui" / name).is_file(), name
+assert (graphs / "reading_b_mask.onnx").is_file()
 scan = ["scan", "--sim", "--speed", "50", "--target-cells", "3", "--json", "-"]
 print(CliRunner().invoke(cli, scan, catch_exceptions=False).output)
 """
