@@ -1,7 +1,7 @@
 """The colours of the classes: as in screen.css, apart from each other also for the colour-blind.
 
-Any two differ by at least 25 (CIE 1976) for normal sight and under protanopia, deuteranopia and
-tritanopia, and each stands out from white by 3:1.  A letter says the same wherever they are used.
+Any two differ by at least 30 (CIE 1976) for normal sight and under protanopia, deuteranopia and
+tritanopia; a letter in :func:`ink` stands out from each by 7:1 and says the same.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final, TypeAlias
 Bgr: TypeAlias = tuple[int, int, int]
 
 _RGB: Final[Mapping[str, int]] = {
-    "neutrophil": 0x0745E6,
-    "eosinophil": 0x992608,
-    "basophil": 0x891599,
-    "lymphocyte": 0x009B58,
-    "monocyte": 0xB5911B,
-    "dead": 0x4A5050,
-    "other": 0x0F1114,
-    "unidentified": 0x8B979E,
+    "neutrophil": 0x0D39EF,
+    "eosinophil": 0x9C1305,
+    "basophil": 0x7A1C87,
+    "lymphocyte": 0x02AF67,
+    "monocyte": 0xC29000,
+    "dead": 0x4E4F4E,
+    "other": 0x090B0D,
+    "unidentified": 0x8F9AA6,
 }
 _BRIGHT: Final = 0.18
 

@@ -219,19 +219,26 @@ def _place(number: int) -> tuple[int, int, int]:
 
 def keep_tiles(records: Records, run_id: int, tiles: Sequence[int] = (0, 1, 2)) -> None:
     """Keep pictures of tiles of :func:`store_run`: red cells, and the white cells in place."""
+    with records.reader() as reader:
+        shown = [cell for cell in reader.every_cell(run_id) if cell.tile_sequence in tiles]
+        pictures = {cell.id: reader.cell_picture(cell.id) or b"" for cell in shown}
     for tile in tiles:
-        image = np.full((1040, 1392), 218, np.uint8)
-        for x, y in np.random.default_rng(tile).integers((30, 30), (1362, 1010), (160, 2)):
-            cv2.circle(image, (int(x), int(y)), 22, 172, -1)
-            cv2.circle(image, (int(x), int(y)), 8, 190, -1)
-        with records.reader() as reader:
-            for cell in reader.every_cell(run_id):
-                picture = reader.cell_picture(cell.id)
-                if cell.tile_sequence == tile and picture is not None:
-                    x0, y0, x1, y1 = cell.bbox_px
-                    gray = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
-                    image[y0:y1, x0:x1] = np.asarray(gray)
+        image = _red_cells(tile).copy()
+        for cell in shown:
+            if cell.tile_sequence == tile:
+                x0, y0, x1, y1 = cell.bbox_px
+                encoded = np.frombuffer(pictures[cell.id], np.uint8)
+                image[y0:y1, x0:x1] = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
         records.tile_pictures.save(run_id, tile, image)
+
+
+@cache
+def _red_cells(seed: int) -> NDArray[np.uint8]:
+    image = np.full((1040, 1392), 218, np.uint8)
+    for x, y in np.random.default_rng(seed).integers((30, 30), (1362, 1010), (160, 2)):
+        cv2.circle(image, (int(x), int(y)), 22, 172, -1)
+        cv2.circle(image, (int(x), int(y)), 8, 190, -1)
+    return image
 
 
 @cache

@@ -288,7 +288,9 @@ def test_texts_from_records_are_escaped(
         assert "<script>alert" not in page(screen, path)
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/runs/1", "/runs/1/cells", "/cells/1"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs", "/runs/1", "/runs/1/cells", "/cells/1", "/runs/1/fields/0"]
+)
 def test_pages_hold_no_inline_script_or_style_and_nothing_from_elsewhere(
     screen: FlaskClient, run_id: int, path: str
 ) -> None:

@@ -27,6 +27,7 @@ if (field) {
     middle.x = Math.min(Math.max(middle.x, wide / 2), width - wide / 2);
     middle.y = Math.min(Math.max(middle.y, high / 2), height - high / 2);
     field.setAttribute("viewBox", `${middle.x - wide / 2} ${middle.y - high / 2} ${wide} ${high}`);
+    field.style.setProperty("--shrink", String(1 / zoom));
     field.classList.toggle("grab", zoom > 1);
     larger.disabled = zoom >= LARGEST;
     smaller.disabled = zoom <= 1;
