@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,27 @@ from device.evaluation.donors import (
     evaluate_donor,
     unseen_donors,
 )
+from device.evaluation.output_files import write_text
 from device.evaluation.pictures import write_pictures
-from device.evaluation.scores import Evaluation
+from device.evaluation.scores import DonorResult, Evaluation
+from device.evaluation.virtual_scan import virtual_background
 from hal.factory import virtual_microscope
-from models.runtime import ModelSet, load_models
+from models.runtime import load_models
 
 _Command = Callable[..., Any]
 
-ALL_KINDS = (
-    "neutrophil",
-    "eosinophil",
-    "basophil",
-    "lymphocyte",
-    "monocyte",
-    "erythroblast",
-    "immature_granulocyte",
-    "dead",
+_ALL_KINDS_ALIKE = dict.fromkeys(
+    (
+        "neutrophil",
+        "eosinophil",
+        "basophil",
+        "lymphocyte",
+        "monocyte",
+        "erythroblast",
+        "immature_granulocyte",
+        "dead",
+    ),
+    1.0,
 )
 
 
@@ -117,39 +123,30 @@ def evaluate(
     """
     cv2.setNumThreads(1)
     models = load_models(folder)
-    names = unseen_donors(donors, seed)
     album = Album() if pictures is not None else None
-    cohort = _measured(names, models, tiles, seed, enrichment, album=album)
-    balanced = None
-    if balanced_tiles:
-        balanced = _measured(
-            names, models, balanced_tiles, seed, 2 * enrichment, dict.fromkeys(ALL_KINDS, 1.0)
+    results: list[DonorResult] = []
+    balanced: list[DonorResult] = []
+    for number, name in enumerate(unseen_donors(donors, seed)):
+        microscope = virtual_microscope(name, enrichment)
+        measure = partial(
+            evaluate_donor,
+            name,
+            models=models,
+            config=AnalysisConfig(),
+            seed=seed + number,
+            background=virtual_background(microscope),
         )
-    click.echo(report.text(cohort, balanced))
+        results.append(measure(microscope=microscope, tiles=tiles, album=album))
+        if balanced_tiles:
+            even = virtual_microscope(name, 2.0 * enrichment, composition=_ALL_KINDS_ALIKE)
+            balanced.append(measure(microscope=even, tiles=balanced_tiles))
+        click.echo(f"{name:28}{Evaluation((results[-1],)).found}", err=True)
+    cohort = Evaluation(tuple(results))
+    even_kinds = Evaluation(tuple(balanced)) if balanced else None
+    click.echo(report.text(cohort, even_kinds))
     if json_path is not None:
-        document = {**report.as_dict(cohort, balanced), "versions": dict(models.versions)}
-        json_path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        document = {**report.as_dict(cohort, even_kinds), "versions": dict(models.versions)}
+        write_text(json_path, json.dumps(document, indent=2) + "\n")
     if pictures is not None and album is not None:
         for path in write_pictures(pictures, cohort, album):
             click.echo(f"wrote {path}", err=True)
-
-
-def _measured(
-    names: list[str],
-    models: ModelSet,
-    tiles: int,
-    seed: int,
-    enrichment: float,
-    composition: Mapping[str, float] | None = None,
-    *,
-    album: Album | None = None,
-) -> Evaluation:
-    config = AnalysisConfig()
-    results = []
-    for number, name in enumerate(names):
-        microscope = virtual_microscope(name, enrichment, composition=composition)
-        results.append(
-            evaluate_donor(name, microscope, models, config, tiles, seed + number, album=album)
-        )
-        click.echo(f"{name:28}{Evaluation((results[-1],)).found}", err=True)
-    return Evaluation(tuple(results))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.analysis.cell_finder import FoundCell
-from device.analysis.flatfield import Image, flat_field
+from device.analysis.flatfield import Background, Image, flat_field
 from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
 from device.cell import Cell
@@ -68,6 +68,7 @@ def evaluate_donor(
     seed: int,
     *,
     conditions: Conditions = ORDINARY,
+    background: Background | None = None,
     album: Album | None = None,
 ) -> DonorResult:
     """Analyse the virtual tiles of a donor and compare with the truth.
@@ -80,9 +81,11 @@ def evaluate_donor(
         tiles: number of tiles.
         seed: of stage and focus errors.
         conditions: how the tiles are taken.
+        background: taken under them; None takes it.
         album: takes example cells.
     """
-    background = virtual_background(microscope, conditions.exposure_ms)
+    if background is None:
+        background = virtual_background(microscope, conditions.exposure_ms)
     analyzer = TileAnalyzer(models, config, background)
     registry = CellRegistry(microscope.pixel_um, config.merge_distance_um)
     seen = _Seen(microscope)

@@ -100,10 +100,9 @@ class Axes:
         cv2.rectangle(picture, (self.left_px, self.top_px), (right, bottom), INK, 1)
         write(picture, title, (self.left_px, self.top_px - 10), size=0.5)
 
-    def curve(
-        self, picture: Picture, points: Sequence[tuple[float, float]], colour: Colour
-    ) -> None:
-        """Draw points joined by lines; a point whose y is NaN leaves a gap."""
+    def curve(self, picture: Picture, points: Sequence[tuple[float, float]], index: int) -> None:
+        """Draw points joined by lines in a colour of the palette; NaN leaves a gap."""
+        colour = PALETTE[index % len(PALETTE)]
         for (x0, y0), (x1, y1) in pairwise(points):
             if not np.isnan(y0 + y1):
                 ends = self.pixel(x0, y0), self.pixel(x1, y1)

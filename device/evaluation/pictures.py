@@ -22,8 +22,8 @@ from device.evaluation.drawing import (
     write,
 )
 from device.evaluation.figures import Proportion
+from device.evaluation.output_files import write_picture
 from device.evaluation.scores import Evaluation
-from hal.errors import InputError
 
 _CELL_PX = 84
 _ZOOM = 2
@@ -50,20 +50,9 @@ def write_pictures(folder: Path, evaluation: Evaluation, album: Album) -> list[P
             sheet("Finds where there is no white cell", album.false),
         ),
     }
-    paths = []
     for name, picture in pictures.items():
-        path = folder / name
-        _, png = cv2.imencode(".png", picture)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png.tobytes())
-        except OSError as error:
-            raise InputError(
-                f"{path} cannot be written: {error.strerror}.",
-                remedy="Name a folder that can be written.",
-            ) from error
-        paths.append(path)
-    return paths
+        write_picture(folder / name, picture)
+    return [folder / name for name in pictures]
 
 
 def confusion(evaluation: Evaluation) -> Picture:
@@ -121,7 +110,7 @@ def reliability(calibration: Calibration) -> Picture:
         lower, upper = (axes.pixel(part.confidence, end / 100.0) for end in (low, high))
         cv2.line(picture, lower, upper, PALETTE[1], 1, cv2.LINE_AA)
     points = [(part.confidence, part.right) for part in calibration.bins]
-    axes.curve(picture, points, PALETTE[0])
+    axes.curve(picture, points, 0)
     write(picture, "highest probability", (320, 514), align="middle")
     write(picture, "share right (bars: 95 % interval)", (78, 78), size=0.4)
     most = max((part.n for part in calibration.bins), default=1)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -72,7 +71,7 @@ class OutlinedField(TrueField, Protocol):
         """Likewise."""
 
 
-class RenderingMicroscope(Microscope, Hashable, Protocol):
+class RenderingMicroscope(Microscope, Protocol):
     """A virtual microscope with its smear."""
 
     @property
@@ -122,11 +121,10 @@ def virtual_tiles(
         yield tile, true_um
 
 
-@lru_cache(maxsize=1)
 def virtual_background(
     microscope: RenderingMicroscope, exposure_ms: float = ORDINARY.exposure_ms
 ) -> Background:
-    """Return the mean of blank frames beside the smear; that of the last microscope is kept."""
+    """Return the mean of blank frames beside the smear."""
     scan = ScanConfig()
     frames = []
     for i in range(_BLANK_FRAMES):
