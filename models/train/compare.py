@@ -176,4 +176,5 @@ def compared(work: Workspace, most_cells: int | None) -> Comparison:
         rows += _rows("segmenter", domain, _outlined(large, samples), _outlined(small, samples))
         rows += _rows("classifier", domain, _classified(classifier_alone, samples), after)
         rows += _rows(CHAIN, domain, _classified(large, samples), after)
-    return Comparison(largest_points=max(row.loss_points for row in rows), rows=tuple(rows))
+    largest = max((row.loss_points for row in rows), default=0.0)
+    return Comparison(largest_points=largest, rows=tuple(rows))

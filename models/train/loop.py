@@ -21,6 +21,7 @@ Batch = tuple[Tensor, ...]
 CHECKPOINT_STEPS = 250
 AVERAGE_DECAY = 0.998
 WARM_UP_SHARE = 0.04
+SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Schedule:
         steps: optimiser steps.
         learning_rate: peak; rises linearly over the first 4 %, then falls as a cosine to zero.
         checkpoint: written every ``CHECKPOINT_STEPS``; an existing one is resumed.
-        seed: of weights and of every batch; batch i depends on seed and i alone.
+        seed: of weights, batches and dropout; those of step i depend on seed and i alone.
         initial: checkpoint of an earlier training whose averaged weights to start from.
     """
 
@@ -73,6 +74,14 @@ def load_average(net: Net, checkpoint: Path) -> Net:
     return net.eval()
 
 
+def _save(checkpoint: Path, state: dict[str, object]) -> None:
+    """Replace a checkpoint at once: a power cut leaves the old one or the new one."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    part = checkpoint.with_name(f"{checkpoint.name}.part")
+    torch.save(state, part)
+    part.replace(checkpoint)
+
+
 def fit(
     net: Net,
     make_batch: Callable[[np.random.Generator], Batch],
@@ -96,7 +105,6 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
         _log.info("resumed %s at step %d", schedule.checkpoint, start)
-    torch.manual_seed(schedule.seed + start)
     net.train()
     bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, mininterval=10)
     running = 0.0
@@ -104,6 +112,7 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = rate(step, schedule)
         rng = np.random.default_rng((schedule.seed, step))
+        torch.manual_seed(schedule.seed * SEEDS_APART + step)
         batch = tuple(tensor.to(target) for tensor in make_batch(rng))
         value = loss(net, batch)
         optimiser.zero_grad(set_to_none=True)
@@ -115,14 +124,13 @@ def fit(
         running = current if step == start else running + 0.02 * (current - running)
         bar.set_postfix(loss=f"{running:.4f}", refresh=False)
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == schedule.steps:
-            schedule.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(
+            _save(
+                schedule.checkpoint,
                 {
                     "net": net.state_dict(),
                     "average": average.state_dict(),
                     "optimiser": optimiser.state_dict(),
                     "step": step + 1,
                 },
-                schedule.checkpoint,
             )
     return average.cpu().eval()

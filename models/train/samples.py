@@ -17,6 +17,15 @@ CELL_KNOWN = 1
 NUCLEUS_KNOWN = 2
 
 
+def _save(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+    """Write a file at once: samples that are there are whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
 @dataclass(frozen=True)
 class CropSet:
     """Crops of ``STORED_CROP_PX`` around one candidate each, at the networks' pixel size.
@@ -40,9 +49,7 @@ class CropSet:
 
     def save(self, path: Path) -> None:
         """Write an uncompressed npz file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            np.savez(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
+        _save(path, {field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -93,7 +100,6 @@ class FieldSet:
 
     def save(self, path: Path) -> None:
         """Write an uncompressed npz file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, NDArray[np.generic]] = {
             "red_cells_known": np.array(self.red_cells_known),
             "platelets_known": np.array(self.platelets_known),
@@ -103,8 +109,7 @@ class FieldSet:
         for i in range(len(self)):
             for name in ("gray", "nuclei", "red_cells", "platelets"):
                 arrays[f"{name}_{i}"] = getattr(self, name)[i]
-        with path.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        _save(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -40,7 +40,7 @@ def pick(
     sources: Sequence[Source], count: int, rng: np.random.Generator
 ) -> list[tuple[CropSet, int]]:
     """Return ``count`` random crops as (set, index), sources by share, classes evenly."""
-    shares = np.array([source.share for source in sources])
+    shares = np.array([source.share if len(source.crops) else 0.0 for source in sources])
     chosen = []
     for which in rng.choice(len(sources), count, p=shares / shares.sum()):
         crops = sources[which].crops
