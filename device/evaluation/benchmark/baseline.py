@@ -15,14 +15,12 @@ from models.reference.architectures import PATCHES_PER_TILE, Reading
 from models.reference.ceilings import CEILINGS
 from models.reference.operations import workload
 from models.reference.sessions import open_ceiling, open_network
-from models.runtime import PACKAGE_DIRECTORY
+from models.runtime import PACKAGE_DIRECTORY, cascade_entries
 from models.scout import MULTIPLE_PX
 from models.session import Network
 
 RUNS = 20
 """Runs of which the fastest counts."""
-
-_CASCADE = ("scout", "segmenter", "classifier")
 
 
 @dataclass(frozen=True)
@@ -127,10 +125,8 @@ def measure_networks(runs: int = RUNS) -> dict[str, Speed]:
     Raises:
         ModelError: a network file is missing or damaged.
     """
-    entries = read_manifest(PACKAGE_DIRECTORY).networks
     speeds = {}
-    for name in _CASCADE:
-        entry = entries[name]
+    for name, entry in cascade_entries(read_manifest(PACKAGE_DIRECTORY)).items():
         network = Network(PACKAGE_DIRECTORY, entry)
         work = workload(PACKAGE_DIRECTORY / entry.file, _grid(entry), seed=0)
         speeds[name] = Speed(work.macs, _best_ms(partial(network.run, work.image), runs))
