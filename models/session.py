@@ -16,9 +16,9 @@ from models.providers import Provider, provider_options
 log = logging.getLogger(__name__)
 
 _REMEDY = "Install the software again."
-_WARM_UP_GRID = 4
-"""Blocks along a side of the first image of a network that takes any size."""
-
+_LEAST_GRID = 4
+_TILE_PX = (1056, 1408)
+_MANY_CROPS = 16
 
 RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
 
@@ -76,8 +76,16 @@ class Network:
             )
 
     def _warm_up(self, entry: NetworkEntry) -> None:
-        grid = _WARM_UP_GRID if entry.crop_px is None else entry.crop_px // entry.block_px
-        self.run(np.zeros((1, grid, grid, self._input.shape[3]), np.uint8))
+        """Run images of the shapes to come: a GPU prepares itself anew for each larger one."""
+        if entry.crop_px is None:
+            tile = tuple(side // entry.block_px for side in _TILE_PX)
+            shapes = [(1, _LEAST_GRID, _LEAST_GRID), (1, *tile)]
+        else:
+            grid = entry.crop_px // entry.block_px
+            shapes = [(1, grid, grid), (_MANY_CROPS, grid, grid)]
+        # The CPU gains nothing by the second shape.
+        for shape in shapes[:1] if self.provider is Provider.CPU else shapes:
+            self.run(np.zeros((*shape, self._input.shape[3]), np.uint8))
 
 
 def _open(path: Path, sha256: str, provider: Provider) -> onnxruntime.InferenceSession:

@@ -167,6 +167,8 @@ def _size_bytes(path: Path) -> int:
 def _verdict(
     folder: Path, name: str, entry: NetworkEntry, provider: Provider, answers: Answers
 ) -> Verdict:
+    if not any(key.startswith(f"{name}_") for key in answers):
+        return Verdict(ok=False, detail="no answer of this network is recorded", time_ms=0.0)
     try:
         return examine(name, open_model(folder, name, entry, provider), answers)
     except ModelError as error:

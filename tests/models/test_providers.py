@@ -157,6 +157,28 @@ def test_a_provider_that_fails_in_its_first_run_leaves_the_networks_to_the_cpu(
     assert load_models().execution.provider is Provider.CPU
 
 
+@pytest.mark.parametrize(
+    ("provider", "scout", "classifier"),
+    [
+        (Provider.CPU, [(1, 4, 4, 64)], [(1, 32, 32, 48)]),
+        (Provider.CUDA, [(1, 4, 4, 64), (1, 132, 176, 64)], [(1, 32, 32, 48), (16, 32, 32, 48)]),
+    ],
+)
+def test_the_first_real_image_finds_everything_prepared(
+    gpu: Gpu,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: Provider,
+    scout: list[tuple[int, ...]],
+    classifier: list[tuple[int, ...]],
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Network, "run", lambda self, images: seen.append(images.shape))
+    entries = read_manifest(PACKAGE_DIRECTORY).networks
+    Network(PACKAGE_DIRECTORY, entries["scout"], provider)
+    Network(PACKAGE_DIRECTORY, entries["classifier"], provider)
+    assert seen == scout + classifier
+
+
 def test_a_provider_that_is_wanted_but_not_there_is_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

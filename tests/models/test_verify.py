@@ -74,7 +74,7 @@ def test_the_shipped_questions_are_small_and_show_every_kind_of_cell(
     assert all(len(answers[f"scout_{kind}"]) > 0 for kind in KINDS)
 
 
-@pytest.mark.parametrize("name", CASCADE)
+@pytest.mark.parametrize("name", [*CASCADE, "stainer"])
 def test_other_arithmetic_of_the_same_weights_passes(
     manifest: Manifest, answers: dict[str, NDArray[Any]], name: str
 ) -> None:
@@ -148,6 +148,15 @@ def test_a_damaged_network_is_named_and_the_others_are_still_tested(copied_model
     assert reports["segmenter"].verdict.ok
 
 
+def test_a_network_without_recorded_answers_does_not_pass(copied_models: Path) -> None:
+    manifest = read_manifest(copied_models)
+    networks = {**manifest.networks, "counter": manifest.networks["scout"]}
+    write_manifest(copied_models, manifest.model_copy(update={"networks": networks}))
+    verdicts = {report.name: report.verdict for report in verify(copied_models)}
+    assert [name for name, verdict in verdicts.items() if not verdict.ok] == ["counter"]
+    assert "no answer" in verdicts["counter"].detail
+
+
 @pytest.mark.parametrize("damage", ["unlisted", "missing", "changed", "no archive"])
 def test_known_answers_that_cannot_be_trusted_are_an_error(
     copied_models: Path, damage: str
@@ -218,8 +227,10 @@ def test_answers_of_another_shape_do_not_pass(name: str) -> None:
 
 def test_another_colour_does_not_pass() -> None:
     picture = np.full((8, 8, 3), 200, np.uint8)
-    assert compare_stainer({"stainer_rgb": picture}, {"stainer_rgb": picture + 1})[0]
-    assert not compare_stainer({"stainer_rgb": picture}, {"stainer_rgb": picture + 5})[0]
+    rounded = picture.copy()
+    rounded[0] += 1
+    assert compare_stainer({"stainer_rgb": picture}, {"stainer_rgb": rounded})[0]
+    assert not compare_stainer({"stainer_rgb": picture}, {"stainer_rgb": picture + 1})[0]
 
 
 def run(*words: str) -> Any:
