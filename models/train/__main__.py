@@ -12,6 +12,10 @@ import torch
 from hal.errors import LeukoluxError
 from models.runtime import PACKAGE_DIRECTORY
 from models.train import release, stages
+from models.train.card_sections import keep_evidence
+from models.train.evidence_commands import compare, robustness, transfer
+from models.train.options import FOLDER, PRESENT_FOLDER, seed_option, steps_option, work_option
+from models.train.stain_commands import STAIN_COMMANDS
 from models.train.workspace import Plan, Workspace, make_data
 
 NETWORKS = ("scout", "segmenter", "classifier")
@@ -25,21 +29,33 @@ EXPORT = {
     "segmenter": release.export_segmenter,
     "classifier": release.export_classifier,
 }
-FOLDER = click.Path(file_okay=False, path_type=Path)
-work_option = click.option(
-    "--work", type=FOLDER, required=True, help="Folder for samples, checkpoints and exports."
-)
 real_option = click.option(
-    "--real",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of stained images (pbc, bccd, rbc_fields).",
+    "--real", type=PRESENT_FOLDER, help="Folder of stained images (pbc, bccd, rbc_fields)."
+)
+lab_option = click.option(
+    "--lab",
+    type=PRESENT_FOLDER,
+    multiple=True,
+    help="Folder of annotated scans, in the layout of `leukolux simulate`; may be repeated.",
 )
 donors_option = click.option(
     "--donors",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(0, 1000),
     default=Plan.train_donors,
     show_default=True,
     help="Simulated donors to train on.",
+)
+val_donors_option = click.option(
+    "--val-donors",
+    type=click.IntRange(0, 1000),
+    show_default=f"{Plan.val_donors}; 0 with --donors 0",
+    help="Simulated donors to choose thresholds on.",
+)
+test_donors_option = click.option(
+    "--test-donors",
+    type=click.IntRange(0, 1000),
+    show_default=f"{Plan.test_donors}; 0 with --donors 0",
+    help="Simulated donors to report on.",
 )
 tiles_option = click.option(
     "--tiles",
@@ -48,11 +64,9 @@ tiles_option = click.option(
     show_default=True,
     help="Fields per donor.",
 )
-steps_option = click.option("--steps", type=click.IntRange(1), help="Optimiser steps.")
-seed_option = click.option("--seed", type=int, default=1, show_default=True)
 start_option = click.option(
     "--start-from",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=PRESENT_FOLDER,
     help="Folder with checkpoints of an earlier training to start from.",
 )
 out_option = click.option(
@@ -61,6 +75,11 @@ out_option = click.option(
     default=PACKAGE_DIRECTORY,
     show_default="the package",
     help="Where networks, manifest and cards go.",
+)
+evidence_option = click.option(
+    "--evidence",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file {network: Markdown}, added to the cards.",
 )
 
 
@@ -87,12 +106,39 @@ def main(threads: int) -> None:
 @main.command()
 @work_option
 @real_option
+@lab_option
 @donors_option
+@val_donors_option
+@test_donors_option
 @tiles_option
 @seed_option
-def data(work: Path, real: Path | None, donors: int, tiles: int, seed: int) -> None:
+def data(
+    work: Path,
+    real: Path | None,
+    lab: tuple[Path, ...],
+    donors: int,
+    val_donors: int | None,
+    test_donors: int | None,
+    tiles: int,
+    seed: int,
+) -> None:
     """Make the samples; simulated donors that are there already stay."""
-    make_data(Workspace(work), Plan(train_donors=donors, tiles=tiles, seed=seed), real)
+    plan = Plan(
+        train_donors=donors,
+        val_donors=_or_default(val_donors, Plan.val_donors, donors),
+        test_donors=_or_default(test_donors, Plan.test_donors, donors),
+        tiles=tiles,
+        seed=seed,
+        labs=lab,
+    )
+    make_data(Workspace(work), plan, real)
+
+
+def _or_default(wanted: int | None, usual: int, train_donors: int) -> int:
+    """Return what was asked for, else the usual number, or none where nothing is simulated."""
+    if wanted is not None:
+        return wanted
+    return usual if train_donors else 0
 
 
 @main.command()
@@ -117,9 +163,13 @@ def export(network: str, work: Path) -> None:
 @main.command()
 @work_option
 @out_option
-def evaluate(work: Path, out: Path) -> None:
+@evidence_option
+def evaluate(work: Path, out: Path, evidence: Path | None) -> None:
     """Measure the exported networks; write files, manifest and model cards to --out."""
-    manifest = release.publish(Workspace(work), out)
+    workspace = Workspace(work)
+    if evidence is not None:
+        keep_evidence(workspace.folder, evidence)
+    manifest = release.publish(workspace, out)
     for name, entry in manifest.networks.items():
         for figure, score in entry.scores.items():
             click.echo(f"{name}: {figure} {score.value} (n = {score.n})")
@@ -128,21 +178,38 @@ def evaluate(work: Path, out: Path) -> None:
 @main.command("all")
 @work_option
 @real_option
+@lab_option
 @donors_option
+@val_donors_option
+@test_donors_option
 @tiles_option
+@steps_option
 @seed_option
 @out_option
 @click.pass_context
 def everything(
-    ctx: click.Context, work: Path, real: Path | None, donors: int, tiles: int, seed: int, out: Path
+    ctx: click.Context,
+    /,
+    work: Path,
+    real: Path | None,
+    steps: int | None,
+    seed: int,
+    out: Path,
+    **amounts: object,
 ) -> None:
-    """Data, training, export and evaluation in order."""
-    ctx.invoke(data, work=work, real=real, donors=donors, tiles=tiles, seed=seed)
+    """Data, training, export, comparison, robustness and evaluation in order."""
+    ctx.invoke(data, work=work, real=real, seed=seed, **amounts)
     for network in NETWORKS:
-        ctx.invoke(train, network=network, work=work, steps=None, seed=seed, start_from=None)
+        ctx.invoke(train, network=network, work=work, steps=steps, seed=seed, start_from=None)
         ctx.invoke(export, network=network, work=work)
-    ctx.invoke(evaluate, work=work, out=out)
+    ctx.invoke(compare, work=work)
+    if real is not None:
+        ctx.invoke(robustness, work=work, real=real)
+    ctx.invoke(evaluate, work=work, out=out, evidence=None)
 
+
+for command in (*STAIN_COMMANDS, compare, robustness, transfer):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()
