@@ -83,7 +83,7 @@ class Network:
         else:
             grid = entry.crop_px // entry.block_px
             shapes = [(1, grid, grid), (_MANY_CROPS, grid, grid)]
-        # The CPU gains nothing by the second shape.
+        # The CPU gains little by the second shape.
         for shape in shapes[:1] if self.provider is Provider.CPU else shapes:
             self.run(np.zeros((*shape, self._input.shape[3]), np.uint8))
 

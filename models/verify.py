@@ -24,7 +24,14 @@ from models.classifier import Classifier
 from models.errors import AnswerError, ModelError
 from models.manifest import Manifest, NetworkEntry, read_manifest, verified_file
 from models.providers import Provider, WantedProvider
-from models.runtime import CASCADE, PACKAGE_DIRECTORY, ModelSet, choose_execution, load_models
+from models.runtime import (
+    CASCADE,
+    PACKAGE_DIRECTORY,
+    ModelSet,
+    cascade_entries,
+    choose_execution,
+    load_models,
+)
 from models.scout import Scout
 from models.segmenter import Segmenter
 from models.session import Network
@@ -146,15 +153,17 @@ def verify(
     folder = PACKAGE_DIRECTORY if directory is None else directory
     manifest = read_manifest(folder)
     answers = read_answers(folder, manifest)
-    chosen = choose_execution(provider, manifest.networks).provider
+    chosen = choose_execution(provider, cascade_entries(manifest)).provider
+    # What does not count runs on the CPU, as in use.
+    places = {name: chosen if name in CASCADE else Provider.CPU for name in manifest.networks}
     return tuple(
         NetworkReport(
             name=name,
             file=entry.file,
             version=entry.sha256[:12],
             size_bytes=_size_bytes(folder / entry.file),
-            provider=chosen,
-            verdict=_verdict(folder, name, entry, chosen, answers),
+            provider=places[name],
+            verdict=_verdict(folder, name, entry, places[name], answers),
         )
         for name, entry in manifest.networks.items()
     )

@@ -22,8 +22,9 @@ from models.providers import (
     choose_provider,
     provider_options,
 )
-from models.runtime import PACKAGE_DIRECTORY, load_models
+from models.runtime import CASCADE, PACKAGE_DIRECTORY, load_models
 from models.session import Network
+from models.verify import verify
 
 TENSORRT, CUDA, CPU = (provider.runtime_name for provider in Provider)
 EVERYTHING = (TENSORRT, CUDA, CPU)
@@ -177,6 +178,18 @@ def test_the_first_real_image_finds_everything_prepared(
     Network(PACKAGE_DIRECTORY, entries["scout"], provider)
     Network(PACKAGE_DIRECTORY, entries["classifier"], provider)
     assert seen == scout + classifier
+
+
+def test_the_networks_that_count_are_verified_where_they_run_and_the_others_on_the_cpu(
+    gpu: Gpu,
+) -> None:
+    reports = {report.name: report for report in verify()}
+    assert {reports[name].provider for name in CASCADE} == {Provider.CUDA}
+    assert reports["stainer"].provider is Provider.CPU
+    gpu.broken.add(CUDA)
+    broken = {report.name: report.verdict for report in verify()}
+    assert "out of device memory" in broken["scout"].detail
+    assert broken["stainer"].ok
 
 
 def test_a_provider_that_is_wanted_but_not_there_is_a_warning(
