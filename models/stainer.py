@@ -39,14 +39,16 @@ _LEAST_GLASS_SHARE = 0.02
 
 _FULL_TINT_DARKNESS = 25.0
 _EDGE_SIGMA_PX = 1.0
-_VIOLET = (0.95, -1.05)
+# What is darker than this in the cytoplasm is a red cell or a lobe that lies over it.
+_CYTOPLASM_DARKNESS = (22.0, 34.0)
+_VIOLET = (0.72, -0.82)
 # CIE a* and b* per darkness (100 - L*) of cytoplasm and nucleus of cells of a known kind.
 _TINTS = {
     "neutrophil": ((0.30, -0.10), _VIOLET),
     "eosinophil": ((0.95, 2.10), _VIOLET),
-    "basophil": ((0.35, -1.55), (0.80, -1.35)),
+    "basophil": ((0.25, -1.55), (0.62, -0.98)),
     "lymphocyte": ((-0.05, -1.10), _VIOLET),
-    "monocyte": ((0.15, -0.65), (0.85, -0.90)),
+    "monocyte": ((0.15, -0.65), (0.70, -0.75)),
 }
 _UNTINTED = ("dead", "other", "unidentified")
 
@@ -174,12 +176,14 @@ def retint(rgb: Image, mask: Image, kind: str) -> Image:
     darkness = 100 - lab[..., 0]
     # Chroma grows with darkness only until a dye is saturated.
     strength = _FULL_TINT_DARKNESS * np.tanh(darkness / _FULL_TINT_DARKNESS)
-    for label, tint in enumerate(_TINTS[kind], start=1):
-        where = (mask == label).astype(np.float32)
-        where = cv2.GaussianBlur(where, (0, 0), _EDGE_SIGMA_PX)
-        for plane, per_darkness in zip((1, 2), tint, strict=True):
-            wanted = np.float32(per_darkness) * (strength if label == 1 else darkness)
-            lab[..., plane] += where * (wanted - lab[..., plane])
+    pale, dark = _CYTOPLASM_DARKNESS
+    cytoplasm = (mask == 1) * np.clip((dark - darkness) / (dark - pale), 0, 1)
+    for where, depth, tint in zip(
+        (cytoplasm, mask == 2), (strength, darkness), _TINTS[kind], strict=True
+    ):
+        soft = cv2.GaussianBlur(where.astype(np.float32), (0, 0), _EDGE_SIGMA_PX)[..., None]
+        wanted = depth[..., None] * np.array(tint, np.float32)
+        lab[..., 1:] += soft * (wanted - lab[..., 1:])
     out = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
     return np.clip(np.round(255 * out), 0, 255).astype(np.uint8)
 

@@ -24,9 +24,13 @@ L* is the 260 nm image, a generator predicts a* and b*, a discriminator of four 
 convolutions (64, 128, 256, 512) judges the pictures, L1 of weight 100 holds them to the truth.
 Different from the paper: the generator is small and in INT8; it gives chroma per darkness at half
 resolution, which is multiplied with the darkness of every pixel; the discriminator joins for the
-last part of the training; L* is smoothed by a Gaussian of {smoothing} px, chosen on validation
-donors.  Post-processing is the paper's: white balance on the glass, +0.02 on R, G and B, +0.07 on
-V; for a whole field largest values of 0.95, 0.93 and 0.93.
+last part of the training; L* is smoothed by a Gaussian of {smoothing} px, less than the optics'
+own blur.  Post-processing is the paper's: white balance on the glass, +0.02 on R, G and B, +0.07
+on V; for a whole field largest values of 0.95, 0.93 and 0.93.
+
+The shipped weights come from two sittings on 24 and 30 donors: 1500 steps with L1 alone, then 1800
+from there with eosinophils and basophils drawn more often, the last 360 of them with the
+discriminator.
 
 ## The truth it was trained on
 
@@ -70,7 +74,7 @@ def card(entry: NetworkEntry, tested: tuple[int, int]) -> str:
         + "".join(f"- {name}: {number}\n" for name, number in entry.parameters.items()),
         _METHOD.format(smoothing=entry.parameters["smoothing_px"]),
         f"## Data\n\n{entry.training_data[0].upper()}{entry.training_data[1:]}.  Donors are split"
-        " by seed: 1000-1999 training, 2000-2999 smoothing and calibration, 3000-3999 the scores"
+        " by seed: 1000-1999 training, 2000-2999 calibration, 3000-3999 the scores"
         f" below ({tested[0]} donors, {tested[1]} fields of 1392 x 1040 px, one with white cells as"
         " in the blood and one rich in them per donor).  No picture of anybody else is used.",
         "## Scores\n\nOf the INT8 file as shipped unless it says otherwise, before post-processing"

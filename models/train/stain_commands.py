@@ -74,9 +74,8 @@ def stain_train(
 @click.command("stain-export")
 @_work_option
 def stain_export(work: Path) -> None:
-    """Write the INT8 file of the trained stain and choose its smoothing."""
-    entry = export_stainer(Workspace(work))
-    click.echo(f"{entry.file}: smoothing {entry.parameters['smoothing_px']} px")
+    """Write the INT8 file of the trained stain."""
+    export_stainer(Workspace(work))
 
 
 @click.command("stain-evaluate")

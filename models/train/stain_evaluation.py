@@ -77,11 +77,6 @@ def _two(values: NDArray[np.float64], title: str) -> dict[str, Score]:
     }
 
 
-def smoothing_score(donors: Sequence[StainSet], stainer: Stainer) -> float:
-    """Return the mean SSIM of R, G, B on fields with cells as in the blood."""
-    return float(_per_donor(donors, raw(stainer), enriched=False)[:, 0].mean())
-
-
 def stain_scores(donors: Sequence[StainSet], stainer: Stainer, exact: Stainer) -> dict[str, Score]:
     """Return the scores of the shipped network.
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from hal.sim.donors import KINDS
 from models.layout import BLANK_LEVEL, space_to_depth
 from models.train.augment import Geometry, random_matrix, randomise_intensity, warp
 from models.train.loop import (
@@ -42,15 +43,21 @@ _log = logging.getLogger(__name__)
 
 STEM_PX = 4
 CHROMA_PX = 2
-CROP_PX = 160
-SOURCE_PX = 248
+CROP_PX = 128
+SOURCE_PX = 200
 GEOMETRY = Geometry(shift_px=0.0)
 BATCH = 12
-CELL_SHARE = 0.6
+CELL_SHARE = 0.85
+KIND_SHARES = {"eosinophil": 4.0, "basophil": 4.0}
+"""How often kinds are drawn, others once: granules are small and hard to tell apart."""
+
 UNCHANGED_SHARE = 0.3
 L1_WEIGHT = 100.0
 CHROMA_SCALE = 128.0
 LEAST_DARKNESS = 2.0
+LEAST_WEIGHT = 8.0
+"""The error of chroma per darkness counts as in this darkness where it is paler: granules are."""
+
 ADVERSARY_SHARE = 0.4
 ADVERSARY_RATE = 3e-4
 GLASS_LIGHTNESS = 116 * (((GLASS + 0.055) / 1.055) ** 2.4) ** (1 / 3) - 16
@@ -99,9 +106,11 @@ class Discriminator(nn.Module):
 
 
 def _place(donor: StainSet, rng: np.random.Generator) -> tuple[int, float, float]:
-    """Return field and centre of a crop: a cell, kinds evenly, or anywhere."""
+    """Return field and centre of a crop: a cell, kinds by ``KIND_SHARES``, or anywhere."""
     if rng.uniform() < CELL_SHARE and len(donor.cells):
-        kind = rng.choice(np.unique(donor.cells[:, 3]))
+        kinds = np.unique(donor.cells[:, 3])
+        share = np.array([KIND_SHARES.get(KINDS[int(kind)], 1.0) for kind in kinds])
+        kind = rng.choice(kinds, p=share / share.sum())
         index, x, y, _ = donor.cells[rng.choice(np.flatnonzero(donor.cells[:, 3] == kind))]
         dx, dy = rng.uniform(-CROP_PX / 4, CROP_PX / 4, 2)
         return int(index), float(x + dx), float(y + dy)
@@ -168,7 +177,7 @@ def _lab(tint: Tensor, darkness: Tensor) -> Tensor:
 
 def l1(tint: Tensor, target: Tensor, darkness: Tensor) -> Tensor:
     """Return the mean error of chroma on the scale -1..1."""
-    return ((tint - target).abs() * darkness.clamp(min=1.0)).mean() / CHROMA_SCALE
+    return ((tint - target).abs() * darkness.clamp(min=LEAST_WEIGHT)).mean() / CHROMA_SCALE
 
 
 class Adversary:
