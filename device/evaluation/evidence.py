@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from device.cell import CellKind
+from device.evaluation.report import HEADER, Row
 from device.evaluation.sweeps import SWEEPS, table
 from device.evaluation.truth import UNIDENTIFIED
 from hal.errors import InputError
@@ -138,25 +139,11 @@ def _intro(evaluation: Document) -> str:
 
 
 def _figures(rows: Sequence[Document]) -> str:
-    lines = []
+    lines: list[tuple[str, ...]] = [HEADER]
     for row in rows:
-        digits = 1 if row["unit"] == "%" else 4
-        bar = row["bar"]
-        limit = "-"
-        if bar["at_least"] is not None:
-            limit = f"at least {bar['at_least']:g}"
-        elif bar["at_most"] is not None:
-            limit = f"at most {bar['at_most']:g}"
-        interval = (
-            "" if row["low"] is None else f"{row['low']:.{digits}f} - {row['high']:.{digits}f}"
-        )
-        value = "-" if row["value"] is None else f"{row['value']:.{digits}f} {row['unit']}".strip()
-        met = {True: "yes", False: "**no**", None: ""}[row["passed"]]
-        paper = "-" if bar["paper"] is None else f"{bar['paper']:g}"
-        name = f"{row['name']} ({row['note']})" if row["note"] else row["name"]
-        lines.append((name, value, interval, str(row["n"]), paper, limit, met))
-    header = ("figure", "value", "95 % interval", "n", "paper", "bar", "met")
-    return _markdown([header, *lines])
+        *entries, met, note = Row.from_dict(row).cells()
+        lines.append((*entries, f"**{met}**" if met == "NO" else met, note))
+    return _markdown(lines)
 
 
 def _dice(evaluation: Document) -> str:

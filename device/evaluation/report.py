@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from device.cell import CellKind
@@ -69,21 +69,20 @@ class Row:
         value = None if math.isnan(self.value) else self.value
         return asdict(self) | {"value": value, "passed": self.passed}
 
-    @property
-    def digits(self) -> int:
-        """Decimals worth showing."""
-        return 1 if self.unit == "%" else 4
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Row:
+        """Return the row of its JSON form."""
+        fields = {key: value for key, value in document.items() if key != "passed"}
+        value = math.nan if fields["value"] is None else fields["value"]
+        return cls(**fields | {"value": value, "bar": Bar(**fields["bar"])})
 
     def cells(self) -> tuple[str, ...]:
         """Return name, value, interval, n, paper, bar, passed, note as text."""
-        interval = (
-            "" if self.low is None else f"{self.low:.{self.digits}f}-{self.high:.{self.digits}f}"
-        )
+        digits = {"%": 1, "": 4}.get(self.unit, 2)
+        value = "-" if math.isnan(self.value) else f"{self.value:.{digits}f} {self.unit}".strip()
+        interval = "" if self.low is None else f"{self.low:.{digits}f}-{self.high:.{digits}f}"
         paper = "-" if self.bar.paper is None else f"{self.bar.paper:g}"
         verdict = {True: "yes", False: "NO", None: ""}[self.passed]
-        value = (
-            "-" if math.isnan(self.value) else f"{self.value:.{self.digits}f} {self.unit}".strip()
-        )
         return self.name, value, interval, str(self.n), paper, str(self.bar), verdict, self.note
 
 
@@ -152,32 +151,30 @@ def _count_rows(
     objects: Callable[[DonorResult], ObjectCount],
     at_most_percent: float,
 ) -> list[Row]:
-    """Return the signed error of the count per donor: the median one and the worst one."""
+    """Return the signed error of the count: all donors together, the median one, the worst one.
+
+    Donors with few such objects have a row of their own, since one object is much of their count.
+    """
     bar = Bar(at_most=at_most_percent)
-    errors = sorted(evaluation.count_errors(objects).items(), key=lambda item: abs(item[1]))
-    scarce = len(evaluation.donors) - len(errors)
-    note = f"; {scarce} donors with fewer than {LEAST_COUNTED} left out" if scarce else ""
     total = evaluation.total(objects)
-    middle = [Row(f"{name}, count error, all donors", total.error_percent, None, None, total.true)]
-    if not errors:
-        return middle
-    picks = {"median donor": errors[len(errors) // 2], "worst donor": errors[-1]}
-    by_name = {donor.name: objects(donor).true for donor in evaluation.donors}
-    return [
-        *middle,
-        *(
-            Row(
-                f"{name}, count error, {which}",
-                error,
-                None,
-                None,
-                by_name[donor],
-                bar=bar,
-                note=donor + note,
-            )
-            for which, (donor, error) in picks.items()
-        ),
-    ]
+    found = [Row(f"{name}, count error, all donors", total.error_percent, None, None, total.true)]
+    errors = sorted(evaluation.count_errors(objects).items(), key=lambda item: abs(item[1]))
+    true = {donor.name: objects(donor).true for donor in evaluation.donors}
+    if errors:
+        for which, (donor, error) in (
+            ("median donor", errors[len(errors) // 2]),
+            ("worst donor", errors[-1]),
+        ):
+            row = Row(f"{name}, count error, {which}", error, None, None, true[donor], bar=bar)
+            found.append(replace(row, note=f"{donor}, of {len(errors)}"))
+    scarce = [donor for donor in evaluation.donors if donor.name not in dict(errors)]
+    if scarce:
+        few = Evaluation(tuple(scarce))
+        total = few.total(objects)
+        excess = (total.counted - total.true) / few.tiles
+        title = f"{name}, counted too many per tile, {len(scarce)} donors with < {LEAST_COUNTED}"
+        found.append(Row(title, excess, None, None, total.true, unit="per tile"))
+    return found
 
 
 def as_dict(cohort: Evaluation, balanced: Evaluation | None = None) -> dict[str, Any]:

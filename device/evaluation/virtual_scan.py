@@ -91,8 +91,9 @@ class RenderingMicroscope(Microscope, Protocol):
         full_scale: int = ...,
         frame_seed: int = ...,
         time_s: float = ...,
+        lit_fraction: float = ...,
     ) -> NDArray[np.uint16]:
-        """Return one frame, (height, width)."""
+        """Return one frame, (height, width); without light where ``lit_fraction`` is 0."""
 
 
 def virtual_tiles(
@@ -124,7 +125,7 @@ def virtual_tiles(
 def virtual_background(
     microscope: RenderingMicroscope, exposure_ms: float = ORDINARY.exposure_ms
 ) -> Background:
-    """Return the mean of blank frames beside the smear."""
+    """Return the mean of blank frames beside the smear, with the level of a dark one."""
     scan = ScanConfig()
     frames = []
     for i in range(_BLANK_FRAMES):
@@ -135,7 +136,11 @@ def virtual_background(
                 x_um, scan.blank_y_um, z_um, exposure_ms=exposure_ms, frame_seed=-1 - i
             )
         )
-    return Background(np.mean(frames, axis=0, dtype=np.float32), _FULL_SCALE)
+    dark = microscope.render(
+        scan.blank_x_um, scan.blank_y_um, 0.0, exposure_ms=exposure_ms, lit_fraction=0.0
+    )
+    blank = np.asarray(np.mean(frames, axis=0, dtype=np.float32))
+    return Background(blank, _FULL_SCALE, dark_level=float(dark.mean()))
 
 
 def _block(

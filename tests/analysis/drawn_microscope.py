@@ -74,7 +74,20 @@ class DrawnMicroscope:
     def focus_z_um(self, x_um, y_um):
         return 5000.0
 
-    def render(self, x_um, y_um, z_um, *, exposure_ms, full_scale=4095, frame_seed=0, time_s=0.0):
+    def render(
+        self,
+        x_um,
+        y_um,
+        z_um,
+        *,
+        exposure_ms,
+        full_scale=4095,
+        frame_seed=0,
+        time_s=0.0,
+        lit_fraction=1.0,
+    ):
+        if lit_fraction == 0.0:
+            return np.zeros(TILE_SHAPE, np.uint16)
         if frame_seed < 0:
             return np.full(TILE_SHAPE, 3000, np.uint16)
         place = (x_um - self.origin_um[0], y_um - self.origin_um[1])
