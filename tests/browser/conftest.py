@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from device.config import WebConfig
+from device.records.records import Records
+from device.settings import Settings
+from device.staining import VirtualStain
+from webui.server import WebServer
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "webui"))
+from instrument_double import InstrumentDouble, TwoTones, open_records
 
 CHROMIUM = shutil.which("chromium")
 SWITCHES = (
@@ -31,6 +38,32 @@ def browser() -> Iterator[Browser]:
         launched = driver.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(web=WebConfig(port=0))
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    opened = open_records(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def instrument(records: Records, settings: Settings) -> InstrumentDouble:
+    return InstrumentDouble(records, settings)
+
+
+@pytest.fixture
+def server(
+    instrument: InstrumentDouble, records: Records, settings: Settings
+) -> Iterator[WebServer]:
+    stain = VirtualStain(TwoTones)
+    with WebServer(instrument, records, settings, stain) as running:  # type: ignore[arg-type]
+        yield running
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ COLOURED = 60
 
 
 def main() -> None:
-    """Run one sample and keep home, live, result, cells and one cell."""
+    """Run one sample and keep home, live, result, cells, one cell and its field."""
     with tempfile.TemporaryDirectory() as folder:
         document = {"records": {"directory": folder}, "web": {"port": 0}}
         settings = simulated_settings(parse_settings(document), smear="healthy:42", speed=SPEED)
@@ -60,10 +60,16 @@ def take_all(page: Page, url: str) -> None:
     result = page.url
     take(page, "result")
     page.goto(f"{result}/cells")
+    page.wait_for_load_state("networkidle")
     take(page, "cells")
     page.locator(".thumbs a").last.click()
     page.locator("#outlines").wait_for()
+    page.wait_for_load_state("networkidle")
     take(page, "cell")
+    page.get_by_role("link", name="Field", exact=True).click()
+    page.locator("#field .marked").wait_for()
+    page.wait_for_load_state("networkidle")
+    take(page, "field")
 
 
 def take_live(page: Page) -> None:

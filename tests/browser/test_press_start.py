@@ -16,10 +16,12 @@ from device.cell import FIVE_TYPES, CellKind
 from device.differential import clopper_pearson
 from device.evaluation.truth import compare_with_truth
 from device.settings import parse_settings
+from device.staining import VirtualStain
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
 from engine_bench import TIMEOUT_S, Bench, bench, small_settings
+from instrument_double import TwoTones
 
 SCAN_TIMEOUT_MS = 540_000
 
@@ -46,12 +48,23 @@ def differential(page: Page) -> dict[CellKind, tuple[int, float, float, float]]:
     return shares
 
 
+def _check_that_pictures_loaded(page: Page) -> None:
+    """A stained picture that fails is replaced by the gray one, and the page says so."""
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#picture")).to_have_attribute("href", re.compile("stained"))
+    expect(page.locator("#stain-problem")).to_be_hidden()
+
+
 @contextmanager
 def bench_with_screen(folder: Path) -> Iterator[tuple[Bench, WebServer]]:
     """Open the small instrument of the engine's tests and a screen on it."""
     scan = {"width_um": 400.0, "height_um": 200.0, "target_cells": 60}
     settings = parse_settings({**small_settings(folder, **scan).model_dump(), "web": {"port": 0}})
-    with bench(folder, **scan) as rig, WebServer(rig.instrument, rig.records, settings) as server:
+    stain = VirtualStain(TwoTones)
+    with (
+        bench(folder, **scan) as rig,
+        WebServer(rig.instrument, rig.records, settings, stain) as server,
+    ):
         rig.idle()
         yield rig, server
 
@@ -74,6 +87,24 @@ def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page)
             assert [low, high] == pytest.approx(expected, abs=0.051)
         page.get_by_role("button", name="New sample").tap()
         expect(page.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_the_counted_cells_are_seen_stained_and_each_opens_its_field(
+    tmp_path: Path, page: Page
+) -> None:
+    with bench_with_screen(tmp_path) as (_, server):
+        press_start(page, server.url, "WARD-9", TIMEOUT_S * 1000)
+        page.get_by_role("link", name="Cells", exact=True).tap()
+        thumbnail = page.locator(".thumbs img").first
+        expect(thumbnail).to_have_attribute("src", re.compile("stained"))
+        expect(thumbnail).to_have_js_property("naturalWidth", 160)
+        thumbnail.tap()
+        page.get_by_role("link", name="Field", exact=True).tap()
+        expect(page.locator("#field .box.marked")).to_be_visible()
+        expect(page.get_by_text("computed from the ultraviolet image")).to_be_visible()
+        expect(page.get_by_text("Research use only")).to_be_visible()
+        page.get_by_role("button", name="Boxes").tap()
+        expect(page.locator("#boxes")).to_be_hidden()
 
 
 def test_an_open_lid_is_explained_and_resume_waits_for_it(tmp_path: Path, page: Page) -> None:
@@ -136,3 +167,6 @@ def test_the_differential_on_the_screen_agrees_with_the_simulated_donor(
         page.get_by_role("link", name="Cells", exact=True).tap()
         page.locator(".thumbs a").first.tap()
         expect(page.locator("polygon.outline.cell").first).to_be_visible()
+        page.get_by_role("link", name="Field", exact=True).tap()
+        expect(page.locator("#field .box.marked")).to_be_visible()
+        _check_that_pictures_loaded(page)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from instrument_double import (
@@ -15,7 +13,7 @@ from instrument_double import (
     PROBLEM,
     InstrumentDouble,
     analysed_tile,
-    open_records,
+    keep_tiles,
     store_run,
 )
 from playwright.sync_api import Locator, Page, expect
@@ -75,31 +73,6 @@ CONTRASTS = """() => {
   }
   return found;
 }"""
-
-
-@pytest.fixture
-def settings() -> Settings:
-    return Settings(web=WebConfig(port=0))
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    opened = open_records(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def instrument(records: Records, settings: Settings) -> InstrumentDouble:
-    return InstrumentDouble(records, settings)
-
-
-@pytest.fixture
-def server(
-    instrument: InstrumentDouble, records: Records, settings: Settings
-) -> Iterator[WebServer]:
-    with WebServer(instrument, records, settings) as running:  # type: ignore[arg-type]
-        yield running
 
 
 def address(server: WebServer, path: str) -> str:
@@ -344,7 +317,9 @@ def test_everything_fits_a_finger_and_can_be_read(
 ) -> None:
     width_px, height_px, px_per_mm = SCREENS[size]
     page.set_viewport_size({"width": width_px, "height": height_px})
-    run = f"/runs/{store_run(records, settings, sample_id=LONGEST_ID)}"
+    run_id = store_run(records, settings, sample_id=LONGEST_ID)
+    keep_tiles(records, run_id)
+    run = f"/runs/{run_id}"
     store_run(records, settings, counts={}, unidentified=0)
     states = {
         "/": {"donor": LONGEST_DONOR, "start_conditions": (replace(LID, met=False), DISK)},
@@ -352,7 +327,8 @@ def test_everything_fits_a_finger_and_can_be_read(
         "/fault": {"state": State.FAULT, "error": PROBLEM},
         run: {"state": State.COMPLETE, "run_id": 1, "error": None},
     }
-    results = (f"{run}/cells", f"{run}/details", "/cells/1", "/runs", "/runs/2")
+    fields = (f"{run}/fields/0", f"{run}/fields/3")
+    results = (f"{run}/cells", f"{run}/details", "/cells/1", "/runs", "/runs/2", *fields)
     for path in (*states, *results):
         page.goto("about:blank")
         instrument.become(**states.get(path, {}))

@@ -244,3 +244,17 @@ def test_network_reads_pictures_with_its_token_and_keeps_none(
         assert response.headers["Cache-Control"] == "no-store"
         assert app.test_client().get(f"/api/v1/{path}").status_code == 401
         assert network.post(f"/api/v1/{path}").status_code == 403
+
+
+def test_shipped_network_colours_nuclei_violet_and_leaves_glass_alone(
+    screen: FlaskClient, app: Flask, run_id: int
+) -> None:
+    use(app, VirtualStain())
+    gray = picture(screen, "/api/v1/cells/1/picture.png")[..., 0]
+    stained = picture(screen, "/api/v1/cells/1/stained.png").astype(int)
+    blue, green, _ = (stained[gray < 120].mean(axis=0)[i] for i in range(3))
+    assert blue > green + 20
+    assert chroma(stained.astype(np.uint8))[gray > 210].mean() < 15
+    field = picture(screen, f"/api/v1/runs/{run_id}/tiles/0/stained.jpg")
+    assert field.shape == (1040, 1392, 3)
+    assert chroma(field).max() > 40
