@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from models.manifest import NetworkEntry, Score
@@ -15,11 +15,11 @@ _SIMULATED = (
     " all diseases, white cells enriched, two thirds of the donors with all kinds equally often)"
 )
 _STAINED = "stained bright-field cells converted to UV-like gray with randomised conversions"
-DATA = {
-    "simulated": _SIMULATED,
-    "scout": f"{_SIMULATED}; {_STAINED} (BCCD fields, red-cell fields)",
-    "segmenter": f"{_SIMULATED}; {_STAINED} (BCCD fields with drawn masks, PBC with pseudo masks)",
-    "classifier": f"{_SIMULATED}; {_STAINED} (PBC and BCCD, masks from the segmenter)",
+_LABORATORY = "annotated deep-UV scans of a laboratory"
+_STAINED_SETS = {
+    "scout": "BCCD fields, red-cell fields",
+    "segmenter": "BCCD fields with drawn masks, PBC with pseudo masks",
+    "classifier": "PBC and BCCD, masks from the segmenter",
 }
 _PURPOSE = {
     "scout": (
@@ -36,15 +36,18 @@ _PURPOSE = {
         " platelets on red cells and the scout's false finds."
     ),
 }
-_TRAINING = """\
-## Training data
-
-{data}.
-
+_SIMULATED_SPLIT = """\
 Simulated donors are split by seed: 1000-1999 training, 2000-2999 thresholds and temperature,
-3000-3999 the scores below.  The shipped weights come from several sittings, each started from the
-weights of the one before, all within these splits, the first ones on earlier versions of the
-simulator: training from nothing gives networks like these, not the same ones.
+3000-3999 the scores below.
+"""
+_SITTINGS = """\
+The shipped weights come from several sittings, each started from the weights of the one before,
+all within these splits, the first ones on earlier versions of the simulator: training from nothing
+gives networks like these, not the same ones.
+"""
+_LABORATORY_SPLIT = """\
+Donors of the laboratory are split by name and seed, never by crop: 70 % training, 15 % thresholds
+and temperature, 15 % the scores below.  Their images keep the laboratory's own terms.
 """
 _CREDITS = """\
 Stained pictures are split by field or by picture, because their donors are not known; their
@@ -71,6 +74,31 @@ _LIMITS = """\
 - The simulator's optics are one objective (NA 0.5, 260 nm) at 0.165 um per pixel; sizes may
   differ by 8 % and focus by about 1.5 um before quality falls.
 """
+
+
+def training_data(name: str, domains: Collection[str], *, stained: bool) -> str:
+    """Return what a network was trained on, in words.
+
+    Args:
+        name: of the network.
+        domains: of :meth:`models.train.workspace.Workspace.domains` for the training split.
+        stained: whether converted stained pictures were among it.
+    """
+    parts = [_SIMULATED] if "simulated" in domains else []
+    parts += [_LABORATORY] if "laboratory" in domains else []
+    parts += [f"{_STAINED} ({_STAINED_SETS[name]})"] if stained else []
+    return "; ".join(parts)
+
+
+def _training(data: str) -> str:
+    """Return what the training data were and how they were split, Markdown."""
+    parts = [f"## Training data\n\n{data[0].upper()}{data[1:]}."]
+    if _SIMULATED in data:
+        parts.append(_SIMULATED_SPLIT)
+    parts.append(_LABORATORY_SPLIT if _LABORATORY in data else _SITTINGS)
+    if _STAINED in data:
+        parts.append(_CREDITS)
+    return "\n\n".join(part.rstrip() for part in parts)
 
 
 def _cell(score: Score) -> str:
@@ -122,8 +150,7 @@ def card(
         f"- input: {entry.input_layout}; gray 220 is blank glass; 0.165 um per pixel\n"
         f"- INT8 (uint8 activations, int8 weights per channel)\n"
         + "".join(f"- {key}: {value}\n" for key, value in entry.parameters.items()),
-        _TRAINING.format(data=entry.training_data[0].upper() + entry.training_data[1:]),
-        *([_CREDITS] if _STAINED in entry.training_data else []),
+        _training(entry.training_data),
         "## Scores\n\nOf the INT8 file as shipped, on donors and pictures no training saw.  Shares"
         " have exact (Clopper-Pearson) intervals, means bootstrap intervals; n counts cells, or"
         " fields where the figure is per field.\n\n" + _score_table(scores),

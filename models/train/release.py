@@ -16,7 +16,7 @@ from models.manifest import Manifest, NetworkEntry, sha256_of, write_manifest
 from models.scout import PEAK_WINDOW, Scout
 from models.session import Network
 from models.train import evaluate
-from models.train.cards import DATA, write_cards
+from models.train.cards import training_data, write_cards
 from models.train.export import export_float, quantize
 from models.train.loop import load_average
 from models.train.metrics import abstention_threshold, fit_temperature
@@ -32,7 +32,7 @@ from models.train.nets import (
 )
 from models.train.refine import with_predicted_labels
 from models.train.samples import CLASSES, STORED_CROP_PX, CropSet, FieldSet
-from models.train.simulated import PIXEL_UM
+from models.train.simulated import PIXEL_UM, read_cells, read_fields
 from models.train.workspace import Workspace
 
 CALIBRATION_IMAGES = 48
@@ -92,7 +92,7 @@ def _entry(
             "block_px": block_px,
             "crop_px": crop_px,
             "parameters": parameters,
-            "training_data": DATA[name] if work.has_real() else DATA["simulated"],
+            "training_data": training_data(name, work.domains("train"), stained=work.has_real()),
             "scores": {},
         }
     )
@@ -183,13 +183,13 @@ def export_classifier(work: Workspace) -> None:
 def scored(work: Workspace) -> dict[str, NetworkEntry]:
     """Return the entries of the three networks with their scores on unseen donors and images."""
     scout, segmenter, classifier = work.scout(), work.segmenter(), work.classifier()
-    simulated = work.cells("test")
-    domain = "simulated"
-    results = {"simulated": evaluate.classify(simulated, segmenter, classifier)}
-    scores = {
-        "scout": evaluate.scout_scores(work.fields("test"), scout, domain),
-        "segmenter": evaluate.segmenter_scores(simulated, segmenter, domain),
-    }
+    results = {}
+    scores: dict[str, evaluate.Scores] = {"scout": {}, "segmenter": {}, "classifier": {}}
+    for domain, folder in work.domains("test").items():
+        cells = read_cells(folder, "test")
+        results[domain] = evaluate.classify(cells, segmenter, classifier)
+        scores["scout"] |= evaluate.scout_scores(read_fields(folder, "test"), scout, domain)
+        scores["segmenter"] |= evaluate.segmenter_scores(cells, segmenter, domain)
     if work.has_real():
         domain = "stained-to-UV"
         drawn = work.real_cells(["field_cells_val"])
@@ -199,7 +199,6 @@ def scored(work: Workspace) -> dict[str, NetworkEntry]:
         scores["segmenter"] |= evaluate.segmenter_scores(drawn, segmenter, domain)
         stained = work.real_cells(["cells_val"])
         results[domain] = evaluate.classify(stained, segmenter, classifier)
-    scores["classifier"] = {}
     for name, result in results.items():
         scores["classifier"] |= evaluate.classifier_scores(result, classifier.threshold, name)
     write_cards(work.folder / "cards", scores, results, {n: work.entry(n) for n in scores})
