@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,15 +14,53 @@ from device.evaluation.donors import evaluate_donor
 from device.evaluation.drawing import Axes, Picture, blank, legend, ticks, write
 from device.evaluation.report import aligned
 from device.evaluation.scores import DonorResult, Evaluation
-from device.evaluation.virtual_scan import ORDINARY, Conditions, virtual_background
+from device.evaluation.virtual_scan import (
+    ORDINARY,
+    Conditions,
+    FocalPlane,
+    RenderingMicroscope,
+    virtual_background,
+)
 from hal.factory import virtual_microscope
 from models.runtime import ModelSet
 
-if TYPE_CHECKING:
-    from hal.sim.microscope import VirtualMicroscope
-
 _BLOOD_X_UM = np.arange(20_500.0, 47_500.0, 50.0)
 """Where along the smear a block of tiles may lie, thick zone to feathered edge."""
+
+
+class SweptDonor(Protocol):
+    """Whose blood it is."""
+
+    @property
+    def name(self) -> str:
+        """NAME:SEED."""
+
+    @property
+    def rbc_per_mm2(self) -> float:
+        """Red cells per area of the monolayer."""
+
+
+class SweptSmear(FocalPlane, Protocol):
+    """A smear that is thick at one end."""
+
+    @property
+    def donor(self) -> SweptDonor:
+        """Whose blood it is."""
+
+    @property
+    def white_cell_enrichment(self) -> float:
+        """White cells, times the donor's own."""
+
+    def density_factor(self, x_um: float, y_um: float) -> float:
+        """Return the density of cells at a place, relative to the monolayer."""
+
+
+class SweptMicroscope(RenderingMicroscope, Protocol):
+    """A virtual microscope over such a smear."""
+
+    @property
+    def smear(self) -> SweptSmear:
+        """What lies under it."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +75,20 @@ class Sweep:
 
     axis: str
     values: tuple[float, ...]
-    setting: Callable[[VirtualMicroscope, float], tuple[VirtualMicroscope, Conditions]]
+    setting: Callable[[SweptMicroscope, float], tuple[SweptMicroscope, Conditions]]
 
 
-def _defocused(microscope: VirtualMicroscope, um: float) -> tuple[VirtualMicroscope, Conditions]:
+def _defocused(microscope: SweptMicroscope, um: float) -> tuple[SweptMicroscope, Conditions]:
     return microscope, Conditions(defocus_um=um)
 
 
-def _exposed(microscope: VirtualMicroscope, ms: float) -> tuple[VirtualMicroscope, Conditions]:
+def _exposed(microscope: SweptMicroscope, ms: float) -> tuple[SweptMicroscope, Conditions]:
     return microscope, Conditions(exposure_ms=ms)
 
 
 def _crowded(
-    microscope: VirtualMicroscope, red_cells_per_mm2: float
-) -> tuple[VirtualMicroscope, Conditions]:
+    microscope: SweptMicroscope, red_cells_per_mm2: float
+) -> tuple[SweptMicroscope, Conditions]:
     smear = microscope.smear
     wanted = red_cells_per_mm2 / smear.donor.rbc_per_mm2
     y_um = 44_000.0
@@ -60,9 +98,7 @@ def _crowded(
     return microscope, Conditions(x_um=float(_BLOOD_X_UM[best[len(best) // 2]]))
 
 
-def _alike(
-    microscope: VirtualMicroscope, class_overlap: float
-) -> tuple[VirtualMicroscope, Conditions]:
+def _alike(microscope: SweptMicroscope, class_overlap: float) -> tuple[SweptMicroscope, Conditions]:
     smear = microscope.smear
     other = virtual_microscope(
         smear.donor.name, smear.white_cell_enrichment, class_overlap=class_overlap
