@@ -74,7 +74,7 @@ def load_average(net: Net, checkpoint: Path) -> Net:
     return net.eval()
 
 
-def _save(checkpoint: Path, state: dict[str, object]) -> None:
+def save(checkpoint: Path, state: dict[str, object]) -> None:
     """Replace a checkpoint at once: a power cut leaves the old one or the new one."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     part = checkpoint.with_name(f"{checkpoint.name}.part")
@@ -124,7 +124,7 @@ def fit(
         running = current if step == start else running + 0.02 * (current - running)
         bar.set_postfix(loss=f"{running:.4f}", refresh=False)
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == schedule.steps:
-            _save(
+            save(
                 schedule.checkpoint,
                 {
                     "net": net.state_dict(),

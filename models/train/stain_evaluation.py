@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.sim.donors import KINDS
 from models.manifest import Score
 from models.stainer import Stainer, finished, glass_of, lightness
 from models.train.metrics import mean_score
@@ -21,6 +22,7 @@ Picture = Callable[[Image], Image]
 CHANNELS = ("red", "green", "blue")
 DEFOCUS_UM = ((0.0, 0.3), (0.3, 0.6), (0.6, 1.6))
 _STAINED_DARKNESS = 4.0
+_CELL_REACH_PX = 30
 
 
 def raw(stainer: Stainer) -> Picture:
@@ -49,7 +51,7 @@ def colour_difference(made: Image, truth: Image) -> float:
     """Return the mean CIE 1976 difference where the truth is not glass."""
     one, two = (cv2.cvtColor(p.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for p in (made, truth))
     stained = two[..., 0] < GLASS_LIGHTNESS - _STAINED_DARKNESS
-    return float(np.linalg.norm(one - two, axis=2)[stained].mean())
+    return float(np.linalg.norm(one - two, axis=2)[stained].mean()) if stained.any() else 0.0
 
 
 def _fields(donors: Sequence[StainSet], *, enriched: bool) -> Iterator[tuple[int, StainSet, int]]:
@@ -97,7 +99,7 @@ def stain_scores(donors: Sequence[StainSet], stainer: Stainer, exact: Stainer) -
     scores |= _two(_per_donor(donors, raw(stainer), enriched=True), "fields rich in white cells:")
     scores |= _two(_per_donor(donors, uncoloured, enriched=False), "image left gray:")
     scores |= _displayed(donors, stainer)
-    return scores | _by_defocus(donors, stainer)
+    return scores | _by_kind(donors, stainer) | _by_defocus(donors, stainer)
 
 
 def _displayed(donors: Sequence[StainSet], stainer: Stainer) -> dict[str, Score]:
@@ -110,6 +112,27 @@ def _displayed(donors: Sequence[StainSet], stainer: Stainer) -> dict[str, Score]
         differences.append(colour_difference(raw(stainer)(gray), colour))
     difference = {"colour difference CIE76 where stained": mean_score(np.array(differences))}
     return _two(np.array(found), "after post-processing of both:") | difference
+
+
+def _by_kind(donors: Sequence[StainSet], stainer: Stainer) -> dict[str, Score]:
+    """Return the colour difference around the centres of the white cells, by kind."""
+    differences: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for _, donor, index in _fields(donors, enriched=True):
+        made = raw(stainer)(donor.gray[index])
+        height, width = made.shape[:2]
+        for _, x, y, kind in donor.cells[donor.cells[:, 0] == index]:
+            if min(x, y, width - x, height - y) > _CELL_REACH_PX:
+                around = (
+                    slice(int(y) - _CELL_REACH_PX, int(y) + _CELL_REACH_PX),
+                    slice(int(x) - _CELL_REACH_PX, int(x) + _CELL_REACH_PX),
+                )
+                error = colour_difference(made[around], donor.colour[index][around])
+                differences[KINDS[int(kind)]].append(error)
+    return {
+        f"colour difference CIE76, {kind.replace('_', ' ')}": mean_score(np.array(values))
+        for kind, values in differences.items()
+        if values
+    }
 
 
 def _by_defocus(donors: Sequence[StainSet], stainer: Stainer) -> dict[str, Score]:

@@ -26,7 +26,7 @@ from models.train.float_network import FloatNetwork
 from models.train.loop import load_average
 from models.train.stain_card import card
 from models.train.stain_evaluation import stain_scores
-from models.train.stain_samples import StainSet, read_split
+from models.train.stain_samples import read_split
 from models.train.stain_training import GLASS_LIGHTNESS, STEM_PX, StainNet
 from models.train.workspace import Workspace
 
@@ -104,12 +104,10 @@ def evaluate_stainer(work: Workspace) -> NetworkEntry:
     work.write_entry(NAME, scored)
     folder = work.folder / "cards"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{NAME}.md").write_text(card(scored, _split_size(donors)), encoding="utf-8")
+    tested = len(donors), sum(map(len, donors))
+    text = card(scored, tested, real=work.has_real())
+    (folder / f"{NAME}.md").write_text(text, encoding="utf-8")
     return scored
-
-
-def _split_size(donors: list[StainSet]) -> tuple[int, int]:
-    return len(donors), sum(len(donor) for donor in donors)
 
 
 def publish_stainer(work_folder: Path, out: Path) -> Manifest:

@@ -55,10 +55,12 @@ class StainSet:
         return len(self.gray)
 
     def save(self, path: Path) -> None:
-        """Write a compressed npz file."""
+        """Write a compressed npz file at once: a donor that is there is whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
+        part = path.with_name(f"{path.name}.part")
+        with part.open("wb") as stream:
             np.savez_compressed(stream, **{f.name: getattr(self, f.name) for f in fields(self)})
+        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -13,6 +13,7 @@ import copy
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -34,6 +35,7 @@ from models.train.loop import (
     load_average,
     move_average,
     rate,
+    save,
 )
 from models.train.nets import _Pyramid
 from models.train.pseudocolor import GLASS
@@ -220,6 +222,41 @@ def train(
     return fit(StainNet(), lambda rng: batch(donors, rng), schedule, adversary_share)
 
 
+def _step(
+    net: StainNet,
+    adversary: Adversary,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    *,
+    opposed: bool,
+) -> float:
+    """Take one step of the generator, and of the adversary if it takes part; return the error."""
+    images, true_tint, darkness = batch
+    tint = net.image(net(images))
+    error = l1(tint, true_tint, darkness)
+    value = L1_WEIGHT * error
+    if opposed:
+        made = _lab(tint, darkness)
+        adversary.learn(_lab(true_tint, darkness), made)
+        value = value + adversary.loss(made)
+    optimiser.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+    optimiser.step()
+    return float(error.detach()) * CHROMA_SCALE
+
+
+def _resumed(checkpoint: Path, parts: dict[str, Any]) -> int:
+    """Load a checkpoint if there is one; return the next step."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, map_location=device(), weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    _log.info("resumed %s at step %d", checkpoint, state["step"])
+    return int(state["step"])
+
+
 def fit(
     net: StainNet,
     make_batch: Callable[[np.random.Generator], Batch],
@@ -241,38 +278,21 @@ def fit(
         "adversary": adversary.net,
         "adversary_optimiser": adversary.optimiser,
     }
-    start = 0
-    if schedule.checkpoint.exists():
-        state = torch.load(schedule.checkpoint, map_location=target, weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        start = state["step"]
-        _log.info("resumed %s at step %d", schedule.checkpoint, start)
+    start = _resumed(schedule.checkpoint, parts)
     net.train()
     bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, mininterval=10)
     running = 0.0
     for step in bar:
         for group in optimiser.param_groups:
             group["lr"] = rate(step, schedule)
-        rng = np.random.default_rng((schedule.seed, step))
-        images, true_tint, darkness = (tensor.to(target) for tensor in make_batch(rng))
-        tint = net.image(net(images))
-        error = l1(tint, true_tint, darkness)
-        value = L1_WEIGHT * error
-        if step >= (1 - adversary_share) * schedule.steps:
-            made = _lab(tint, darkness)
-            adversary.learn(_lab(true_tint, darkness), made)
-            value = value + adversary.loss(made)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
+        made = make_batch(np.random.default_rng((schedule.seed, step)))
+        batch = tuple(tensor.to(target) for tensor in made)
+        opposed = step >= (1 - adversary_share) * schedule.steps
+        error = _step(net, adversary, optimiser, batch, opposed=opposed)
         move_average(average, net, step)
-        current = float(error.detach()) * CHROMA_SCALE
-        running = current if step == start else running + 0.02 * (current - running)
+        running = error if step == start else running + 0.02 * (error - running)
         bar.set_postfix(chroma_error=f"{running:.3f}", refresh=False)
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == schedule.steps:
-            schedule.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            state = {name: part.state_dict() for name, part in parts.items()}
-            torch.save({**state, "step": step + 1}, schedule.checkpoint)
+            states = {name: part.state_dict() for name, part in parts.items()}
+            save(schedule.checkpoint, {**states, "step": step + 1})
     return average.cpu().eval()
