@@ -38,46 +38,30 @@ def _terms(first: Float64Array, second: Float64Array, data_range: float) -> tupl
     return float((luminance * structure).mean()), float(structure.mean())
 
 
-def _checked(
-    first: NDArray[np.generic], second: NDArray[np.generic], least_px: int
-) -> tuple[Float64Array, Float64Array]:
-    if first.shape != second.shape or first.ndim != 2 or min(first.shape) < least_px:
-        raise ValueError(
-            f"expected two planes of one shape, at least {least_px} px,"
-            f" not {first.shape} and {second.shape}"
-        )
-    return first.astype(np.float64), second.astype(np.float64)
-
-
-def ssim(
-    first: NDArray[np.generic], second: NDArray[np.generic], data_range: float = 255.0
-) -> float:
-    """Return the mean structural similarity of two planes (Wang et al., IEEE TIP 2004).
-
-    Gaussian window of 11 px and 1.5 px standard deviation, K1 = 0.01, K2 = 0.03, population
-    covariances, windows wholly inside the image.
-
-    Args:
-        first: (h, w).
-        second: (h, w).
-        data_range: difference of the largest and the least possible value.
-    """
-    return _terms(*_checked(first, second, WINDOW_PX), data_range)[0]
-
-
 def ssim_and_ms_ssim(
     first: NDArray[np.generic], second: NDArray[np.generic], data_range: float = 255.0
 ) -> tuple[float, float]:
-    """Return :func:`ssim` and the multi-scale similarity (Wang et al., Asilomar 2003) of planes.
+    """Return the structural similarity of two planes on one scale and on five.
 
-    Five scales by 2x2 means, weights of the paper; a negative structure term counts as zero.
+    One scale: the mean over the image (Wang et al., IEEE TIP 2004); Gaussian window of 11 px and
+    1.5 px standard deviation, K1 = 0.01, K2 = 0.03, population covariances, windows wholly inside
+    the image.  Five scales (Wang et al., Asilomar 2003): halved by 2x2 means, weights of the
+    paper; a negative structure term counts as zero.
 
     Args:
         first: (h, w), at least 176 px.
         second: (h, w).
         data_range: difference of the largest and the least possible value.
+
+    Raises:
+        ValueError: the planes differ in shape or are too small.
     """
-    one, two = _checked(first, second, LEAST_PX)
+    if first.shape != second.shape or first.ndim != 2 or min(first.shape) < LEAST_PX:
+        raise ValueError(
+            f"expected two planes of one shape, at least {LEAST_PX} px,"
+            f" not {first.shape} and {second.shape}"
+        )
+    one, two = first.astype(np.float64), second.astype(np.float64)
     terms = []
     for _ in SCALE_WEIGHTS:
         terms.append(_terms(one, two, data_range))
