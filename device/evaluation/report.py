@@ -249,9 +249,8 @@ def _by_kind(evaluation: Evaluation) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [("kind", "sensitivity", "Dice cell", "Dice nucleus", "views")]
     for kind, share in evaluation.sensitivities.items():
         cell, nucleus = evaluation.mean_dice(kind)
-        table.append(
-            (kind.value, str(share), f"{cell.value:.4f}", f"{nucleus.value:.4f}", str(cell.n))
-        )
+        dice = (f"{mean.value:.4f}" if mean.n else "-" for mean in (cell, nucleus))
+        table.append((kind.value, str(share), *dice, str(cell.n)))
     return table
 
 
