@@ -12,7 +12,17 @@ import click
 from device.version import version
 from hal.errors import LeukoluxError
 
-COMMANDS = ("scan", "simulate", "analyze", "evaluate", "sweep", "evidence", "bench", "models", "settings")
+COMMANDS = (
+    "scan",
+    "simulate",
+    "analyze",
+    "evaluate",
+    "sweep",
+    "evidence",
+    "bench",
+    "models",
+    "settings",
+)
 
 
 class InstrumentGroup(click.Group):

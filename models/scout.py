@@ -14,15 +14,31 @@ from models.session import Network
 
 FloatMap = NDArray[np.float32]
 
-CHANNELS = ("nucleus", "red_cell", "platelet", "usability")
 MULTIPLE_PX = 32
 """The network halves its 8 px grid twice, so images are padded to this multiple."""
 
-PEAK_WINDOW = {"nucleus": 7, "red_cell": 5, "platelet": 5}
-"""Grid cells in which only one centre can lie: smaller than two touching cells."""
+PEAK_WINDOW = {"nucleus": 7, "red_cell": 5, "platelet": 3}
+"""Cells of the map's grid in which only one centre can lie: smaller than two touching cells."""
 
 _TIE_BREAK = np.float32(5e-6)
 _NEIGHBOURHOOD = np.ones((9, 9), np.uint8)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Logits of an image, float32.
+
+    Attributes:
+        nucleus: (h / 8, w / 8), rounded up.
+        usability: likewise.
+        red_cell: (h / 4, w / 4), rounded up to a multiple of two.
+        platelet: likewise.
+    """
+
+    nucleus: FloatMap
+    usability: FloatMap
+    red_cell: FloatMap
+    platelet: FloatMap
 
 
 @dataclass(frozen=True)
@@ -93,19 +109,44 @@ class Scout:
 
     def __init__(self, network: Network, entry: NetworkEntry) -> None:
         self._network = network
-        self._grid_px = entry.block_px
+        self._block_px = entry.block_px
         self.thresholds = {name: entry.parameters[f"threshold_{name}"] for name in PEAK_WINDOW}
+        self._shadow_px2 = {
+            name: entry.parameters[f"shadow_{name}_px2"] for name in ("red_cell", "platelet")
+        }
 
-    def maps(self, image: NDArray[np.uint8]) -> FloatMap:
-        """Return logits float32 (4, h / 8, w / 8), rounded up, in the order of ``CHANNELS``."""
+    def maps(self, image: NDArray[np.uint8]) -> Maps:
+        """Return the logits of an image, uint8 (h, w)."""
         if image.dtype != np.uint8 or image.ndim != 2:
             raise TypeError(f"the scout takes uint8 (h, w), not {image.dtype} {image.shape}")
         height, width = image.shape
         below, right = -height % MULTIPLE_PX, -width % MULTIPLE_PX
         padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        folded = space_to_depth(np.asarray(padded, np.uint8)[None], self._grid_px)
-        rows, columns = -(-height // self._grid_px), -(-width // self._grid_px)
-        return self._network.run(folded)[0, :, :rows, :columns]
+        logits = self._network.run(
+            space_to_depth(np.asarray(padded, np.uint8)[None], self._block_px)
+        )
+        coarse_px = 2 * self._block_px
+        rows, columns = -(-height // coarse_px), -(-width // coarse_px)
+        planes = logits[0, :, :rows, :columns]
+        return Maps(planes[0], planes[1], _spread(planes[2:6]), _spread(planes[6:10]))
+
+    def counts(self, red_cells: int, platelets: int, area_px: int) -> tuple[int, int]:
+        """Correct numbers of centres found for those that lie hidden, as any counter must.
+
+        A centre is missed when it comes to lie too near another cell, so the share of the missed
+        grows with the red cells per area (coincidence loss, as in Coulter counting).
+
+        Args:
+            red_cells: found.
+            platelets: found.
+            area_px: of the image, pixels.
+
+        Returns:
+            Red cells and platelets, rounded.
+        """
+        red = red_cells * (1.0 + self._shadow_px2["red_cell"] * red_cells / area_px)
+        seen = platelets * (1.0 + self._shadow_px2["platelet"] * red_cells / area_px)
+        return round(red), round(seen)
 
     def find(self, image: NDArray[np.uint8], threshold: float | None = None) -> Detections:
         """Return the centres of everything in a normalised image.
@@ -118,18 +159,27 @@ class Scout:
         thresholds = dict(self.thresholds)
         if threshold is not None:
             thresholds["nucleus"] = threshold
-        found = {
-            name: peaks(maps[i], thresholds[name], PEAK_WINDOW[name], self._grid_px)
-            for i, name in enumerate(CHANNELS[:3])
-        }
-        return Detections(
-            found["nucleus"], found["red_cell"], found["platelet"], self._usability(maps)
+        nuclei, red_cells, platelets = (
+            peaks(plane, thresholds[name], PEAK_WINDOW[name], grid_px)
+            for name, plane, grid_px in (
+                ("nucleus", maps.nucleus, 2 * self._block_px),
+                ("red_cell", maps.red_cell, self._block_px),
+                ("platelet", maps.platelet, self._block_px),
+            )
         )
+        return Detections(nuclei, red_cells, platelets, self._usability(maps, red_cells))
 
-    def _usability(self, maps: FloatMap) -> float:
+    def _usability(self, maps: Maps, red_cells: FloatMap) -> float:
         """Average the usability over the grid cells near a nucleus or a red cell."""
-        seen = (maps[0] >= logit(self.thresholds["nucleus"])) | (
-            maps[1] >= logit(self.thresholds["red_cell"])
-        )
-        near = cv2.dilate(seen.astype(np.uint8), _NEIGHBOURHOOD) > 0
-        return float(sigmoid(maps[3][near]).mean()) if near.any() else 1.0
+        seen = (maps.nucleus >= logit(self.thresholds["nucleus"])).astype(np.uint8)
+        columns, rows = (red_cells[:, :2] / (2 * self._block_px)).astype(int).T
+        seen[rows, columns] = 1
+        near = cv2.dilate(seen, _NEIGHBOURHOOD) > 0
+        return float(sigmoid(maps.usability[near]).mean()) if near.any() else 1.0
+
+
+def _spread(planes: FloatMap) -> FloatMap:
+    """Arrange the four sub-cells of each grid cell: (4, h, w) to (2 h, 2 w)."""
+    _, height, width = planes.shape
+    split = planes.reshape(2, 2, height, width).transpose(2, 0, 3, 1)
+    return np.ascontiguousarray(split).reshape(2 * height, 2 * width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,8 @@ _TARGETS = 2
 class Segmenter:
     """Cell and nucleus of one candidate per crop.
 
+    Every crop is shown in several quarter turns and the answers are averaged: edges get truer.
+
     Attributes:
         crop_px: side of the crops.
     """
@@ -26,6 +27,7 @@ class Segmenter:
             raise ValueError("a segmenter has a fixed crop size")
         self._network = network
         self._block_px = entry.block_px
+        self._turns = range(int(entry.parameters["turns"]))
         self.crop_px = entry.crop_px
 
     def segment(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -39,19 +41,15 @@ class Segmenter:
         """
         if crops.dtype != np.uint8 or crops.shape[1:] != (self.crop_px, self.crop_px):
             raise TypeError(f"expected uint8 crops of {self.crop_px} px, not {crops.shape}")
-        out = np.empty((len(crops), _TARGETS, self.crop_px, self.crop_px), np.float32)
         if len(crops) == 0:
-            return out
-        sub_pixels = self._network.run(space_to_depth(crops, self._block_px))
-        for crop, logits in enumerate(_arrange(sub_pixels)):
-            for target in range(_TARGETS):
-                cv2.resize(
-                    logits[target],
-                    (self.crop_px, self.crop_px),
-                    dst=out[crop, target],
-                    interpolation=cv2.INTER_LINEAR,
-                )
-        return sigmoid(out)
+            return np.empty((0, _TARGETS, self.crop_px, self.crop_px), np.float32)
+        turned = np.concatenate([np.rot90(crops, turn, (1, 2)) for turn in self._turns])
+        logits = _arrange(self._network.run(space_to_depth(turned, self._block_px)))
+        total: NDArray[np.float32] = np.zeros((len(crops), *logits.shape[1:]), np.float32)
+        for turn in self._turns:
+            answers = logits[turn * len(crops) : (turn + 1) * len(crops)]
+            total += np.rot90(answers, -turn, (2, 3))
+        return sigmoid(total / np.float32(len(self._turns)))
 
 
 def _arrange(sub_pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,5 +57,8 @@ def _arrange(sub_pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     n, channels, height, width = sub_pixels.shape
     factor = round((channels / _TARGETS) ** 0.5)
     split = sub_pixels.reshape(n, _TARGETS, factor, factor, height, width)
-    spread = split.transpose(0, 1, 4, 2, 5, 3)
-    return np.ascontiguousarray(spread).reshape(n, _TARGETS, height * factor, width * factor)
+    out = np.empty((n, _TARGETS, height * factor, width * factor), np.float32)
+    for row in range(factor):
+        for column in range(factor):
+            out[:, :, row::factor, column::factor] = split[:, :, row, column]
+    return out

@@ -145,6 +145,7 @@ class ImageAnalyzer:
             usabilities.append(seen.usability)
         found = np.concatenate(nuclei)
         order = np.argsort(-found[:, 2], kind="stable")
+        red_cells, platelets = self._models.scout.counts(red_cells, platelets, image.size)
         return found[order], red_cells, platelets, float(np.mean(usabilities))
 
 

@@ -26,8 +26,8 @@ class TileAnalysis:
         quality: whether it counts; the cells of an unusable tile are not looked for.
         cells: those that are whole in this tile; the ones its border cuts are left to the
             neighbour.  A cell in the overlap is reported by each tile that sees it whole.
-        red_cell_count: red cells in the tile.
-        platelet_count: platelets in the tile.
+        red_cell_count: red cells in the tile, corrected for hidden ones.
+        platelet_count: platelets in the tile, likewise.
         elapsed_ms: time of the analysis.
         preview: uint8, the normalised tile at a quarter of its size.
     """
@@ -78,7 +78,9 @@ class TileAnalyzer:
         red_cells = platelets = 0
         if quality.usable:
             seen = self._models.scout.find(image, self._config.scout_threshold or None)
-            red_cells, platelets = len(seen.red_cells), len(seen.platelets)
+            red_cells, platelets = self._models.scout.counts(
+                len(seen.red_cells), len(seen.platelets), image.size
+            )
             if seen.usability < self._config.min_usability:
                 quality = quality.refused(Unusable.OUT_OF_FOCUS)
             else:

@@ -23,12 +23,15 @@ _STAINED_SETS = {
 }
 _PURPOSE = {
     "scout": (
-        "Looks at a whole tile and marks the centres of white-cell candidates, red cells and"
-        " platelets on an 8 px grid, and says how sharp the tile is."
+        "Looks at a whole tile and marks the centres of white-cell candidates on an 8 px grid, of"
+        " red cells and platelets on a 4 px grid, and says how sharp the tile is.  Numbers of red"
+        " cells and platelets are corrected for those that lie hidden (`shadow_*_px2`: the area"
+        " around each red cell that hides another, or a platelet)."
     ),
     "segmenter": (
         "Outlines the cell in the middle of a 192 px crop and its nucleus, leaving touching"
-        " neighbours out."
+        " neighbours out.  Each crop is shown in several quarter turns (`turns`) and the answers"
+        " are averaged."
     ),
     "classifier": (
         "Says what the cell in the middle of a 128 px crop is, from the gray picture and the two"

@@ -54,7 +54,7 @@ def export_float(net: nn.Module, example: NDArray[np.uint8], path: Path, *, any_
     """
     axes = {0: torch.export.Dim("images")}
     if any_size:
-        axes |= {1: 4 * torch.export.Dim("rows", min=2), 2: 4 * torch.export.Dim("columns", min=2)}
+        axes |= {1: 8 * torch.export.Dim("rows", min=2), 2: 8 * torch.export.Dim("columns", min=2)}
     torch.onnx.export(
         net.eval(),
         (torch.from_numpy(np.stack([example, example])).float() / 255,),

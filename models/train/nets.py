@@ -12,19 +12,20 @@ from torch.nn import functional
 
 from models.train.samples import CLASSES
 
+SCOUT_STEM_PX = 4
 SCOUT_GRID_PX = 8
-SCOUT_CHANNELS = ("nucleus", "red_cell", "platelet", "usability")
-SEGMENTER_STEM_PX = 4
+SCOUT_FINE_PX = 4
+SCOUT_CHANNELS = 10
+SEGMENTER_STEM_PX = 2
 SEGMENTER_CROP_PX = 192
-SEGMENTER_LOGIT_PX = 2
 CLASSIFIER_STEM_PX = 4
 CLASSIFIER_CROP_PX = 128
 CLASSIFIER_PLANES = 3
 
 
-def _conv(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False),
+        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -59,45 +60,64 @@ class _Pyramid(nn.Module):
 
 
 class ScoutNet(nn.Module):
-    """Whole-tile detector: per grid cell logits of ``SCOUT_CHANNELS``."""
+    """Whole-tile detector.
 
-    def __init__(self, width: int = 48) -> None:
-        super().__init__()
-        self.body = _Pyramid(SCOUT_GRID_PX**2, (width, width, width + 16))
-        self.head = nn.Conv2d(width, len(SCOUT_CHANNELS), 1)
-        nn.init.constant_(self.head.bias, -3.0)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, h/8, w/8, 64) to logits (n, 4, h/8, w/8); h and w multiples of 32."""
-        logits: Tensor = self.head(self.body(x.permute(0, 3, 1, 2)))
-        return logits
-
-
-class SegmenterNet(nn.Module):
-    """Cell and nucleus of the cell in the middle of a crop, as half-resolution logits.
-
-    The learned bias on the coarsest level tells the network where the middle is, so that it can
-    leave a touching neighbour out.
+    Per cell of the 8 px grid: logits of a nucleus and of usability, then of a red cell in each of
+    the four 4 px sub-cells, then of a platelet likewise.  A stem of stride two keeps the costly
+    dense convolutions off the finest grid.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (48, 64, 96, 96)
-        size = SEGMENTER_CROP_PX // SEGMENTER_STEM_PX // 2 ** (len(widths) - 1)
-        self.body = _Pyramid(SEGMENTER_STEM_PX**2, widths)
-        self.place = nn.Parameter(torch.zeros(1, widths[-1], size, size))
-        sub_pixels = (SEGMENTER_STEM_PX // SEGMENTER_LOGIT_PX) ** 2
-        self.head = nn.Conv2d(widths[0], 2 * sub_pixels, 3, padding=1)
+        widths = (48, 64, 96)
+        self.stem = _conv(SCOUT_STEM_PX**2, widths[0], stride=2)
+        self.coarse = _Pyramid(widths[0], widths[1:])
+        self.across = _conv(widths[1], widths[0], size=1)
+        self.fine = _conv(widths[0], widths[0])
+        self.head = nn.Conv2d(widths[0], SCOUT_CHANNELS, 1)
+        nn.init.constant_(self.head.bias, -3.0)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, 48, 48, 16) to sub-pixel logits (n, 8, 48, 48); channel = 4 class + sub-pixel."""
-        logits: Tensor = self.head(self.body(x.permute(0, 3, 1, 2), self.place))
+        """Map (n, h/4, w/4, 16) to logits (n, 10, h/8, w/8); h and w multiples of 32."""
+        skip = self.stem(x.permute(0, 3, 1, 2))
+        coarse = self.across(self.coarse(functional.max_pool2d(skip, 2)))
+        up = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        logits: Tensor = self.head(self.fine(skip + up))
+        return logits
+
+
+class SegmenterNet(nn.Module):
+    """Cell and nucleus of the cell in the middle of a crop, as full-resolution logits.
+
+    Most of the work is done on a grid of 4 px; a thin layer on 2 px blocks before and after it
+    carries the exact place of the edges.  The learned bias on the coarsest level tells the network
+    where the middle is, so that it can leave a touching neighbour out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        thin, widths = 32, (48, 64, 96, 96)
+        size = SEGMENTER_CROP_PX // (2 * SEGMENTER_STEM_PX) // 2 ** (len(widths) - 1)
+        self.stem = _conv(SEGMENTER_STEM_PX**2, thin)
+        self.reduce = _conv(thin, widths[0], stride=2)
+        self.body = _Pyramid(widths[0], widths)
+        self.place = nn.Parameter(torch.zeros(1, widths[-1], size, size))
+        self.across = _conv(widths[0], thin, size=1)
+        self.fine = _conv(thin, thin)
+        self.head = nn.Conv2d(thin, 2 * SEGMENTER_STEM_PX**2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, 96, 96, 4) to sub-pixel logits (n, 8, 96, 96); channel = 4 class + sub-pixel."""
+        edges = self.stem(x.permute(0, 3, 1, 2))
+        coarse = self.across(self.body(self.reduce(edges), self.place))
+        up = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        logits: Tensor = self.head(self.fine(edges + up))
         return logits
 
     @staticmethod
     def logit_image(logits: Tensor) -> Tensor:
-        """Arrange the sub-pixels: (n, 8, 48, 48) to (n, 2, 96, 96)."""
-        return functional.pixel_shuffle(logits, SEGMENTER_STEM_PX // SEGMENTER_LOGIT_PX)
+        """Arrange the sub-pixels: (n, 8, 96, 96) to (n, 2, 192, 192)."""
+        return functional.pixel_shuffle(logits, SEGMENTER_STEM_PX)
 
 
 class _Residual(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +13,18 @@ from numpy.typing import NDArray
 
 from models.classifier import softmax
 from models.layout import BLANK_LEVEL, class_planes, space_to_depth
-from models.manifest import Manifest, NetworkEntry, sha256_of, write_manifest
-from models.scout import PEAK_WINDOW, Scout
+from models.manifest import (
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    NetworkEntry,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
+from models.scout import PEAK_WINDOW, Detections, Scout
 from models.session import Network
-from models.train import evaluate
+from models.train import evaluate, known_answers
 from models.train.cards import training_data, write_cards
 from models.train.export import export_float, quantize
 from models.train.loop import load_average
@@ -23,7 +32,7 @@ from models.train.metrics import abstention_threshold, fit_temperature
 from models.train.nets import (
     CLASSIFIER_CROP_PX,
     CLASSIFIER_STEM_PX,
-    SCOUT_GRID_PX,
+    SCOUT_STEM_PX,
     SEGMENTER_CROP_PX,
     SEGMENTER_STEM_PX,
     ClassifierNet,
@@ -37,11 +46,14 @@ from models.train.workspace import Workspace
 
 CALIBRATION_IMAGES = 48
 SCOUT_CALIBRATION_PX = 512
-WANTED_ACCURACY = 0.985
+WANTED_ACCURACY = 0.99
 MOST_ABSTAINED = 0.05
-THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-RECALL_WEIGHT = {"nucleus": 3.0, "red_cell": 1.0, "platelet": 1.0}
-"""Beta of the F-measure: a missed white cell is lost, a false find is dropped later."""
+THRESHOLDS = tuple(round(float(step), 3) for step in np.arange(0.1, 0.61, 0.025))
+SHADOWS_PX2 = np.arange(0.0, 4000.0, 50.0)
+LEAST_COUNTED = 30
+SEGMENTER_TURNS = 4
+RECALL_WEIGHT = 3.0
+"""Beta of the F-measure of white cells: a missed one is lost, a false find is dropped later."""
 
 
 def _some(crops: CropSet, count: int, seed: int) -> CropSet:
@@ -69,11 +81,16 @@ def _write(
     net: ScoutNet | SegmenterNet | ClassifierNet,
     images: list[NDArray[np.uint8]],
 ) -> None:
-    """Write the INT8 file of a network from its trained weights."""
+    """Write the INT8 files of a network, for CPUs and for TensorRT, from its trained weights."""
     load_average(net, work.checkpoint(name))
     float_path = work.folder / f"{name}.float.onnx"
     export_float(net, images[0], float_path, any_size=name == "scout")
     quantize(float_path, work.network(name), images)
+    quantize(float_path, work.folder / _symmetric(name), images, symmetric=True)
+
+
+def _symmetric(name: str) -> str:
+    return f"{name}.tensorrt.onnx"
 
 
 def _entry(
@@ -94,6 +111,9 @@ def _entry(
             "parameters": parameters,
             "training_data": training_data(name, work.domains("train"), stained=work.has_real()),
             "scores": {},
+            "symmetric": FileEntry(
+                file=_symmetric(name), sha256=sha256_of(work.folder / _symmetric(name))
+            ),
         }
     )
     work.write_entry(name, entry)
@@ -105,45 +125,102 @@ def export_scout(work: Workspace) -> None:
     fields = work.fields("val")
     grays = list(fields.gray[: CALIBRATION_IMAGES // 2])
     images = [gray[:SCOUT_CALIBRATION_PX, :SCOUT_CALIBRATION_PX] for gray in grays]
-    folded = [space_to_depth(image[None], SCOUT_GRID_PX)[0] for image in images]
+    folded = [space_to_depth(image[None], SCOUT_STEM_PX)[0] for image in images]
     _write(work, "scout", ScoutNet(), folded)
-    layout = "uint8 (1, h/8, w/8, 64), 8x8 blocks as channels, h and w multiples of 32"
+    layout = "uint8 (1, h/4, w/4, 16), 4x4 blocks as channels, h and w multiples of 32"
     start = {f"threshold_{name}": min(THRESHOLDS) for name in PEAK_WINDOW}
-    entry = _entry(work, "scout", layout, SCOUT_GRID_PX, None, start)
+    start |= {"shadow_red_cell_px2": 0.0, "shadow_platelet_px2": 0.0}
+    entry = _entry(work, "scout", layout, SCOUT_STEM_PX, None, start)
     scout = Scout(Network(work.folder, entry), entry)
-    _entry(work, "scout", layout, SCOUT_GRID_PX, None, scout_thresholds(fields, scout))
+    _entry(work, "scout", layout, SCOUT_STEM_PX, None, scout_parameters(fields, scout))
 
 
-def scout_thresholds(fields: FieldSet, scout: Scout) -> dict[str, float]:
-    """Return per kind of centre the threshold of the best F-measure on fields in focus."""
-    names = {"nucleus": "nuclei", "red_cell": "red_cells", "platelet": "platelets"}
-    tally = {name: np.zeros((len(THRESHOLDS), 3)) for name in names}
-    for index, image in enumerate(fields.gray):
-        if fields.in_focus[index] < evaluate.SHARP:
-            continue
-        detections = scout.find(image)
-        for name, attribute in names.items():
-            found, truth = getattr(detections, attribute), getattr(fields, attribute)[index]
-            reach = evaluate.SMALL_MATCH_PX if name == "platelet" else evaluate.MATCH_PX
-            for row, threshold in enumerate(THRESHOLDS):
-                kept = found[found[:, 2] >= threshold, :2]
-                hits = int(evaluate.matched(kept, truth, reach)[1].sum())
-                tally[name][row] += (hits, len(truth), len(kept))
-    chosen = {}
-    for name, counts in tally.items():
-        beta2 = RECALL_WEIGHT[name] ** 2
-        right, due, seen = counts.T
-        measure = (1 + beta2) * right / np.maximum(beta2 * due + seen, 1)
-        chosen[f"threshold_{name}"] = THRESHOLDS[int(np.argmax(measure))]
-    return chosen
+def scout_parameters(fields: FieldSet, scout: Scout) -> dict[str, float]:
+    """Return from which score a centre counts, and how many are hidden, chosen on sharp fields.
+
+    White cells: the threshold of the best F-measure, recall first.  Red cells and platelets are
+    counted: the threshold and the coincidence correction of least error of a donor's count.
+    """
+    sharp = [i for i, focus in enumerate(fields.in_focus) if focus >= evaluate.SHARP]
+    seen = [scout.find(fields.gray[i]) for i in sharp]
+    red_found = _counted([d.red_cells for d in seen])
+    red_due = np.array([len(fields.red_cells[i]) for i in sharp])
+    area_px = np.array([fields.gray[i].size for i in sharp])
+    donors = np.array([fields.group[i] for i in sharp])
+    red = _coincidence(red_found, red_found, red_due, area_px, donors)
+    red_seen = np.broadcast_to(red_found[THRESHOLDS.index(red[0])], red_found.shape)
+    platelets = _coincidence(
+        _counted([d.platelets for d in seen]),
+        red_seen,
+        np.array([len(fields.platelets[i]) for i in sharp]),
+        area_px,
+        donors,
+    )
+    return {
+        "threshold_nucleus": _recall_first(seen, [fields.nuclei[i] for i in sharp]),
+        "threshold_red_cell": red[0],
+        "threshold_platelet": platelets[0],
+        "shadow_red_cell_px2": round(red[1], 1),
+        "shadow_platelet_px2": round(platelets[1], 1),
+    }
+
+
+def _counted(found: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
+    """Return numbers of centres (thresholds, fields)."""
+    return np.array([[int((f[:, 2] >= t).sum()) for f in found] for t in THRESHOLDS])
+
+
+def _recall_first(seen: Sequence[Detections], nuclei: Sequence[NDArray[np.float32]]) -> float:
+    """Return the threshold of the best F-measure of white cells."""
+    beta2 = RECALL_WEIGHT**2
+    best = []
+    for threshold in THRESHOLDS:
+        right = due = kept = 0
+        for detections, truth in zip(seen, nuclei, strict=True):
+            found = detections.nuclei[detections.nuclei[:, 2] >= threshold, :2]
+            right += int(evaluate.matched(found, truth, evaluate.MATCH_PX)[1].sum())
+            due, kept = due + len(truth), kept + len(found)
+        best.append((1 + beta2) * right / max(beta2 * due + kept, 1))
+    return THRESHOLDS[int(np.argmax(best))]
+
+
+def _coincidence(
+    found: NDArray[np.int64],
+    red: NDArray[np.int64],
+    due: NDArray[np.int64],
+    area_px: NDArray[np.int64],
+    donors: NDArray[np.str_],
+) -> tuple[float, float]:
+    """Return threshold and hidden area per red cell of least mean error of the donors' counts.
+
+    Args:
+        found: per threshold and field.
+        red: red cells found there, same shape.
+        due: true number per field.
+        area_px: of each field.
+        donors: of each field.
+    """
+    names = [name for name in np.unique(donors) if due[donors == name].sum() >= LEAST_COUNTED]
+    best = (np.inf, THRESHOLDS[0], 0.0)
+    for row, threshold in enumerate(THRESHOLDS):
+        for shadow_px2 in SHADOWS_PX2:
+            estimate = found[row] * (1 + shadow_px2 * red[row] / area_px)
+            errors = [
+                abs(estimate[donors == name].sum() / due[donors == name].sum() - 1)
+                for name in names
+            ]
+            best = min(best, (float(np.mean(errors)), threshold, float(shadow_px2)))
+    return best[1:]
 
 
 def export_segmenter(work: Workspace) -> None:
     """Export the segmenter."""
     gray = _middle(_calibration_crops(work).gray[:, 0], SEGMENTER_CROP_PX)
     _write(work, "segmenter", SegmenterNet(), list(space_to_depth(gray, SEGMENTER_STEM_PX)))
-    layout = "uint8 (n, 48, 48, 16), 4x4 blocks of a 192 px crop as channels"
-    _entry(work, "segmenter", layout, SEGMENTER_STEM_PX, SEGMENTER_CROP_PX, {})
+    layout = "uint8 (n, 96, 96, 4), 2x2 blocks of a 192 px crop as channels"
+    _entry(
+        work, "segmenter", layout, SEGMENTER_STEM_PX, SEGMENTER_CROP_PX, {"turns": SEGMENTER_TURNS}
+    )
 
 
 def export_classifier(work: Workspace) -> None:
@@ -209,19 +286,26 @@ def scored(work: Workspace) -> dict[str, NetworkEntry]:
 
 
 def publish(work: Workspace, out: Path) -> Manifest:
-    """Evaluate the exported networks and copy files, cards and manifest to ``out``."""
+    """Evaluate the exported networks and copy files, cards and manifest to ``out``.
+
+    Other networks that ``out`` lists already stay there.
+    """
     entries = scored(work)
     out.mkdir(parents=True, exist_ok=True)
-    for name in entries:
-        shutil.copyfile(work.network(name), out / f"{name}.onnx")
+    for entry in entries.values():
+        for file in (entry, entry.symmetric):
+            if file is not None:
+                shutil.copyfile(work.folder / file.file, out / file.file)
     shutil.copytree(work.folder / "cards", out / "cards", dirs_exist_ok=True)
+    others = read_manifest(out).networks if (out / MANIFEST_NAME).exists() else {}
     manifest = Manifest(
         created=datetime.now(UTC).date().isoformat(),
         versions={name: version(name) for name in ("leukolux", "onnxruntime", "torch")},
         pixel_um=PIXEL_UM,
         blank_level=BLANK_LEVEL,
         classes=CLASSES,
-        networks=entries,
+        networks={**others, **entries},
     )
-    write_manifest(out, manifest)
-    return manifest
+    published = known_answers.write(out, manifest)
+    write_manifest(out, published)
+    return published

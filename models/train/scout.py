@@ -18,16 +18,17 @@ from torch.nn import functional
 from models.layout import BLANK_LEVEL, space_to_depth
 from models.train.augment import Geometry, random_matrix, randomise_intensity, warp
 from models.train.loop import Batch, Schedule, fit
-from models.train.nets import SCOUT_GRID_PX, ScoutNet
+from models.train.nets import SCOUT_FINE_PX, SCOUT_GRID_PX, SCOUT_STEM_PX, ScoutNet
 from models.train.samples import FieldSet, cut
 
 WINDOW_PX = 256
 SOURCE_PX = 368
 GEOMETRY = Geometry(shift_px=0.0)
 BATCH = 16
-SPREAD_GRID = (1.4, 1.0, 0.8)
-CENTRED_SHARE = 0.6
+SPREAD_PX = {"nucleus": 11.0, "red_cell": 4.2, "platelet": 3.2}
+CENTRED_SHARE = {"nucleus": 0.45, "platelet": 0.3}
 NEAR_GRID = 9
+WEIGHTS = {"nucleus": 2.0, "red_cell": 1.5, "platelet": 4.0}
 
 
 @dataclass(frozen=True)
@@ -38,67 +39,96 @@ class FieldSource:
     share: float
 
 
-def bumps(
-    points_px: NDArray[np.float32], size_grid: int, spread_grid: float
-) -> NDArray[np.float32]:
-    """Return float32 (size, size): per grid cell the highest of the Gaussians, 1 at a centre."""
+@dataclass(frozen=True)
+class Window:
+    """An augmented window and what the network should say about it.
+
+    Attributes:
+        image: uint8 (WINDOW_PX, WINDOW_PX).
+        coarse: float32 (2, g, g) on the 8 px grid: nuclei 0..1, usability or -1 where unknown.
+        fine: float32 (2, 2g, 2g) on the 4 px grid: red cells and platelets, 0..1.
+        weights: float32 (4,), of nuclei, usability, red cells, platelets.
+    """
+
+    image: NDArray[np.uint8]
+    coarse: NDArray[np.float32]
+    fine: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def bumps(points_px: NDArray[np.float32], spread_px: float, grid_px: int) -> NDArray[np.float32]:
+    """Return float32 (g, g): per grid cell the highest of the Gaussians, 1 at a centre."""
+    size_grid = WINDOW_PX // grid_px
     heat = np.zeros((size_grid, size_grid), np.float32)
     axis = np.arange(size_grid, dtype=np.float32)
-    inside = ((points_px > -0.5) & (points_px < size_grid * SCOUT_GRID_PX - 0.5)).all(1)
+    inside = ((points_px > -0.5) & (points_px < WINDOW_PX - 0.5)).all(1)
     for x_px, y_px in points_px[inside]:
-        column, row = (int((v + 0.5) // SCOUT_GRID_PX) for v in (x_px, y_px))
-        x_part = np.exp(-0.5 * ((axis - column) / spread_grid) ** 2)
-        y_part = np.exp(-0.5 * ((axis - row) / spread_grid) ** 2)
+        column, row = (int((v + 0.5) // grid_px) for v in (x_px, y_px))
+        x_part = np.exp(-0.5 * ((axis - column) * grid_px / spread_px) ** 2)
+        y_part = np.exp(-0.5 * ((axis - row) * grid_px / spread_px) ** 2)
         np.maximum(heat, y_part[:, None] * x_part[None], out=heat)
     return heat
 
 
-def sample(
-    fields: FieldSet, index: int, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Return an augmented window, targets (4, g, g) and weights (4,) of the targets."""
-    gray = fields.gray[index]
-    height, width = gray.shape
-    nuclei = fields.nuclei[index]
-    if len(nuclei) and rng.uniform() < CENTRED_SHARE:
+def _centre(fields: FieldSet, index: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return where to look: most often near a white cell or a platelet."""
+    shares = (CENTRED_SHARE["nucleus"], CENTRED_SHARE["platelet"])
+    which = rng.choice(3, p=(*shares, 1.0 - sum(shares)))
+    points = (fields.nuclei[index], fields.platelets[index], ())[which]
+    if len(points):
         reach = WINDOW_PX * 0.45
-        x, y = nuclei[rng.integers(len(nuclei))] + rng.uniform(-reach, reach, 2)
-    else:
-        x, y = rng.uniform((0, 0), (width, height))
+        near = points[rng.integers(len(points))] + rng.uniform(-reach, reach, 2)
+        return np.asarray(near, np.float64)
+    height, width = fields.gray[index].shape
+    return rng.uniform((0, 0), (width, height))
+
+
+def sample(fields: FieldSet, index: int, rng: np.random.Generator) -> Window:
+    """Return an augmented window of a field."""
+    gray = fields.gray[index]
+    nuclei = fields.nuclei[index]
+    x, y = _centre(fields, index, rng)
     window = cut(gray, float(x), float(y), SOURCE_PX, BLANK_LEVEL)
     origin = np.round(np.array([x, y]) - SOURCE_PX / 2)
     matrix = random_matrix(rng, GEOMETRY, SOURCE_PX, WINDOW_PX)
-    image = randomise_intensity(warp(window, matrix, WINDOW_PX, BLANK_LEVEL), rng)
-    grid = WINDOW_PX // SCOUT_GRID_PX
-    heats = []
-    lists = (nuclei, fields.red_cells[index], fields.platelets[index])
-    for points, spread in zip(lists, SPREAD_GRID, strict=True):
-        moved = (points - origin) @ matrix[:, :2].T + matrix[:, 2]
-        heats.append(bumps(moved.astype(np.float32), grid, spread))
-    near = cv2.dilate(np.maximum(heats[0], heats[1]), np.ones((NEAR_GRID, NEAR_GRID)))
+
+    def heat(points_px: NDArray[np.float32], name: str, grid_px: int) -> NDArray[np.float32]:
+        moved = (points_px - origin) @ matrix[:, :2].T + matrix[:, 2]
+        return bumps(moved.astype(np.float32), SPREAD_PX[name], grid_px)
+
+    red_cells, platelets = fields.red_cells[index], fields.platelets[index]
+    seen = heat(nuclei, "nucleus", SCOUT_GRID_PX)
+    cells = np.maximum(seen, heat(red_cells, "red_cell", SCOUT_GRID_PX))
+    near = cv2.dilate(cells, np.ones((NEAR_GRID, NEAR_GRID)))
     focus = fields.in_focus[index]
     sharp = np.where(near > 0.5, np.nan_to_num(focus), -1.0).astype(np.float32)
-    weights = [
-        1.0,
-        float(fields.red_cells_known[index]),
-        float(fields.platelets_known[index]),
+    fine = (
+        heat(red_cells, "red_cell", SCOUT_FINE_PX),
+        heat(platelets, "platelet", SCOUT_FINE_PX),
+    )
+    weights = (
+        WEIGHTS["nucleus"],
         float(not np.isnan(focus)),
-    ]
-    return image, np.stack([*heats, sharp]), np.array(weights, np.float32)
+        WEIGHTS["red_cell"] * fields.red_cells_known[index],
+        WEIGHTS["platelet"] * fields.platelets_known[index],
+    )
+    image = randomise_intensity(warp(window, matrix, WINDOW_PX, BLANK_LEVEL), rng)
+    return Window(image, np.stack([seen, sharp]), np.stack(fine), np.array(weights, np.float32))
 
 
 def batch(sources: Sequence[FieldSource], rng: np.random.Generator) -> Batch:
-    """Return folded images, targets and weights of one step."""
+    """Return folded images, coarse and fine targets, and weights of one step."""
     shares = np.array([source.share for source in sources])
-    samples = []
+    windows = []
     for which in rng.choice(len(sources), BATCH, p=shares / shares.sum()):
         fields = sources[which].fields
-        samples.append(sample(fields, int(rng.integers(len(fields))), rng))
-    folded = space_to_depth(np.stack([image for image, _, _ in samples]), SCOUT_GRID_PX)
+        windows.append(sample(fields, int(rng.integers(len(fields))), rng))
+    folded = space_to_depth(np.stack([window.image for window in windows]), SCOUT_STEM_PX)
     return (
         torch.from_numpy(folded).float() / 255,
-        torch.from_numpy(np.stack([target for _, target, _ in samples])),
-        torch.from_numpy(np.stack([weight for _, _, weight in samples])),
+        torch.from_numpy(np.stack([window.coarse for window in windows])),
+        torch.from_numpy(np.stack([window.fine for window in windows])),
+        torch.from_numpy(np.stack([window.weights for window in windows])),
     )
 
 
@@ -113,15 +143,16 @@ def focal_loss(logits: Tensor, heat: Tensor) -> Tensor:
 
 def loss(net: ScoutNet, batch: Batch) -> Tensor:
     """Focal loss of the centres plus cross-entropy of usability near cells."""
-    images, targets, weights = batch
+    images, coarse, fine, weights = batch
     logits = net(images)
-    channel_weight = torch.tensor([2.0, 1.0, 1.0], device=logits.device)
-    centres = focal_loss(logits[:, :3], targets[:, :3]) * weights[:, :3] * channel_weight
-    near = (targets[:, 3] >= 0).float() * weights[:, 3, None, None]
+    nuclei = focal_loss(logits[:, :1], coarse[:, :1]) * weights[:, :1]
+    small = focal_loss(functional.pixel_shuffle(logits[:, 2:], 2), fine) * weights[:, 2:]
+    near = (coarse[:, 1] >= 0).float() * weights[:, 1, None, None]
     entropy = functional.binary_cross_entropy_with_logits(
-        logits[:, 3], targets[:, 3].clamp(min=0), reduction="none"
+        logits[:, 1], coarse[:, 1].clamp(min=0), reduction="none"
     )
-    return centres.sum(1).mean() + 0.5 * (entropy * near).sum() / near.sum().clamp(min=1)
+    usability = 0.5 * (entropy * near).sum() / near.sum().clamp(min=1)
+    return nuclei.sum(1).mean() + small.sum(1).mean() + usability
 
 
 def train(sources: Sequence[FieldSource], schedule: Schedule) -> ScoutNet:

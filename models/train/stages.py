@@ -57,10 +57,10 @@ def train_segmenter(work: Workspace, effort: Effort) -> None:
 
     Needs the exported scout.
     """
-    sources = [Source(work.cells("train"), 0.60), Source(mined(work), 0.05)]
+    sources = [Source(work.cells("train"), 0.70), Source(mined(work), 0.04)]
     if work.has_real():
-        sources.append(Source(work.real_cells(["field_cells_train"]), 0.20))
-        sources.append(Source(work.real_cells(["cells_train"]), 0.15))
+        sources.append(Source(work.real_cells(["field_cells_train"]), 0.18))
+        sources.append(Source(work.real_cells(["cells_train"]), 0.08))
     segmenter.train(sources, effort.schedule(work, "segmenter"))
 
 

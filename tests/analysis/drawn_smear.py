@@ -55,6 +55,9 @@ class DrawnScout:
             centres(is_nucleus(image)), centres(red), np.empty((0, 3), np.float32), self.usability
         )
 
+    def counts(self, red_cells, platelets, area_px):
+        return red_cells, platelets
+
 
 class DrawnSegmenter:
     crop_px = 192

@@ -21,8 +21,8 @@ from models.errors import ModelError
 Image = NDArray[np.uint8]
 
 
-class TwoTones:
-    """Dark is violet, bright is white; notes how often and how many at once."""
+class ThreeTones:
+    """Dark is violet, gray is pale blue, bright is white; notes how often and how many at once."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, bool]] = []
@@ -37,9 +37,9 @@ class TwoTones:
         self.begun.set()
         assert self.gate.wait(10.0)
         self.calls.append((*image.shape, wide_field))
-        dark = (image < 150)[..., None]
         self.at_once -= 1
-        return np.where(dark, (120, 60, 160), (250, 248, 250)).astype(np.uint8)
+        tones = np.array([(120, 60, 160), (205, 208, 235), (250, 248, 250)], np.uint8)
+        return np.asarray(tones[np.digitize(image, (120, 180))], np.uint8)
 
 
 def encoded(image: Image, suffix: str = ".png") -> bytes:
@@ -74,10 +74,10 @@ def thumbnail() -> tuple[bytes, CellView]:
 
 
 def test_the_network_is_opened_for_the_first_picture_and_only_then() -> None:
-    opened: list[TwoTones] = []
+    opened: list[ThreeTones] = []
 
-    def load() -> TwoTones:
-        opened.append(TwoTones())
+    def load() -> ThreeTones:
+        opened.append(ThreeTones())
         return opened[-1]
 
     stain = VirtualStain(load)
@@ -91,9 +91,9 @@ def test_the_network_is_opened_for_the_first_picture_and_only_then() -> None:
 
 
 def test_a_missing_network_is_told_and_tried_again() -> None:
-    answers: list[Any] = [ModelError("none", remedy="install it"), TwoTones()]
+    answers: list[Any] = [ModelError("none", remedy="install it"), ThreeTones()]
 
-    def load() -> TwoTones:
+    def load() -> ThreeTones:
         answer = answers.pop(0)
         if isinstance(answer, LeukoluxError):
             raise answer
@@ -107,7 +107,7 @@ def test_a_missing_network_is_told_and_tried_again() -> None:
 
 
 def test_a_picture_is_made_once_and_again_when_anything_in_it_changes() -> None:
-    colours = TwoTones()
+    colours = ThreeTones()
     stain = VirtualStain(lambda: colours)
     gray, cell = thumbnail()
     assert stain.cell_png(gray, cell) == stain.cell_png(gray, cell)
@@ -119,7 +119,7 @@ def test_a_picture_is_made_once_and_again_when_anything_in_it_changes() -> None:
 
 
 def test_pictures_used_least_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    colours = TwoTones()
+    colours = ThreeTones()
     gray, cell = thumbnail()
     cells = [CellView(80 + i, 80, cell.mask_png, None) for i in range(3)]
     size = len(VirtualStain(lambda: colours).cell_png(gray, cells[0]))
@@ -133,7 +133,7 @@ def test_pictures_used_least_are_forgotten_first(monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_picture_is_made_at_a_time_and_none_twice() -> None:
-    colours = TwoTones()
+    colours = ThreeTones()
     stain = VirtualStain(lambda: colours)
     gray, cell = thumbnail()
     wanted = [CellView(80 + i % 3, 80, cell.mask_png, None) for i in range(12)]
@@ -146,7 +146,7 @@ def test_one_picture_is_made_at_a_time_and_none_twice() -> None:
 
 def test_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staining, "BUSY_S", 0.05)
-    colours = TwoTones()
+    colours = ThreeTones()
     stain = VirtualStain(lambda: colours)
     colours.gate.clear()
     gray, cell = thumbnail()
@@ -165,7 +165,7 @@ def test_a_cell_of_known_class_is_retinted_in_its_place_and_nothing_else(
 ) -> None:
     image = a_field(at=at)
     gray = encoded(image)
-    stain = VirtualStain(TwoTones)
+    stain = VirtualStain(ThreeTones)
     plain = colours_of(stain.tile_jpeg(gray, [])).astype(int)
     same = colours_of(stain.tile_jpeg(gray, [view(image, *at, None)])).astype(int)
     tinted = colours_of(stain.tile_jpeg(gray, [view(image, *at, "eosinophil")])).astype(int)
@@ -178,4 +178,4 @@ def test_a_cell_of_known_class_is_retinted_in_its_place_and_nothing_else(
 
 def test_what_is_no_picture_is_a_defect() -> None:
     with pytest.raises(ValueError, match="picture"):
-        VirtualStain(TwoTones).tile_jpeg(b"\xff\xd8 no", [])
+        VirtualStain(ThreeTones).tile_jpeg(b"\xff\xd8 no", [])

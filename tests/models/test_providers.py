@@ -101,7 +101,8 @@ class Gpu:
         self.broken: set[str] = set()
         self.left_out: set[str] = set()
         monkeypatch.setattr(session.onnxruntime, "InferenceSession", self.open)
-        monkeypatch.setattr(runtime, "available_providers", lambda: list(EVERYTHING))
+        self.available = [CUDA, CPU]
+        monkeypatch.setattr(runtime, "available_providers", lambda: self.available)
         monkeypatch.setattr(runtime, "memory_gb", lambda: LARGE_GB)
 
     def open(
@@ -128,6 +129,14 @@ def test_networks_run_on_the_gpu_when_there_is_one(gpu: Gpu) -> None:
     assert {provider for _, provider in gpu.opened} == {CUDA}
     assert models.execution.provider is Provider.CUDA
     assert models.versions["runtime"].endswith(", CUDA")
+
+
+def test_tensorrt_runs_the_symmetric_files(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "provider_options", lambda *_: {})
+    gpu.available = list(EVERYTHING)
+    assert load_models().execution.provider is Provider.TENSORRT
+    assert {provider for _, provider in gpu.opened} == {TENSORRT}
+    assert all(name.endswith(".tensorrt.onnx") for name, _ in gpu.opened)
 
 
 @pytest.mark.parametrize("trouble", ["broken", "left_out"])
@@ -161,8 +170,8 @@ def test_a_provider_that_fails_in_its_first_run_leaves_the_networks_to_the_cpu(
 @pytest.mark.parametrize(
     ("provider", "scout", "classifier"),
     [
-        (Provider.CPU, [(1, 4, 4, 64)], [(1, 32, 32, 48)]),
-        (Provider.CUDA, [(1, 4, 4, 64), (1, 132, 176, 64)], [(1, 32, 32, 48), (16, 32, 32, 48)]),
+        (Provider.CPU, [(1, 8, 8, 16)], [(1, 32, 32, 48)]),
+        (Provider.CUDA, [(1, 8, 8, 16), (1, 264, 352, 16)], [(1, 32, 32, 48), (16, 32, 32, 48)]),
     ],
 )
 def test_the_first_real_image_finds_everything_prepared(
@@ -226,8 +235,12 @@ def test_the_cause_of_a_failing_provider_has_a_remedy(gpu: Gpu) -> None:
     assert "cpu" in caught.value.remedy
 
 
-def test_a_session_uses_one_thread_and_exact_integer_kernels(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("flags", "exact"),
+    [("avx512f avx512_vnni", False), ("avx2 avx_vnni", False), ("avx2 fma", True), (None, True)],
+)
+def test_a_session_uses_one_thread_and_kernels_that_cannot_saturate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str | None, exact: bool
 ) -> None:
     seen: list[Any] = []
 
@@ -235,8 +248,17 @@ def test_a_session_uses_one_thread_and_exact_integer_kernels(
         seen.append(options)
         return REAL_SESSION(path, options, **others)
 
+    cpu_info = tmp_path / "cpuinfo"
+    if flags is not None:
+        cpu_info.write_text(f"flags : fpu {flags} ", encoding="ascii")
+    monkeypatch.setattr(session, "CPU_INFO", cpu_info)
+    monkeypatch.setattr(session.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(session.onnxruntime, "InferenceSession", open_session)
     Network(PACKAGE_DIRECTORY, read_manifest(PACKAGE_DIRECTORY).networks["segmenter"])
     (options,) = seen
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
-    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    try:
+        asked = options.get_session_config_entry("session.x64quantprecision") == "1"
+    except RuntimeError:
+        asked = False
+    assert asked == exact
