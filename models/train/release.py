@@ -51,6 +51,7 @@ MOST_ABSTAINED = 0.05
 THRESHOLDS = tuple(round(float(step), 3) for step in np.arange(0.1, 0.61, 0.025))
 SHADOWS_PX2 = np.arange(0.0, 4000.0, 50.0)
 LEAST_COUNTED = 30
+FALLBACK_THRESHOLD = 0.35
 SEGMENTER_TURNS = 4
 RECALL_WEIGHT = 3.0
 """Beta of the F-measure of white cells: a missed one is lost, a false find is dropped later."""
@@ -140,20 +141,20 @@ def scout_parameters(fields: FieldSet, scout: Scout) -> dict[str, float]:
 
     White cells: the threshold of the best F-measure, recall first.  Red cells and platelets are
     counted: the threshold and the coincidence correction of least error of a donor's count.
+    Fields whose focus nobody knows are taken for sharp.
     """
-    sharp = [i for i, focus in enumerate(fields.in_focus) if focus >= evaluate.SHARP]
+    sharp = [i for i, focus in enumerate(fields.in_focus) if not focus < evaluate.SHARP]
     seen = [scout.find(fields.gray[i]) for i in sharp]
-    red_found = _counted([d.red_cells for d in seen])
-    red_due = np.array([len(fields.red_cells[i]) for i in sharp])
     area_px = np.array([fields.gray[i].size for i in sharp])
     donors = np.array([fields.group[i] for i in sharp])
-    red = _coincidence(red_found, red_found, red_due, area_px, donors)
-    red_seen = np.broadcast_to(red_found[THRESHOLDS.index(red[0])], red_found.shape)
+    red_found = _counted([d.red_cells for d in seen])
+    red_due = _due(fields.red_cells, fields.red_cells_known, sharp)
+    red = _coincidence(red_found, red_found / area_px, red_due, donors)
+    red_seen = red_found[THRESHOLDS.index(red[0])] / area_px
     platelets = _coincidence(
         _counted([d.platelets for d in seen]),
-        red_seen,
-        np.array([len(fields.platelets[i]) for i in sharp]),
-        area_px,
+        np.tile(red_seen, (len(THRESHOLDS), 1)),
+        _due(fields.platelets, fields.platelets_known, sharp),
         donors,
     )
     return {
@@ -163,6 +164,13 @@ def scout_parameters(fields: FieldSet, scout: Scout) -> dict[str, float]:
         "shadow_red_cell_px2": round(red[1], 1),
         "shadow_platelet_px2": round(platelets[1], 1),
     }
+
+
+def _due(
+    centres: Sequence[NDArray[np.float32]], known: Sequence[bool], index: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the true number per field, NaN where nobody listed them."""
+    return np.array([len(centres[i]) if known[i] else np.nan for i in index])
 
 
 def _counted(found: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
@@ -186,29 +194,28 @@ def _recall_first(seen: Sequence[Detections], nuclei: Sequence[NDArray[np.float3
 
 def _coincidence(
     found: NDArray[np.int64],
-    red: NDArray[np.int64],
-    due: NDArray[np.int64],
-    area_px: NDArray[np.int64],
+    red_per_px2: NDArray[np.float64],
+    due: NDArray[np.float64],
     donors: NDArray[np.str_],
 ) -> tuple[float, float]:
     """Return threshold and hidden area per red cell of least mean error of the donors' counts.
 
+    Donors with few are left out; where all have few, a middling threshold and no correction.
+
     Args:
         found: per threshold and field.
-        red: red cells found there, same shape.
-        due: true number per field.
-        area_px: of each field.
+        red_per_px2: red cells found there per area, same shape.
+        due: true number per field, NaN where unknown.
         donors: of each field.
     """
-    names = [name for name in np.unique(donors) if due[donors == name].sum() >= LEAST_COUNTED]
-    best = (np.inf, THRESHOLDS[0], 0.0)
-    for row, threshold in enumerate(THRESHOLDS):
+    known = ~np.isnan(due)
+    fields = [known & (donors == name) for name in np.unique(donors)]
+    fields = [which for which in fields if due[which].sum() >= LEAST_COUNTED]
+    best = (np.inf, FALLBACK_THRESHOLD, 0.0)
+    for row, threshold in enumerate(THRESHOLDS if fields else ()):
         for shadow_px2 in SHADOWS_PX2:
-            estimate = found[row] * (1 + shadow_px2 * red[row] / area_px)
-            errors = [
-                abs(estimate[donors == name].sum() / due[donors == name].sum() - 1)
-                for name in names
-            ]
+            estimate = found[row] * (1 + shadow_px2 * red_per_px2[row])
+            errors = [abs(estimate[which].sum() / due[which].sum() - 1) for which in fields]
             best = min(best, (float(np.mean(errors)), threshold, float(shadow_px2)))
     return best[1:]
 

@@ -72,16 +72,16 @@ def test_few_steps_learn_discs_and_the_int8_file_segments_them(
     net = segmenter.train([Source(discs, 1.0)], Schedule(60, 3e-3, tmp_path / "net.pt"))
     margin = (STORED_CROP_PX - 192) // 2
     middle = np.ascontiguousarray(discs.gray[:, 0, margin:-margin, margin:-margin])
-    folded = list(space_to_depth(middle, 4))
+    folded = list(space_to_depth(middle, 2))
     export_float(net, folded[0], tmp_path / "float.onnx", any_size=False)
     quantize(tmp_path / "float.onnx", tmp_path / "net.onnx", folded)
     entry = NetworkEntry(
         file="net.onnx",
         sha256=sha256_of(tmp_path / "net.onnx"),
         input_layout="uint8",
-        block_px=4,
+        block_px=2,
         crop_px=192,
-        parameters={},
+        parameters={"turns": 1},
         training_data="discs",
         scores={},
     )
