@@ -109,7 +109,8 @@ def _cell(score: Score) -> str:
     return f"{score.value:.4f} | {interval} | {score.n}"
 
 
-def _score_table(scores: Mapping[str, Score]) -> str:
+def score_table(scores: Mapping[str, Score]) -> str:
+    """Return figures with their intervals as a Markdown table."""
     rows = [f"| {name} | {_cell(score)} |" for name, score in scores.items()]
     return "\n".join(["| figure | value | 95 % interval | n |", "|---|---|---|---|", *rows])
 
@@ -156,7 +157,7 @@ def card(
         _training(entry.training_data),
         "## Scores\n\nOf the INT8 file as shipped, on donors and pictures no training saw.  Shares"
         " have exact (Clopper-Pearson) intervals, means bootstrap intervals; n counts cells, or"
-        " fields where the figure is per field.\n\n" + _score_table(scores),
+        " fields where the figure is per field.\n\n" + score_table(scores),
     ]
     if name == "classifier":
         parts += [_confusion_table(domain, result) for domain, result in results.items()]

@@ -31,7 +31,7 @@ def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Seque
     )
 
 
-class _Pyramid(nn.Module):
+class Pyramid(nn.Module):
     """Encoder and decoder with added skips; ``widths`` from the finest level to the coarsest."""
 
     def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
@@ -47,6 +47,7 @@ class _Pyramid(nn.Module):
         self.up = nn.ModuleList(_conv(width, width) for width in widths[:-1])
 
     def forward(self, x: Tensor, coarse_bias: Tensor | None = None) -> Tensor:
+        """Map (n, inputs, h, w) to (n, widths[0], h, w); the bias joins at the coarsest level."""
         skips = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else functional.max_pool2d(x, 2))
@@ -71,7 +72,7 @@ class ScoutNet(nn.Module):
         super().__init__()
         widths = (48, 64, 96)
         self.stem = _conv(SCOUT_STEM_PX**2, widths[0], stride=2)
-        self.coarse = _Pyramid(widths[0], widths[1:])
+        self.coarse = Pyramid(widths[0], widths[1:])
         self.across = _conv(widths[1], widths[0], size=1)
         self.fine = _conv(widths[0], widths[0])
         self.head = nn.Conv2d(widths[0], SCOUT_CHANNELS, 1)
@@ -100,7 +101,7 @@ class SegmenterNet(nn.Module):
         size = SEGMENTER_CROP_PX // (2 * SEGMENTER_STEM_PX) // 2 ** (len(widths) - 1)
         self.stem = _conv(SEGMENTER_STEM_PX**2, thin)
         self.reduce = _conv(thin, widths[0], stride=2)
-        self.body = _Pyramid(widths[0], widths)
+        self.body = Pyramid(widths[0], widths)
         self.place = nn.Parameter(torch.zeros(1, widths[-1], size, size))
         self.across = _conv(widths[0], thin, size=1)
         self.fine = _conv(thin, thin)

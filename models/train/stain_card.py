@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.manifest import NetworkEntry
-from models.train.cards import _score_table
+from models.train.cards import score_table
 
 _PAPER = """\
 | on unseen donors | here | Kaza et al. 2022 |
@@ -99,7 +99,7 @@ def card(entry: NetworkEntry, tested: tuple[int, int], *, real: bool) -> str:
             gray_ssim=value["image left gray: SSIM"],
         )
         + "\n"
-        + _score_table(entry.scores),
+        + score_table(entry.scores),
         _LIMITS,
     ]
     return "\n\n".join(parts)

@@ -37,7 +37,7 @@ from models.train.loop import (
     rate,
     save,
 )
-from models.train.nets import _Pyramid
+from models.train.nets import Pyramid
 from models.train.pseudocolor import GLASS
 from models.train.stain_samples import StainSet
 
@@ -72,7 +72,7 @@ class StainNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (48, 64, 128)
-        self.body = _Pyramid(STEM_PX**2, widths)
+        self.body = Pyramid(STEM_PX**2, widths)
         self.head = nn.Conv2d(widths[0], 2 * (STEM_PX // CHROMA_PX) ** 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
