@@ -16,10 +16,14 @@ from hal.sim.shapes import Sketch
 _COMMON_NUCLEAR_SHARE = 0.5
 _COMMON_CHROMATIN_CONTRAST = 0.21
 _COMMON_CHROMATIN_SCALE_UM = 0.5
-_COMMON_CHROMATIN_RIM = 0.2
+_COMMON_CHROMATIN_RIM = 0.3
 _COMMON_NUCLEAR_PROTEIN_PG_PER_UM2 = 0.55
 _COMMON_PROTEIN_PG_PER_UM2 = 0.40
 _COMMON_RNA_PG_PER_UM2 = 0.003
+
+_MOST_IRREGULARITY = 0.22
+_DENTS_PER_CELL = 0.8
+_BLEB_SHARE = 0.15
 
 
 @dataclass
@@ -45,15 +49,47 @@ def begin(
     *,
     irregularity: float,
     warp_um: float = 0.18,
-    aspect: tuple[float, float] = (1.0, 1.2),
+    aspect: tuple[float, float] = (1.0, 1.15),
 ) -> tuple[Sketch, Float32Array]:
     """Return a sketch and on it the outline of a cell of the area of ``diameter_um``."""
     ratio = rng.uniform(*aspect)
-    reach_um = diameter_um / 2.0 * math.sqrt(ratio) * (1.0 + 1.6 * irregularity)
-    reach_um += 2.5 * warp_um + 0.6
+    irregularity = min(irregularity * rng.lognormal(0.3, 0.5), _MOST_IRREGULARITY)
+    radius_um = diameter_um / 2.0
+    reach_um = radius_um * math.sqrt(ratio) * (1.0 + 1.6 * irregularity)
+    reach_um += 2.5 * warp_um + 1.2
     sketch = Sketch(rng, reach_um, pixel_um, warp_um=warp_um, aspect=ratio)
-    outline = sketch.outline(diameter_um / 2.0, irregularity)
+    outline = _with_bleb(sketch, sketch.outline(radius_um, irregularity), radius_um)
+    outline = _pressed(sketch, outline, radius_um)
+    outline += np.float32(rng.uniform(0.02, 0.12)) * sketch.noise(0.5)
     return sketch, sketch.grown_to(outline, math.pi * diameter_um**2 / 4.0)
+
+
+def _pressed(sketch: Sketch, cell: Float32Array, radius_um: float) -> Float32Array:
+    """Return the outline with the dents that neighbours left before they dried away from it."""
+    rng = sketch.rng
+    for _ in range(rng.poisson(_DENTS_PER_CELL)):
+        heading = rng.uniform(0.0, 2.0 * math.pi)
+        neighbour_um = rng.uniform(2.2, 5.0)
+        away_um = radius_um + neighbour_um - rng.uniform(0.2, 1.2)
+        centre = (away_um * math.cos(heading), away_um * math.sin(heading))
+        cell = smooth_minimum(cell, -sketch.outline(neighbour_um, 0.05, centre))
+    return cell
+
+
+def _with_bleb(sketch: Sketch, cell: Float32Array, radius_um: float) -> Float32Array:
+    """Return the outline, now and then with a bulge of the membrane."""
+    rng = sketch.rng
+    if rng.random() > _BLEB_SHARE:
+        return cell
+    heading, bleb_um = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.6, 1.3)
+    away_um = radius_um - rng.uniform(0.1, 0.6) * bleb_um
+    centre = (away_um * math.cos(heading), away_um * math.sin(heading))
+    return -smooth_minimum(-cell, -sketch.outline(bleb_um, 0.1, centre))
+
+
+def smooth_minimum(one: Float32Array, other: Float32Array) -> Float32Array:
+    """Return the smaller of two depths, um, bent where they cross instead of cut."""
+    return np.asarray(-np.logaddexp(-4.0 * one, -4.0 * other) / 4.0, np.float32)
 
 
 def blended(own: float, common: float, donor: Donor) -> float:
@@ -72,9 +108,9 @@ def confine(
     """Keep the nucleus inside the cell under a thin rim of cytoplasm."""
     if donor.class_overlap > 0.0:
         nucleus = _rounder(sketch, nucleus, donor.class_overlap)
-    room = cell - np.float32(sketch.rng.uniform(0.15, 0.4))
-    # A smooth minimum, so that the nucleus bends along the membrane instead of being cut by it.
-    return np.asarray(-np.logaddexp(-4.0 * nucleus, -4.0 * room) / 4.0, np.float32)
+    nucleus = nucleus + np.float32(sketch.rng.uniform(0.04, 0.16)) * sketch.noise(0.7)
+    room = cell - np.float32(sketch.rng.uniform(0.0, 0.3))
+    return smooth_minimum(nucleus, room)
 
 
 def _rounder(sketch: Sketch, nucleus: Float32Array, share: float) -> Float32Array:
@@ -87,15 +123,16 @@ def _rounder(sketch: Sketch, nucleus: Float32Array, share: float) -> Float32Arra
 
 
 def chromatin(draft: Draft, contrast: float, scale_um: float, rim: float) -> Float32Array:
-    """Return the relative density of chromatin: clumps, light gaps, a denser membrane."""
+    """Return the relative density of chromatin: clumps, strands, a denser membrane."""
     donor, sketch, nucleus = draft.donor, draft.sketch, draft.nucleus
     contrast = blended(contrast, _COMMON_CHROMATIN_CONTRAST * donor.chromatin_factor, donor)
     scale_um = blended(scale_um, _COMMON_CHROMATIN_SCALE_UM, donor)
     scale_um *= sketch.rng.uniform(0.75, 1.3)
     rim = blended(rim, _COMMON_CHROMATIN_RIM, donor)
-    clumps = 0.85 * np.tanh(1.3 * sketch.noise(scale_um)) + 0.7 * np.tanh(sketch.noise(0.2))
-    membrane = np.exp(-np.maximum(nucleus, 0.0) / 0.35)
-    return np.asarray(np.maximum(1.0 + contrast * clumps + rim * membrane, 0.15), np.float32)
+    clumps = 0.6 * contrast * np.tanh(1.3 * sketch.noise(scale_um))
+    strands = (0.08 + 0.7 * contrast) * np.tanh(sketch.noise(0.15))
+    membrane = rim * np.exp(-np.maximum(nucleus, 0.0) / 0.25)
+    return np.asarray(np.maximum(1.0 + clumps + strands + membrane, 0.15), np.float32)
 
 
 def fill_nucleus(

@@ -24,16 +24,16 @@ NUCLEUS_LABEL = 2
 
 # Mean and standard deviation, limits of the cell diameter on a dried smear, um.
 DIAMETERS_UM = {
-    "neutrophil": (12.6, 0.8, 10.0, 15.0),
+    "neutrophil": (13.1, 0.9, 10.0, 15.5),
     "eosinophil": (13.2, 0.9, 10.0, 17.0),
-    "basophil": (11.4, 1.1, 8.0, 15.0),
-    "lymphocyte": (8.3, 0.6, 7.0, 15.0),
+    "basophil": (12.1, 1.1, 8.5, 15.0),
+    "lymphocyte": (9.3, 0.8, 7.0, 15.0),
     "monocyte": (15.6, 1.3, 12.0, 20.0),
     "erythroblast": (9.2, 0.8, 7.5, 12.0),
     "immature_granulocyte": (15.0, 1.4, 12.0, 19.0),
     "dead": (15.0, 1.8, 11.0, 20.0),
 }
-LARGE_LYMPHOCYTE_SHARE = 0.25
+LARGE_LYMPHOCYTE_SHARE = 0.35
 _COMMON_DIAMETER_UM = (12.2, 1.0, 9.0, 16.0)
 
 

@@ -35,14 +35,16 @@ def neutrophil(
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
     area_um2 = min(nucleic_acid_pg / 0.127 * rng.normal(1.0, 0.08), 0.55 * sketch.area_um2(cell))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
-    nucleus = confine(sketch, nuclei.neutrophil(sketch, area_um2, diameter_um / 2.0), cell, donor)
+    nucleus = nuclei.neutrophil(sketch, area_um2, diameter_um / 2.0)
+    nucleus = moved(sketch, nucleus, diameter_um / 2.0 * rng.uniform(0.0, 0.2))
+    nucleus = confine(sketch, nucleus, cell, donor)
     draft = new_draft(sketch, cell, nucleus, donor)
     contrast = 0.28 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.65 * donor.mass_factor,
-        chromatin(draft, contrast, 0.45, 0.25),
+        chromatin(draft, contrast, 0.35, rng.uniform(0.2, 0.7)),
     )
     grains = blended(0.28, _COMMON_GRAIN, donor) * donor.granularity_factor
     grain = 1.0 + grains * sketch.noise(0.17)
@@ -58,27 +60,27 @@ def neutrophil(
 def eosinophil(
     rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_um: float
 ) -> Draft:
-    """Draw an eosinophil: two or three plump lobes among bright coarse granules."""
+    """Draw an eosinophil: two or three plump lobes at the rim, packed even granules."""
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
-    area_um2 = min(nucleic_acid_pg / 0.140 * rng.normal(1.0, 0.08), 0.48 * sketch.area_um2(cell))
+    area_um2 = min(nucleic_acid_pg / 0.133 * rng.normal(1.0, 0.12), 0.52 * sketch.area_um2(cell))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
-    lobes = 2 if rng.random() < 0.8 else 3
-    nucleus = nuclei.segmented(sketch, lobes, area_um2, diameter_um / 2.0 * 0.95)
-    nucleus = confine(sketch, nucleus, cell, donor)
+    nucleus = confine(sketch, nuclei.eosinophil(sketch, area_um2, diameter_um / 2.0), cell, donor)
     draft = new_draft(sketch, cell, nucleus, donor)
-    contrast = 0.22 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
+    contrast = 0.30 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
     fill_nucleus(
         draft,
         nucleic_acid_pg,
         0.80 * donor.mass_factor,
-        chromatin(draft, contrast, 0.5, 0.2),
+        chromatin(draft, contrast, 0.35, rng.uniform(0.2, 0.7)),
     )
-    fill_cytoplasm(draft, 0.12 * donor.mass_factor, 0.0, 1.0)
-    thickness = sketch.granules(cell, 0.68, (0.5, 1.0), 0.97)
+    fill_cytoplasm(draft, 0.30 * donor.mass_factor, 0.0, 1.0)
+    # In two layers: the granules are packed and lie over one another.
+    thickness = sketch.granules(cell, 0.62, (0.5, 0.8), 0.97)
+    thickness += sketch.granules(cell, 0.62, (0.5, 0.8), 0.97)
     over_nucleus = np.float32(rng.uniform(0.1, 0.3))
     thickness *= 1.0 - (1.0 - over_nucleus) * sketch.soft(nucleus, 0.4)
-    add_granules(draft, thickness, 0.008, 0.75, 0.035 * donor.granularity_factor)
+    add_granules(draft, thickness, 0.006, 0.38, 0.018 * donor.granularity_factor)
     return draft
 
 
@@ -95,12 +97,15 @@ def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
         draft,
         nucleic_acid_pg,
         0.45 * donor.mass_factor,
-        chromatin(draft, 0.15 * donor.chromatin_factor, 0.8, 0.0),
+        chromatin(draft, 0.18 * donor.chromatin_factor, 0.6, rng.uniform(0.0, 0.3)),
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
-    # Water-soluble granules are lost to a varying degree.
-    thickness = sketch.granules(cell, 1.15, (0.5, 1.2), rng.uniform(0.35, 0.95))
-    add_granules(draft, thickness, 0.008, 0.6, 0.11 * donor.granularity_factor)
+    # Water-soluble granules are lost to a varying degree; those that stay lie over the nucleus too.
+    spacing_um = rng.uniform(0.9, 1.5)
+    thickness = sketch.granules(cell, spacing_um, (0.45, 1.1), rng.uniform(0.3, 0.95))
+    add_granules(
+        draft, thickness, 0.008, 0.6 * rng.uniform(0.8, 2.5), 0.11 * donor.granularity_factor
+    )
     return draft
 
 
@@ -112,7 +117,7 @@ def immature_granulocyte(
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * rng.uniform(1.0, 1.3)
     area_um2 = min(nucleic_acid_pg / 0.095 * rng.normal(1.0, 0.1), 0.68 * sketch.area_um2(cell))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
-    nucleus = nuclei.rounded(sketch, area_um2, 0.08, rng.uniform(0.0, 0.8))
+    nucleus = nuclei.rounded(sketch, area_um2, 0.16, rng.uniform(0.0, 1.1))
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.6, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.3, 1.0))
     nucleus = confine(sketch, nucleus, cell, donor)
@@ -121,7 +126,7 @@ def immature_granulocyte(
         draft,
         nucleic_acid_pg,
         0.55 * donor.mass_factor,
-        chromatin(draft, 0.16 * donor.chromatin_factor, 0.4, 0.15),
+        chromatin(draft, 0.26 * donor.chromatin_factor, 0.35, rng.uniform(0.1, 0.5)),
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
     thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))

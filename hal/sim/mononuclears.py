@@ -35,11 +35,11 @@ def lymphocyte(
         rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06 if small else 0.10)
     )
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
-    ratio = rng.uniform(0.66, 0.90) if small else rng.uniform(0.50, 0.74)
-    area_um2 = min(ratio * sketch.area_um2(cell), 66.0 * rng.normal(1.0, 0.09))
+    ratio = rng.uniform(0.70, 0.93) if small else rng.uniform(0.52, 0.80)
+    area_um2 = min(ratio * sketch.area_um2(cell), 70.0 * rng.normal(1.0, 0.10))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
-    dent = rng.uniform(0.2, 0.6) if rng.random() < 0.35 else 0.0
-    nucleus = nuclei.rounded(sketch, area_um2, 0.05, dent)
+    dent = rng.uniform(0.2, 0.8) if rng.random() < 0.45 else 0.0
+    nucleus = nuclei.rounded(sketch, area_um2, 0.08, dent)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.4, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 1.0))
     nucleus = confine(sketch, nucleus, cell, donor)
@@ -49,13 +49,13 @@ def lymphocyte(
         draft,
         nucleic_acid_pg,
         0.38 * donor.mass_factor,
-        chromatin(draft, contrast, 0.7, 0.15),
+        chromatin(draft, contrast, 0.5, rng.uniform(0.1, 0.6)),
     )
     fill_cytoplasm(
         draft,
         0.50 * donor.mass_factor,
         rng.uniform(0.004, 0.016),
-        1.0 + np.float32(0.06) * sketch.noise(0.5),
+        1.0 + np.float32(0.12) * sketch.noise(0.3),
         rim_um=0.5,
     )
     if not small and rng.random() < 0.3:
@@ -71,7 +71,7 @@ def monocyte(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
         diameter_um,
         pixel_um,
         irregularity=rng.uniform(0.03, 0.16),
-        warp_um=0.25,
+        warp_um=0.3,
         aspect=(1.0, 1.35),
     )
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * 1.02
@@ -79,10 +79,11 @@ def monocyte(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     nucleus = nuclei.monocyte(sketch, area_um2, diameter_um / 2.0)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 1.0, 0.0)
-    nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 0.8))
+    nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.2, 1.0))
     nucleus = confine(sketch, nucleus, cell, donor)
     draft = new_draft(sketch, cell, nucleus, donor)
-    lace = chromatin(draft, 0.22 * donor.chromatin_factor, 0.35, 0.3)
+    contrast = 0.28 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
+    lace = chromatin(draft, contrast, 0.3, rng.uniform(0.25, 0.7))
     fold = sketch.x * np.float32(rng.normal()) + sketch.y * np.float32(rng.normal())
     fold = fold + np.float32(rng.normal(0.0, 1.0)) + sketch.noise(2.0)
     lace *= 1.0 - np.float32(blended(rng.uniform(0.0, 0.4), 0.0, donor)) * np.exp(
@@ -116,7 +117,7 @@ def erythroblast(
         draft,
         nucleic_acid_pg,
         0.4 * donor.mass_factor,
-        chromatin(draft, 0.2 * donor.chromatin_factor, 0.6, 0.1),
+        chromatin(draft, 0.12 * donor.chromatin_factor, 0.5, 0.1),
     )
     body = sketch.soft(cell - np.float32(0.2), 0.8)
     draft.masses[Channel.HEMOGLOBIN] += body * np.float32(rng.uniform(0.25, 0.6))

@@ -32,9 +32,35 @@ def segmented(sketch: Sketch, lobes: int, area_um2: float, cell_radius_um: float
     orbits = orbit_um * rng.uniform(0.8, 1.2, lobes)
     centres = np.stack([orbits * np.cos(angles), orbits * np.sin(angles)], axis=1)
     centres -= (centres * shares[:, None]).sum(axis=0) * rng.uniform(0.6, 1.0)
+    headings = rng.uniform(0.0, math.pi, lobes)
+    return _joined(sketch, centres, radii_um, headings, area_um2)
+
+
+def eosinophil(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float32Array:
+    """Return two (80 %) or three plump lobes apart from each other near the rim of the cell."""
+    rng = sketch.rng
+    lobes = 2 if rng.random() < 0.8 else 3
+    radii_um = np.sqrt(area_um2 * rng.dirichlet([14.0] * lobes) / math.pi)
+    orbits_um = np.maximum(cell_radius_um - radii_um - rng.uniform(0.0, 0.9, lobes), 0.3)
+    chords_um = radii_um[:-1] + radii_um[1:] + rng.uniform(-0.6, 1.2, lobes - 1)
+    between_um = (orbits_um[:-1] + orbits_um[1:]) / 2.0
+    steps = 2.0 * np.arcsin(np.minimum(chords_um / (2.0 * between_um), 1.0))
+    angles = np.concatenate([[0.0], np.cumsum(steps)])
+    centres = orbits_um[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return _joined(sketch, centres, radii_um, angles + math.pi / 2.0, area_um2)
+
+
+def _joined(
+    sketch: Sketch,
+    centres: NDArray[np.float64],
+    radii_um: NDArray[np.float64],
+    headings_rad: NDArray[np.float64],
+    area_um2: float,
+) -> Float32Array:
+    """Return oval lobes of these places, sizes and directions, joined by thin filaments."""
+    rng = sketch.rng
     depths = []
-    for centre, radius_um in zip(centres, radii_um, strict=True):
-        heading = rng.uniform(0.0, math.pi)
+    for centre, radius_um, heading in zip(centres, radii_um, headings_rad, strict=True):
         half_um = radius_um * rng.uniform(0.1, 0.5)
         ends = np.outer([-1.0, 0.0, 1.0], [math.cos(heading), math.sin(heading)]) * half_um
         thin = np.array([0.92, 1.0, rng.uniform(0.8, 1.0)]) * (radius_um - 0.45 * half_um)
@@ -110,7 +136,7 @@ def neutrophil(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float3
     if lobes == 1:
         bend_rad = rng.uniform(1.8, 4.2)
         return ribbon(sketch, 0.95 * area_um2, bend_rad, cell_radius_um * rng.uniform(0.42, 0.55))
-    if rng.random() < 0.55:
+    if rng.random() < 0.65:
         return lobed_ribbon(sketch, lobes, area_um2, cell_radius_um)
     return segmented(sketch, lobes, area_um2, cell_radius_um)
 
@@ -119,14 +145,14 @@ def monocyte(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float32A
     """Return a kidney, horseshoe, folded or lobulated nucleus."""
     rng = sketch.rng
     form = rng.random()
-    if form < 0.40:
-        return ribbon(sketch, area_um2, rng.uniform(1.0, 2.3), cell_radius_um * 0.55)
-    if form < 0.65:
+    if form < 0.18:
+        return ribbon(sketch, area_um2, rng.uniform(1.0, 2.3), cell_radius_um * 0.50)
+    if form < 0.42:
         return ribbon(sketch, area_um2, rng.uniform(2.4, 3.9), cell_radius_um * 0.50)
-    if form < 0.85:
-        return rounded(sketch, area_um2, 0.10, rng.uniform(0.4, 0.9))
+    if form < 0.80:
+        return rounded(sketch, area_um2, 0.18, rng.uniform(0.5, 1.2))
     radius_um = math.sqrt(area_um2 / math.pi)
-    lobes = int(rng.integers(2, 4))
+    lobes = int(rng.integers(2, 5))
     angles = np.arange(lobes) * 2.0 * math.pi / lobes + rng.uniform(-0.3, 0.3, lobes)
     centres = 0.5 * radius_um * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     folded = sketch.chain(centres, radius_um * rng.uniform(0.55, 0.75, lobes))

@@ -67,8 +67,8 @@ def _round_cell(rng: np.random.Generator, donor: Donor, pixel_um: float) -> Floa
     # Biconcave profile of Evans and Fung, Microvasc. Res. 1972, flattened by drying.
     biconcave = np.sqrt(1.0 - s2) * (0.81 + 7.83 * s2 - 4.39 * s2**2) / 2.4
     flat = np.sqrt(np.sqrt(1.0 - s2))
-    pallor = float(np.clip(rng.normal(0.6, 0.22), 0.05, 1.0))
-    profile = pallor * biconcave + (1.0 - pallor) * flat
+    pallor = float(np.clip(rng.normal(1.05, 0.3), 0.1, 1.4))
+    profile = np.maximum(pallor * biconcave + (1.0 - pallor) * flat, 0.04)
     if rng.random() < 0.02:
         profile = profile + 0.5 * np.exp(-s2 / 0.03)
     thickness = sketch.soft(depth, 0.3) * profile
