@@ -21,9 +21,10 @@ _COMMON_NUCLEAR_PROTEIN_PG_PER_UM2 = 0.55
 _COMMON_PROTEIN_PG_PER_UM2 = 0.40
 _COMMON_RNA_PG_PER_UM2 = 0.003
 
-_MOST_IRREGULARITY = 0.22
+_MOST_IRREGULARITY = 0.28
 _DENTS_PER_CELL = 0.8
 _BLEB_SHARE = 0.15
+_DOME_UM = 2.5
 
 
 @dataclass
@@ -53,7 +54,7 @@ def begin(
 ) -> tuple[Sketch, Float32Array]:
     """Return a sketch and on it the outline of a cell of the area of ``diameter_um``."""
     ratio = rng.uniform(*aspect)
-    irregularity = min(irregularity * rng.lognormal(0.3, 0.5), _MOST_IRREGULARITY)
+    irregularity = min(irregularity * rng.lognormal(0.3, 0.65), _MOST_IRREGULARITY)
     radius_um = diameter_um / 2.0
     reach_um = radius_um * math.sqrt(ratio) * (1.0 + 1.6 * irregularity)
     reach_um += 2.5 * warp_um + 1.2
@@ -122,15 +123,23 @@ def _rounder(sketch: Sketch, nucleus: Float32Array, share: float) -> Float32Arra
     return sketch.grown_to(np.float32(1.0 - share) * nucleus + np.float32(share) * disc, area_um2)
 
 
-def chromatin(draft: Draft, contrast: float, scale_um: float, rim: float) -> Float32Array:
-    """Return the relative density of chromatin: clumps, strands, a denser membrane."""
+def chromatin(
+    draft: Draft, contrast: float, scale_um: float, rim: float, *, lacy: bool = False
+) -> Float32Array:
+    """Return the relative density of chromatin: clumps, strands, a denser membrane.
+
+    Compact chromatin is a dark sheet with small light gaps; lacy chromatin has as much of either.
+    """
     donor, sketch, nucleus = draft.donor, draft.sketch, draft.nucleus
     contrast = blended(contrast, _COMMON_CHROMATIN_CONTRAST * donor.chromatin_factor, donor)
     scale_um = blended(scale_um, _COMMON_CHROMATIN_SCALE_UM, donor)
     scale_um *= sketch.rng.uniform(0.75, 1.3)
     rim = blended(rim, _COMMON_CHROMATIN_RIM, donor)
-    clumps = 0.6 * contrast * np.tanh(1.3 * sketch.noise(scale_um))
-    strands = (0.08 + 0.7 * contrast) * np.tanh(sketch.noise(0.15))
+    clumps = 0.45 * contrast * np.tanh(1.3 * sketch.noise(scale_um))
+    grain = sketch.noise(0.15)
+    # Both have mean 0 and a variance of about 0.4.
+    grain = np.tanh(grain) if lacy else 1.1 * (1.133 - np.exp(0.5 * grain))
+    strands = (0.08 + 0.7 * contrast) * grain
     membrane = rim * np.exp(-np.maximum(nucleus, 0.0) / 0.25)
     return np.asarray(np.maximum(1.0 + clumps + strands + membrane, 0.15), np.float32)
 
@@ -156,15 +165,16 @@ def fill_cytoplasm(
     rna_pg_per_um2: float,
     texture: NDArray[np.floating] | float,
     *,
-    rim_um: float = 0.6,
+    rim_um: float = 0.7,
 ) -> None:
-    """Spread protein and RNA over the cell outside the nucleus, thinning out at the rim."""
+    """Spread protein and RNA over the cell outside the nucleus, thinning out towards the rim."""
     sketch, donor = draft.sketch, draft.donor
     common = _COMMON_PROTEIN_PG_PER_UM2 * donor.mass_factor
     protein_pg_per_um2 = blended(protein_pg_per_um2, common, donor)
     rna_pg_per_um2 = blended(rna_pg_per_um2, _COMMON_RNA_PG_PER_UM2, donor)
     shape = sketch.soft(draft.cell - np.float32(rim_um / 2.0 - 0.2), rim_um)
-    filled = shape * (1.0 - sketch.soft(draft.nucleus, 0.45)) * texture
+    dome = 0.75 + 0.3 * np.clip(draft.cell / _DOME_UM, 0.0, 1.0)
+    filled = shape * (1.0 - sketch.soft(draft.nucleus, 0.45)) * dome * texture
     draft.masses[Channel.PROTEIN] += filled * np.float32(protein_pg_per_um2)
     draft.masses[Channel.NUCLEIC_ACID] += filled * np.float32(rna_pg_per_um2)
 

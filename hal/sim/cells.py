@@ -26,10 +26,10 @@ NUCLEUS_LABEL = 2
 DIAMETERS_UM = {
     "neutrophil": (13.1, 0.9, 10.0, 15.5),
     "eosinophil": (13.2, 0.9, 10.0, 17.0),
-    "basophil": (12.1, 1.1, 8.5, 15.0),
-    "lymphocyte": (9.3, 0.8, 7.0, 15.0),
+    "basophil": (12.5, 1.1, 8.5, 15.0),
+    "lymphocyte": (9.6, 0.8, 7.0, 15.0),
     "monocyte": (15.6, 1.3, 12.0, 20.0),
-    "erythroblast": (9.2, 0.8, 7.5, 12.0),
+    "erythroblast": (9.7, 1.0, 7.5, 12.5),
     "immature_granulocyte": (15.0, 1.4, 12.0, 19.0),
     "dead": (15.0, 1.8, 11.0, 20.0),
 }

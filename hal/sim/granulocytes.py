@@ -46,7 +46,7 @@ def neutrophil(
         0.65 * donor.mass_factor,
         chromatin(draft, contrast, 0.35, rng.uniform(0.2, 0.7)),
     )
-    grains = blended(0.28, _COMMON_GRAIN, donor) * donor.granularity_factor
+    grains = blended(0.20, _COMMON_GRAIN, donor) * donor.granularity_factor
     grain = 1.0 + grains * sketch.noise(0.17)
     fill_cytoplasm(draft, 0.37 * donor.mass_factor, 0.0008, np.maximum(grain, 0.0))
     draft.masses[Channel.RETARDATION] += (
@@ -74,13 +74,13 @@ def eosinophil(
         0.80 * donor.mass_factor,
         chromatin(draft, contrast, 0.35, rng.uniform(0.2, 0.7)),
     )
-    fill_cytoplasm(draft, 0.30 * donor.mass_factor, 0.0, 1.0)
+    fill_cytoplasm(draft, 0.45 * donor.mass_factor, 0.0, 1.0)
     # In two layers: the granules are packed and lie over one another.
     thickness = sketch.granules(cell, 0.62, (0.5, 0.8), 0.97)
     thickness += sketch.granules(cell, 0.62, (0.5, 0.8), 0.97)
     over_nucleus = np.float32(rng.uniform(0.1, 0.3))
     thickness *= 1.0 - (1.0 - over_nucleus) * sketch.soft(nucleus, 0.4)
-    add_granules(draft, thickness, 0.006, 0.38, 0.018 * donor.granularity_factor)
+    add_granules(draft, thickness, 0.004, 0.25, 0.012 * donor.granularity_factor)
     return draft
 
 
@@ -101,8 +101,8 @@ def basophil(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     )
     fill_cytoplasm(draft, 0.50 * donor.mass_factor, 0.004, 1.0)
     # Water-soluble granules are lost to a varying degree; those that stay lie over the nucleus too.
-    spacing_um = rng.uniform(0.9, 1.5)
-    thickness = sketch.granules(cell, spacing_um, (0.45, 1.1), rng.uniform(0.3, 0.95))
+    spacing_um = rng.uniform(0.7, 1.3)
+    thickness = sketch.granules(cell, spacing_um, (0.4, 0.9), rng.uniform(0.4, 0.95))
     add_granules(
         draft, thickness, 0.008, 0.6 * rng.uniform(0.8, 2.5), 0.11 * donor.granularity_factor
     )
@@ -117,7 +117,7 @@ def immature_granulocyte(
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor) * rng.uniform(1.0, 1.3)
     area_um2 = min(nucleic_acid_pg / 0.095 * rng.normal(1.0, 0.1), 0.68 * sketch.area_um2(cell))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
-    nucleus = nuclei.rounded(sketch, area_um2, 0.16, rng.uniform(0.0, 1.1))
+    nucleus = nuclei.rounded(sketch, area_um2, 0.22, rng.uniform(0.0, 1.2))
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.6, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.3, 1.0))
     nucleus = confine(sketch, nucleus, cell, donor)
@@ -128,7 +128,8 @@ def immature_granulocyte(
         0.55 * donor.mass_factor,
         chromatin(draft, 0.26 * donor.chromatin_factor, 0.35, rng.uniform(0.1, 0.5)),
     )
-    fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), 1.0)
+    grain = 1.0 + np.float32(0.15) * sketch.noise(0.3)
+    fill_cytoplasm(draft, 0.50 * donor.mass_factor, rng.uniform(0.002, 0.010), grain)
     thickness = sketch.granules(cell, 0.9, (0.3, 0.6), rng.uniform(0.3, 0.8))
     add_granules(draft, thickness, 0.006, 0.5, 0.05 * donor.granularity_factor)
     return draft

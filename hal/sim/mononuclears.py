@@ -38,8 +38,8 @@ def lymphocyte(
     ratio = rng.uniform(0.70, 0.93) if small else rng.uniform(0.52, 0.80)
     area_um2 = min(ratio * sketch.area_um2(cell), 70.0 * rng.normal(1.0, 0.10))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
-    dent = rng.uniform(0.2, 0.8) if rng.random() < 0.45 else 0.0
-    nucleus = nuclei.rounded(sketch, area_um2, 0.08, dent)
+    dent = rng.uniform(0.2, 0.8) if rng.random() < 0.55 else 0.0
+    nucleus = nuclei.rounded(sketch, area_um2, 0.10, dent)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.4, 0.0)
     nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 1.0))
     nucleus = confine(sketch, nucleus, cell, donor)
@@ -55,7 +55,7 @@ def lymphocyte(
         draft,
         0.50 * donor.mass_factor,
         rng.uniform(0.004, 0.016),
-        1.0 + np.float32(0.12) * sketch.noise(0.3),
+        1.0 + np.float32(0.18) * sketch.noise(0.3),
         rim_um=0.5,
     )
     if not small and rng.random() < 0.3:
@@ -83,7 +83,7 @@ def monocyte(rng: np.random.Generator, diameter_um: float, donor: Donor, pixel_u
     nucleus = confine(sketch, nucleus, cell, donor)
     draft = new_draft(sketch, cell, nucleus, donor)
     contrast = 0.28 * donor.chromatin_factor * rng.uniform(0.7, 1.3)
-    lace = chromatin(draft, contrast, 0.3, rng.uniform(0.25, 0.7))
+    lace = chromatin(draft, contrast, 0.3, rng.uniform(0.25, 0.7), lacy=True)
     fold = sketch.x * np.float32(rng.normal()) + sketch.y * np.float32(rng.normal())
     fold = fold + np.float32(rng.normal(0.0, 1.0)) + sketch.noise(2.0)
     lace *= 1.0 - np.float32(blended(rng.uniform(0.0, 0.4), 0.0, donor)) * np.exp(
@@ -106,11 +106,11 @@ def erythroblast(
     """Draw a nucleated red cell: dense round nucleus in hemoglobin."""
     sketch, cell = begin(rng, diameter_um, pixel_um, irregularity=rng.uniform(0.01, 0.06))
     nucleic_acid_pg = nucleic_acid_pg_of(rng, donor)
-    area_um2 = min(rng.uniform(20.0, 34.0), 0.65 * sketch.area_um2(cell))
+    area_um2 = min(rng.uniform(22.0, 46.0), 0.62 * sketch.area_um2(cell))
     area_um2 = nuclear_area_um2(sketch, cell, area_um2, donor)
     nucleus = nuclei.rounded(sketch, area_um2, 0.03, 0.0)
     slack_um = max(diameter_um / 2.0 - math.sqrt(area_um2 / math.pi) - 0.4, 0.0)
-    nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.0, 1.0))
+    nucleus = moved(sketch, nucleus, slack_um * rng.uniform(0.3, 1.0))
     nucleus = confine(sketch, nucleus, cell, donor)
     draft = new_draft(sketch, cell, nucleus, donor)
     fill_nucleus(
@@ -119,9 +119,10 @@ def erythroblast(
         0.4 * donor.mass_factor,
         chromatin(draft, 0.12 * donor.chromatin_factor, 0.5, 0.1),
     )
-    body = sketch.soft(cell - np.float32(0.2), 0.8)
+    body = sketch.soft(cell - np.float32(0.2), 0.8) * (1.0 + np.float32(0.05) * sketch.noise(0.4))
     draft.masses[Channel.HEMOGLOBIN] += body * np.float32(rng.uniform(0.25, 0.6))
-    fill_cytoplasm(draft, 0.2 * donor.mass_factor, rng.uniform(0.004, 0.02), 1.0)
+    grain = 1.0 + np.float32(0.15) * sketch.noise(0.3)
+    fill_cytoplasm(draft, 0.2 * donor.mass_factor, rng.uniform(0.004, 0.02), grain)
     return draft
 
 

@@ -145,9 +145,9 @@ def monocyte(sketch: Sketch, area_um2: float, cell_radius_um: float) -> Float32A
     """Return a kidney, horseshoe, folded or lobulated nucleus."""
     rng = sketch.rng
     form = rng.random()
-    if form < 0.18:
+    if form < 0.12:
         return ribbon(sketch, area_um2, rng.uniform(1.0, 2.3), cell_radius_um * 0.50)
-    if form < 0.42:
+    if form < 0.36:
         return ribbon(sketch, area_um2, rng.uniform(2.4, 3.9), cell_radius_um * 0.50)
     if form < 0.80:
         return rounded(sketch, area_um2, 0.18, rng.uniform(0.5, 1.2))
