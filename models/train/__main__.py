@@ -14,7 +14,15 @@ from models.runtime import PACKAGE_DIRECTORY
 from models.train import release, stages
 from models.train.card_sections import keep_evidence
 from models.train.evidence_commands import compare, robustness, transfer
-from models.train.options import FOLDER, PRESENT_FOLDER, seed_option, steps_option, work_option
+from models.train.options import (
+    FOLDER,
+    PRESENT_FOLDER,
+    precision_option,
+    seed_option,
+    steps_option,
+    work_option,
+)
+from models.train.precision import Precision
 from models.train.stain_commands import STAIN_COMMANDS
 from models.train.workspace import Plan, Workspace, make_data
 
@@ -67,7 +75,7 @@ tiles_option = click.option(
 start_option = click.option(
     "--start-from",
     type=PRESENT_FOLDER,
-    help="Folder with checkpoints of an earlier training to start from.",
+    help="Folder to start from: checkpoints of an earlier training, or networks that ship.",
 )
 out_option = click.option(
     "--out",
@@ -147,9 +155,17 @@ def _or_default(wanted: int | None, usual: int, train_donors: int) -> int:
 @steps_option
 @seed_option
 @start_option
-def train(network: str, work: Path, steps: int | None, seed: int, start_from: Path | None) -> None:
+@precision_option
+def train(
+    network: str,
+    work: Path,
+    steps: int | None,
+    seed: int,
+    start_from: Path | None,
+    precision: Precision,
+) -> None:
     """Train a network, resuming its checkpoint; the classifier needs the other two exported."""
-    TRAIN[network](Workspace(work), stages.Effort(steps, seed, start_from))
+    TRAIN[network](Workspace(work), stages.Effort(steps, seed, start_from, precision))
 
 
 @main.command()
@@ -185,6 +201,7 @@ def evaluate(work: Path, out: Path, evidence: Path | None) -> None:
 @tiles_option
 @steps_option
 @seed_option
+@precision_option
 @out_option
 @click.pass_context
 def everything(
@@ -194,13 +211,15 @@ def everything(
     real: Path | None,
     steps: int | None,
     seed: int,
+    precision: Precision,
     out: Path,
     **amounts: object,
 ) -> None:
     """Data, training, export, comparison, robustness and evaluation in order."""
     ctx.invoke(data, work=work, real=real, seed=seed, **amounts)
     for network in NETWORKS:
-        ctx.invoke(train, network=network, work=work, steps=steps, seed=seed, start_from=None)
+        effort = {"steps": steps, "seed": seed, "start_from": None, "precision": precision}
+        ctx.invoke(train, network=network, work=work, **effort)
         ctx.invoke(export, network=network, work=work)
     ctx.invoke(compare, work=work)
     if real is not None:

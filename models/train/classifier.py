@@ -61,10 +61,10 @@ def batch(sources: Sequence[Source], rng: np.random.Generator) -> Batch:
     )
 
 
-def loss(net: ClassifierNet, batch: Batch) -> Tensor:
+def loss(logits: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy with label smoothing."""
-    planes, kinds = batch
-    return functional.cross_entropy(net(planes), kinds, label_smoothing=LABEL_SMOOTHING)
+    _, kinds = batch
+    return functional.cross_entropy(logits, kinds, label_smoothing=LABEL_SMOOTHING)
 
 
 def train(sources: Sequence[Source], schedule: Schedule) -> ClassifierNet:

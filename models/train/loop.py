@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from models.train.precision import Precision, forward
+from models.train.shipped import calibrate, restore
+
 _log = logging.getLogger(__name__)
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -22,6 +25,7 @@ CHECKPOINT_STEPS = 250
 AVERAGE_DECAY = 0.998
 WARM_UP_SHARE = 0.04
 SEEDS_APART = 1_000_003
+CALIBRATION_BATCHES = 24
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Schedule:
         learning_rate: peak; rises linearly over the first 4 %, then falls as a cosine to zero.
         checkpoint: written every ``CHECKPOINT_STEPS``; an existing one is resumed.
         seed: of weights, batches and dropout; those of step i depend on seed and i alone.
-        initial: checkpoint of an earlier training whose averaged weights to start from.
+        initial: what to start from: checkpoint of an earlier training, whose averaged weights are
+            taken, or INT8 file of a network that ships; None starts from scratch.
+        precision: number format of the network's passes.
     """
 
     steps: int
@@ -41,6 +47,7 @@ class Schedule:
     checkpoint: Path
     seed: int = 0
     initial: Path | None = None
+    precision: Precision = Precision.AUTO
 
 
 def device() -> torch.device:
@@ -74,6 +81,25 @@ def load_average(net: Net, checkpoint: Path) -> Net:
     return net.eval()
 
 
+def begin(
+    net: nn.Module,
+    make_batch: Callable[[np.random.Generator], Batch],
+    schedule: Schedule,
+) -> None:
+    """Give ``net`` the weights to start from, if any are named and there is nothing to resume.
+
+    The batch statistics of a network that ships are taken from the first batches of the training.
+    """
+    if schedule.initial is None or schedule.checkpoint.exists():
+        return
+    if schedule.initial.suffix != ".onnx":
+        load_average(net, schedule.initial)
+        return
+    restore(net, schedule.initial)
+    generators = (np.random.default_rng((schedule.seed, i)) for i in range(CALIBRATION_BATCHES))
+    calibrate(net, (make_batch(rng)[0] for rng in generators))
+
+
 def save(checkpoint: Path, state: dict[str, object]) -> None:
     """Replace a checkpoint at once: a power cut leaves the old one or the new one."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -85,13 +111,20 @@ def save(checkpoint: Path, state: dict[str, object]) -> None:
 def fit(
     net: Net,
     make_batch: Callable[[np.random.Generator], Batch],
-    loss: Callable[[Net, Batch], Tensor],
+    loss: Callable[[Tensor, Batch], Tensor],
     schedule: Schedule,
 ) -> Net:
-    """Train ``net`` and return a copy with exponentially averaged weights, in eval mode."""
+    """Train ``net`` and return a copy with exponentially averaged weights, in eval mode.
+
+    Args:
+        net: the network.
+        make_batch: of a step; its first tensor is what the network takes.
+        loss: of the network's output, as float32, for a batch.
+        schedule: how long and how hard.
+    """
     target = device()
-    if schedule.initial is not None:
-        load_average(net, schedule.initial)
+    precision = schedule.precision.on(target)
+    begin(net, make_batch, schedule)
     net.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net).eval()
     for parameter in average.parameters():
@@ -114,7 +147,7 @@ def fit(
         rng = np.random.default_rng((schedule.seed, step))
         torch.manual_seed(schedule.seed * SEEDS_APART + step)
         batch = tuple(tensor.to(target) for tensor in make_batch(rng))
-        value = loss(net, batch)
+        value = loss(forward(net, batch[0], precision), batch)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)

@@ -141,10 +141,9 @@ def focal_loss(logits: Tensor, heat: Tensor) -> Tensor:
     return (hit + miss).sum((2, 3)) / (centre.sum((2, 3)) + 1)
 
 
-def loss(net: ScoutNet, batch: Batch) -> Tensor:
+def loss(logits: Tensor, batch: Batch) -> Tensor:
     """Focal loss of the centres plus cross-entropy of usability near cells."""
-    images, coarse, fine, weights = batch
-    logits = net(images)
+    _, coarse, fine, weights = batch
     nuclei = focal_loss(logits[:, :1], coarse[:, :1]) * weights[:, :1]
     small = focal_loss(functional.pixel_shuffle(logits[:, 2:], 2), fine) * weights[:, 2:]
     near = (coarse[:, 1] >= 0).float() * weights[:, 1, None, None]

@@ -80,10 +80,10 @@ def batch(sources: Sequence[Source], rng: np.random.Generator) -> Batch:
     )
 
 
-def loss(net: SegmenterNet, batch: Batch) -> Tensor:
+def loss(output: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy plus soft Dice per crop, on the targets that are truth."""
-    images, targets, weights = batch
-    logits = net.logit_image(net(images))
+    _, targets, weights = batch
+    logits = SegmenterNet.logit_image(output)
     entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     probability = logits.sigmoid()
     overlap = (probability * targets).sum((2, 3))

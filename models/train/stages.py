@@ -7,10 +7,12 @@ from pathlib import Path
 
 from models.train import classifier, scout, segmenter
 from models.train.loop import Schedule
+from models.train.precision import Precision
 from models.train.refine import false_finds, with_predicted_labels
 from models.train.samples import CLASSES, CropSet, FieldSet
 from models.train.scout import FieldSource
 from models.train.segmenter import Source
+from models.train.shipped import initial_file
 from models.train.workspace import MINED, Workspace
 
 STEPS = {"scout": 4000, "segmenter": 4000, "classifier": 5000}
@@ -25,22 +27,31 @@ class Effort:
     Attributes:
         steps: optimiser steps; None takes the network's default.
         seed: of weights and batches.
-        start_from: folder with checkpoints of an earlier training; None starts from scratch.
+        start_from: folder with checkpoints of an earlier training or with networks that ship;
+            None starts from scratch.
+        precision: number format of the network's passes.
     """
 
     steps: int | None = None
     seed: int = 1
     start_from: Path | None = None
+    precision: Precision = Precision.AUTO
 
     def schedule(self, work: Workspace, network: str) -> Schedule:
-        """Return the schedule of a network."""
-        initial = None if self.start_from is None else self.start_from / f"{network}.pt"
+        """Return the schedule of a network.
+
+        Raises:
+            InputError: there is nothing of that network to start from.
+            ModelError: the network that ships is damaged.
+        """
+        initial = None if self.start_from is None else initial_file(self.start_from, network)
         return Schedule(
             steps=STEPS[network] if self.steps is None else self.steps,
             learning_rate=LEARNING_RATE[network],
             checkpoint=work.checkpoint(network),
             seed=self.seed,
             initial=initial,
+            precision=self.precision,
         )
 
 

@@ -10,6 +10,9 @@ from models.manifest import NetworkEntry
 from models.runtime import PACKAGE_DIRECTORY
 from models.stainer import NAME
 from models.train.loop import Schedule
+from models.train.options import precision_option
+from models.train.precision import Precision
+from models.train.shipped import initial_file
 from models.train.stain_release import (
     evaluate_stainer,
     export_stainer,
@@ -52,9 +55,10 @@ def stain_data(work: Path, donors: int) -> None:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option(
     "--start-from",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Checkpoint of an earlier training to start from.",
+    type=click.Path(exists=True, path_type=Path),
+    help="Checkpoint of an earlier training to start from, or folder with it or the shipped one.",
 )
+@precision_option
 @click.option(
     "--adversary-share",
     type=click.FloatRange(0, 1),
@@ -63,11 +67,19 @@ def stain_data(work: Path, donors: int) -> None:
     help="Share of the steps, the last ones, in which the discriminator takes part.",
 )
 def stain_train(
-    work: Path, steps: int, seed: int, start_from: Path | None, adversary_share: float
+    work: Path,
+    steps: int,
+    seed: int,
+    start_from: Path | None,
+    precision: Precision,
+    adversary_share: float,
 ) -> None:
     """Train the virtual stain, resuming its checkpoint."""
     space = Workspace(work)
-    schedule = Schedule(steps, LEARNING_RATE, space.checkpoint(NAME), seed, start_from)
+    if start_from is not None and start_from.is_dir():
+        start_from = initial_file(start_from, NAME)
+    checkpoint = space.checkpoint(NAME)
+    schedule = Schedule(steps, LEARNING_RATE, checkpoint, seed, start_from, precision)
     train(read_split(fields_folder(space), "train"), schedule, adversary_share)
 
 

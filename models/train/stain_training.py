@@ -31,13 +31,14 @@ from models.train.loop import (
     CHECKPOINT_STEPS,
     Batch,
     Schedule,
+    begin,
     device,
-    load_average,
     move_average,
     rate,
     save,
 )
 from models.train.nets import Pyramid
+from models.train.precision import Precision, forward
 from models.train.pseudocolor import GLASS
 from models.train.stain_samples import StainSet
 
@@ -227,12 +228,13 @@ def _step(
     adversary: Adversary,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
+    precision: Precision,
     *,
     opposed: bool,
 ) -> float:
     """Take one step of the generator, and of the adversary if it takes part; return the error."""
     images, true_tint, darkness = batch
-    tint = net.image(net(images))
+    tint = net.image(forward(net, images, precision))
     error = l1(tint, true_tint, darkness)
     value = L1_WEIGHT * error
     if opposed:
@@ -265,8 +267,8 @@ def fit(
 ) -> StainNet:
     """Train like :func:`models.train.loop.fit`, with the adversary in the last part."""
     target = device()
-    if schedule.initial is not None:
-        load_average(net, schedule.initial)
+    precision = schedule.precision.on(target)
+    begin(net, make_batch, schedule)
     net.to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     adversary = Adversary(target)
     average = copy.deepcopy(net).eval().requires_grad_(requires_grad=False)
@@ -288,7 +290,7 @@ def fit(
         made = make_batch(np.random.default_rng((schedule.seed, step)))
         batch = tuple(tensor.to(target) for tensor in made)
         opposed = step >= (1 - adversary_share) * schedule.steps
-        error = _step(net, adversary, optimiser, batch, opposed=opposed)
+        error = _step(net, adversary, optimiser, batch, precision, opposed=opposed)
         move_average(average, net, step)
         running = error if step == start else running + 0.02 * (error - running)
         bar.set_postfix(chroma_error=f"{running:.3f}", refresh=False)

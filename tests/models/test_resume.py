@@ -14,6 +14,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from models.train import loop  # noqa: E402
 from models.train.loop import Batch, Schedule, fit, load_average  # noqa: E402
+from models.train.precision import Precision  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STEPS = 9
@@ -41,8 +42,8 @@ def batch(rng: np.random.Generator) -> Batch:
     return (torch.from_numpy(rng.normal(size=(4, 1, 8, 8)).astype(np.float32)),)
 
 
-def loss(net: Tiny, samples: Batch) -> Tensor:
-    return (net(samples[0]) - samples[0][..., 1:-1, 1:-1]).square().mean()
+def loss(made: Tensor, samples: Batch) -> Tensor:
+    return (made - samples[0][..., 1:-1, 1:-1]).square().mean()
 
 
 def failing_at(call: int) -> Callable[[np.random.Generator], Batch]:
@@ -63,8 +64,13 @@ def new_net() -> Tiny:
     return Tiny()
 
 
-def train(checkpoint: Path, make: Callable[[np.random.Generator], Batch] = batch) -> Tiny:
-    return fit(new_net(), make, loss, Schedule(STEPS, 1e-2, checkpoint, seed=5))
+def train(
+    checkpoint: Path,
+    make: Callable[[np.random.Generator], Batch] = batch,
+    precision: Precision = Precision.FLOAT32,
+) -> Tiny:
+    schedule = Schedule(STEPS, 1e-2, checkpoint, seed=5, precision=precision)
+    return fit(new_net(), make, loss, schedule)
 
 
 def weights(net: nn.Module) -> np.ndarray:
@@ -77,12 +83,16 @@ def _short_sittings(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
 @pytest.mark.parametrize("done", [1, 2, 5, 8])
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, done: int) -> None:
-    whole = train(tmp_path / "whole.pt")
+def test_an_interrupted_training_ends_with_the_same_weights(
+    tmp_path: Path, done: int, precision: Precision
+) -> None:
+    whole = train(tmp_path / "whole.pt", precision=precision)
     with pytest.raises(PowerCutError):
-        train(tmp_path / "cut.pt", failing_at(done))
-    assert np.array_equal(weights(train(tmp_path / "cut.pt")), weights(whole))
+        train(tmp_path / "cut.pt", failing_at(done), precision)
+    resumed = train(tmp_path / "cut.pt", precision=precision)
+    assert np.array_equal(weights(resumed), weights(whole))
 
 
 def test_a_power_cut_while_the_checkpoint_is_written_leaves_the_one_before(
@@ -111,5 +121,6 @@ def test_a_finished_training_is_not_trained_further(tmp_path: Path) -> None:
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
-    other = fit(new_net(), batch, loss, Schedule(STEPS, 1e-2, tmp_path / "other.pt", seed=6))
+    schedule = Schedule(STEPS, 1e-2, tmp_path / "other.pt", seed=6, precision=Precision.FLOAT32)
+    other = fit(new_net(), batch, loss, schedule)
     assert not np.array_equal(weights(other), weights(train(tmp_path / "whole.pt")))
