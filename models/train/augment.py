@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -56,6 +57,25 @@ def warp(image: Image, matrix: NDArray[np.float64], size_px: int, fill: int) -> 
     )
 
 
+def moved_whole(
+    images: Sequence[Image], rng: np.random.Generator, shift_px: int, size_px: int
+) -> tuple[Image, ...]:
+    """Cut the same window out of ``images``, without touching a pixel's value.
+
+    Args:
+        images: uint8 (s, s) or (s, s, c) of one size.
+        rng: draws whole shifts, a quarter turn and whether to mirror.
+        shift_px: largest shift of the window from the middle, along each axis.
+        size_px: side of the window; s - size_px is even and at least 2 shift_px.
+    """
+    room_px = (images[0].shape[0] - size_px) // 2
+    top, left = (room_px + int(v) for v in rng.integers(-shift_px, shift_px + 1, 2))
+    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    windows = (image[top : top + size_px, left : left + size_px] for image in images)
+    turned = (np.rot90(window[::-1] if mirrored else window, turns) for window in windows)
+    return tuple(np.ascontiguousarray(image) for image in turned)
+
+
 def _curve(rng: np.random.Generator) -> Image:
     """Return a 256-entry table of random absorption scale, gain and offset.
 
@@ -86,3 +106,33 @@ def randomise_intensity(image: Image, rng: np.random.Generator) -> Image:
     noise = rng.standard_normal((height, width), dtype=np.float32)
     out += float(rng.uniform(0.3, 4.0)) * noise
     return np.clip(np.round(out), 0, 255).astype(np.uint8)
+
+
+def randomise_compartments(
+    image: Image, cell: Image, nucleus: Image, rng: np.random.Generator
+) -> Image:
+    """Return the image with cytoplasm and nucleus of the cell absorbing more or less than they do.
+
+    What a cell holds decides its contrast at 260 nm, the stain decides it in a stained smear; shape
+    and grain are the same in both.
+
+    Args:
+        image: uint8 (h, w).
+        cell: mask of the whole cell, uint8 (h, w), 0 to 255.
+        nucleus: mask of its nucleus, likewise.
+        rng: random stream.
+    """
+    inner = cv2.GaussianBlur(nucleus, (0, 0), 1.0).astype(np.float32) / 255
+    outer = np.maximum(cv2.GaussianBlur(cell, (0, 0), 1.0).astype(np.float32) / 255 - inner, 0)
+    density = -np.log(np.maximum(image, 1) / np.float32(BLANK_LEVEL))
+    weights = outer.sum(), inner.sum()
+    if min(weights) < 1:
+        return image
+    cytoplasmic = float((density * outer).sum() / weights[0])
+    nuclear = float((density * inner).sum() / weights[1])
+    wanted = nuclear * float(rng.uniform(0.05, 0.5))
+    grain = float(np.clip(wanted / max(cytoplasmic, 0.01), 0.5, 2.5))
+    moved = wanted + grain * (density - cytoplasmic)
+    density = density + outer * (moved - density)
+    density *= 1 + inner * np.float32(rng.uniform(-0.3, 0.3))
+    return np.clip(np.round(np.exp(-density) * BLANK_LEVEL), 0, 255).astype(np.uint8)

@@ -12,15 +12,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.layout import BLANK_LEVEL, class_planes, space_to_depth
-from models.train.augment import Geometry, random_matrix, randomise_intensity, warp
+from models.train.augment import (
+    Geometry,
+    random_matrix,
+    randomise_compartments,
+    randomise_intensity,
+    warp,
+)
 from models.train.loop import Batch, Schedule, fit
 from models.train.nets import CLASSIFIER_CROP_PX, CLASSIFIER_STEM_PX, ClassifierNet
 from models.train.samples import STORED_CROP_PX, UNKNOWN_CLASS, CropSet
 from models.train.segmenter import Source, label_planes, pick
 
-GEOMETRY = Geometry(shift_px=7.0)
+GEOMETRY = Geometry(shift_px=7.0, scale=0.15)
 BATCH = 48
 LABEL_SMOOTHING = 0.05
+RECOLOURED_SHARE = 0.35
+"""Of the cells: their cytoplasm and nucleus absorb more or less than the sample shows."""
 
 
 def _rough_mask(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -42,8 +50,11 @@ def sample(crops: CropSet, index: int, rng: np.random.Generator) -> NDArray[np.u
     """Return augmented planes, uint8 (C, C, 3)."""
     matrix = random_matrix(rng, GEOMETRY, STORED_CROP_PX, CLASSIFIER_CROP_PX)
     gray = crops.gray[index, rng.integers(crops.gray.shape[1])]
-    gray = randomise_intensity(warp(gray, matrix, CLASSIFIER_CROP_PX, BLANK_LEVEL), rng)
+    gray = warp(gray, matrix, CLASSIFIER_CROP_PX, BLANK_LEVEL)
     warped = warp(label_planes(crops.labels[index]), matrix, CLASSIFIER_CROP_PX, 0)
+    if rng.uniform() < RECOLOURED_SHARE:
+        gray = randomise_compartments(gray, warped[..., 0], warped[..., 1], rng)
+    gray = randomise_intensity(gray, rng)
     labels = (warped[..., 0] > 127).astype(np.uint8)
     labels[warped[..., 1] > 127] = 2
     planes: NDArray[np.uint8] = class_planes(gray[None], _rough_mask(labels, rng)[None])[0]

@@ -15,7 +15,6 @@ from models.classifier import softmax
 from models.layout import BLANK_LEVEL, class_planes, space_to_depth
 from models.manifest import (
     MANIFEST_NAME,
-    FileEntry,
     Manifest,
     NetworkEntry,
     read_manifest,
@@ -87,11 +86,7 @@ def _write(
     float_path = work.folder / f"{name}.float.onnx"
     export_float(net, images[0], float_path, any_size=name == "scout")
     quantize(float_path, work.network(name), images)
-    quantize(float_path, work.folder / _symmetric(name), images, symmetric=True)
-
-
-def _symmetric(name: str) -> str:
-    return f"{name}.tensorrt.onnx"
+    quantize(float_path, work.symmetric(name), images, symmetric=True)
 
 
 def _entry(
@@ -112,9 +107,7 @@ def _entry(
             "parameters": parameters,
             "training_data": training_data(name, work.domains("train"), stained=work.has_real()),
             "scores": {},
-            "symmetric": FileEntry(
-                file=_symmetric(name), sha256=sha256_of(work.folder / _symmetric(name))
-            ),
+            "symmetric": work.symmetric_entry(name),
         }
     )
     work.write_entry(name, entry)

@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.layout import BLANK_LEVEL, space_to_depth
-from models.train.augment import Geometry, random_matrix, randomise_intensity, warp
+from models.train.augment import (
+    Geometry,
+    moved_whole,
+    random_matrix,
+    randomise_intensity,
+    warp,
+)
 from models.train.loop import Batch, Schedule, fit
 from models.train.nets import (
     SEGMENTER_CROP_PX,
@@ -21,11 +27,11 @@ from models.train.nets import (
 )
 from models.train.samples import CELL_KNOWN, NUCLEUS_KNOWN, STORED_CROP_PX, CropSet
 
-GEOMETRY = Geometry(shift_px=10.0)
+GEOMETRY = Geometry(shift_px=10.0, scale=0.12)
 BATCH = 16
 DISTURBED_SHARE = 0.6
-"""Of the crops; the others keep the instrument's own contrast, focus and noise, so that the exact
-place of an edge is learnt from edges as they are."""
+"""Of the crops; the others keep the camera's own pixels, so that the exact place of an edge is
+learnt from edges and noise as they are: interpolation would smooth both."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,14 @@ def sample(
     crops: CropSet, index: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return an augmented gray crop, soft targets (2, s, s) and the weight of each target."""
-    matrix = random_matrix(rng, GEOMETRY, STORED_CROP_PX, SEGMENTER_CROP_PX)
     gray = crops.gray[index, rng.integers(crops.gray.shape[1])]
-    gray = warp(gray, matrix, SEGMENTER_CROP_PX, BLANK_LEVEL)
+    planes = label_planes(crops.labels[index])
     if rng.uniform() < DISTURBED_SHARE:
-        gray = randomise_intensity(gray, rng)
-    planes = warp(label_planes(crops.labels[index]), matrix, SEGMENTER_CROP_PX, 0)
+        matrix = random_matrix(rng, GEOMETRY, STORED_CROP_PX, SEGMENTER_CROP_PX)
+        gray = randomise_intensity(warp(gray, matrix, SEGMENTER_CROP_PX, BLANK_LEVEL), rng)
+        planes = warp(planes, matrix, SEGMENTER_CROP_PX, 0)
+    else:
+        gray, planes = moved_whole((gray, planes), rng, round(GEOMETRY.shift_px), SEGMENTER_CROP_PX)
     known = int(crops.known[index])
     weight = np.array([bool(known & CELL_KNOWN), bool(known & NUCLEUS_KNOWN)], np.float32)
     return gray, np.asarray(planes, np.float32).transpose(2, 0, 1) / np.float32(255), weight

@@ -80,15 +80,17 @@ def stain_entry(work: Workspace, scores: Mapping[str, Score]) -> NetworkEntry:
         parameters={"glass_lightness": round(GLASS_LIGHTNESS, 4), "smoothing_px": SMOOTHING_PX},
         training_data=TRAINING_DATA,
         scores=dict(scores),
+        symmetric=work.symmetric_entry(NAME),
     )
 
 
 def export_stainer(work: Workspace) -> NetworkEntry:
-    """Write float and INT8 file and the entry of the trained network."""
+    """Write the float file, the INT8 files and the entry of the trained network."""
     net = load_average(StainNet(), work.checkpoint(NAME))
     images = _calibration_images(work)
     export_float(net, images[0], _float_path(work), any_size=True)
     quantize(_float_path(work), work.network(NAME), images)
+    quantize(_float_path(work), work.symmetric(NAME), images, symmetric=True)
     entry = stain_entry(work, {})
     work.write_entry(NAME, entry)
     return entry
@@ -113,14 +115,15 @@ def evaluate_stainer(work: Workspace) -> NetworkEntry:
 def publish_stainer(work_folder: Path, out: Path) -> Manifest:
     """Add the evaluated network to the manifest of ``out``, or replace the one there.
 
-    Network file and card are copied, the known answers of all networks asked for anew; the other
+    Network files and card are copied, the known answers of all networks asked for anew; the other
     networks of the manifest stay as they are.
     """
     work = Workspace(work_folder)
     entry = work.entry(NAME)
     manifest = read_manifest(out)
     (out / "cards").mkdir(exist_ok=True)
-    shutil.copyfile(work.network(NAME), out / entry.file)
+    for file in (work.network(NAME), work.symmetric(NAME)):
+        shutil.copyfile(file, out / file.name)
     shutil.copyfile(work.folder / "cards" / f"{NAME}.md", out / "cards" / f"{NAME}.md")
     together = manifest.model_copy(update={"networks": {**manifest.networks, NAME: entry}})
     published = known_answers.write(out, together)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hal.errors import InputError
 from models.classifier import Classifier
-from models.manifest import NetworkEntry
+from models.manifest import FileEntry, NetworkEntry, sha256_of
 from models.scout import Scout
 from models.segmenter import Segmenter
 from models.session import Network
@@ -98,6 +98,15 @@ class Workspace:
     def network(self, network: str) -> Path:
         """INT8 file of a network."""
         return self.folder / f"{network}.onnx"
+
+    def symmetric(self, network: str) -> Path:
+        """INT8 file of a network for TensorRT."""
+        return self.folder / f"{network}.tensorrt.onnx"
+
+    def symmetric_entry(self, network: str) -> FileEntry:
+        """Name and hash of the INT8 file for TensorRT."""
+        path = self.symmetric(network)
+        return FileEntry(file=path.name, sha256=sha256_of(path))
 
     def entry(self, network: str) -> NetworkEntry:
         """Manifest entry of an exported network.

@@ -15,7 +15,7 @@ pytest.importorskip("tqdm")
 
 from hal.errors import InputError  # noqa: E402
 from models.layout import BLANK_LEVEL  # noqa: E402
-from models.manifest import read_manifest  # noqa: E402
+from models.manifest import read_manifest, sha256_of  # noqa: E402
 from models.stainer import load_stainer  # noqa: E402
 from models.train import loop, stain_release, stain_training  # noqa: E402
 from models.train.loop import Schedule  # noqa: E402
@@ -163,6 +163,8 @@ def test_few_steps_learn_the_colours_and_the_published_file_paints_them(
     after = read_manifest(copied_models).networks
     assert after["scout"] == before["scout"]
     assert after["stainer"] == entry
+    assert entry.symmetric is not None
+    assert sha256_of(copied_models / entry.symmetric.file) == entry.symmetric.sha256
     assert entry.sha256 in (copied_models / "cards" / "stainer.md").read_text(encoding="utf-8")
     test = discs(3)
     picture = load_stainer(copied_models).stain(test.gray[0])
