@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -46,6 +47,11 @@ class CropSet:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    @cached_property
+    def by_kind(self) -> dict[int, NDArray[np.intp]]:
+        """Indices of the crops of each kind, the kinds in ascending order."""
+        return {int(kind): np.flatnonzero(self.kind == kind) for kind in np.unique(self.kind)}
 
     def save(self, path: Path) -> None:
         """Write an uncompressed npz file."""

@@ -62,10 +62,9 @@ def bumps(points_px: NDArray[np.float32], spread_px: float, grid_px: int) -> NDA
     heat = np.zeros((size_grid, size_grid), np.float32)
     axis = np.arange(size_grid, dtype=np.float32)
     inside = ((points_px > -0.5) & (points_px < WINDOW_PX - 0.5)).all(1)
-    for x_px, y_px in points_px[inside]:
-        column, row = (int((v + 0.5) // grid_px) for v in (x_px, y_px))
-        x_part = np.exp(-0.5 * ((axis - column) * grid_px / spread_px) ** 2)
-        y_part = np.exp(-0.5 * ((axis - row) * grid_px / spread_px) ** 2)
+    centres = (points_px[inside] + np.float32(0.5)) // grid_px
+    parts = np.exp(-0.5 * ((axis - centres[..., None]) * grid_px / spread_px) ** 2)
+    for x_part, y_part in parts:
         np.maximum(heat, y_part[:, None] * x_part[None], out=heat)
     return heat
 

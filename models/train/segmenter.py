@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,14 +51,15 @@ def pick(
     chosen = []
     for which in rng.choice(len(sources), count, p=shares / shares.sum()):
         crops = sources[which].crops
-        kind = rng.choice(np.unique(crops.kind))
-        chosen.append((crops, int(rng.choice(np.flatnonzero(crops.kind == kind)))))
+        kind = int(rng.choice(list(crops.by_kind)))
+        chosen.append((crops, int(rng.choice(crops.by_kind[kind]))))
     return chosen
 
 
 def label_planes(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return uint8 (h, w, 2), cell and nucleus as 0/255, of labels 0/1/2."""
-    return np.stack([(labels > 0) * np.uint8(255), (labels == 2) * np.uint8(255)], -1)
+    planes = [cv2.threshold(labels, level, 255, cv2.THRESH_BINARY)[1] for level in (0, 1)]
+    return np.asarray(cv2.merge(planes), np.uint8)
 
 
 def sample(
