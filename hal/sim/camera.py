@@ -129,8 +129,7 @@ class SimCamera:
     @property
     def temperature_c(self) -> float:
         """Sensor temperature: warms up after opening."""
-        age_s = self._clock.monotonic_s() - self._opened_s
-        return _COLD_C + _WARMING_C * (1.0 - math.exp(-age_s / _WARMING_S))
+        return sensor_temperature_c(self._clock.monotonic_s() - self._opened_s)
 
     def open(self) -> None:
         """Connect.  Raises CameraError when unplugged."""
@@ -284,6 +283,11 @@ class SimCamera:
             raise DeviceClosedError("The camera is closed.", remedy="Open the camera first.")
         if self._unplugged:
             raise _unplugged()
+
+
+def sensor_temperature_c(age_s: float) -> float:
+    """Return the temperature of a sensor that was switched on ``age_s`` seconds ago."""
+    return _COLD_C + _WARMING_C * (1.0 - math.exp(-age_s / _WARMING_S))
 
 
 def _unplugged() -> CameraError:

@@ -1,0 +1,88 @@
+"""Compiles the producer with the machine's C compiler, once per source and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from hal.errors import DeviceError
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
+_TIMEOUT_S = 120.0
+
+
+def find_compiler() -> str | None:
+    """Return the path of a C compiler, the one in the variable CC first; None without one."""
+    names = [name for name in (os.environ.get("CC"), *COMPILERS) if name]
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def cache_folder() -> Path:
+    """Return where compiled producers are kept, in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "leukolux" / "gentl"
+
+
+def build_producer(folder: Path | None = None) -> Path:
+    """Return the compiled producer, from the cache when it is there.
+
+    Args:
+        folder: the cache; None takes the user's.
+
+    Raises:
+        DeviceError: there is no compiler, it fails, or the cache cannot be written.
+    """
+    folder = folder if folder is not None else cache_folder()
+    source = files("hal.sim.gentl").joinpath("producer.c").read_bytes()
+    kind = " ".join((*FLAGS, platform.machine(), *platform.libc_ver()))
+    name = hashlib.sha256(source + kind.encode()).hexdigest()[:16]
+    library = folder / f"leukolux-{name}.cti"
+    if library.is_file():
+        return library
+    compiler = find_compiler()
+    if compiler is None:
+        raise DeviceError(
+            "The simulated GenTL producer must be compiled, and there is no C compiler.",
+            remedy="Install one (apt install gcc libc6-dev), or simulate without it: "
+            "simulation.wire = false.",
+            code="SIM-COMPILER",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as workplace:
+            made = Path(workplace) / library.name
+            _compile(compiler, source, made)
+            # Renamed into place whole, so that two builds at once do no harm.
+            made.replace(library)
+    except OSError as error:
+        raise DeviceError(
+            f"The simulated GenTL producer cannot be built in {folder}: {error}.",
+            remedy="Make the folder writable, or set XDG_CACHE_HOME to one that is.",
+            code="SIM-COMPILER",
+        ) from error
+    return library
+
+
+def _compile(compiler: str, source: bytes, made: Path) -> None:
+    command = [compiler, *FLAGS, "-x", "c", "-", "-o", str(made), "-ldl"]
+    try:
+        done = subprocess.run(  # noqa: S603 (the machine's own compiler on our own source)
+            command, input=source, capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
+        said = done.stderr.decode(errors="replace").strip()
+        failed = done.returncode != 0
+    except subprocess.TimeoutExpired:
+        said, failed = f"no end after {_TIMEOUT_S:g} s", True
+    if failed:
+        raise DeviceError(
+            f"{compiler} cannot compile the simulated GenTL producer: {said}.",
+            remedy="Install a C compiler with its headers (apt install gcc libc6-dev).",
+            code="SIM-COMPILER",
+        )
