@@ -12,15 +12,28 @@ from numpy.typing import NDArray
 
 
 class PixelFormat(StrEnum):
-    """Pixel formats of the GenICam standard feature naming convention that we use."""
+    """Pixel formats of the GenICam pixel format naming convention that we use.
+
+    It says how pixels travel; a :class:`Frame` has them unpacked, whatever its format.
+    """
 
     MONO8 = "Mono8"
+    MONO10 = "Mono10"
+    MONO10P = "Mono10p"
     MONO12 = "Mono12"
+    MONO12P = "Mono12p"
+    MONO12_PACKED = "Mono12Packed"
 
     @property
     def full_scale(self) -> int:
         """Largest pixel value."""
-        return 255 if self is PixelFormat.MONO8 else 4095
+        match self:
+            case PixelFormat.MONO8:
+                return 255
+            case PixelFormat.MONO10 | PixelFormat.MONO10P:
+                return 1023
+            case PixelFormat.MONO12 | PixelFormat.MONO12P | PixelFormat.MONO12_PACKED:
+                return 4095
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Frame:
     """One image.
 
     Attributes:
-        pixels: uint16 (Mono12) or uint8 (Mono8), shape (height, width), an own copy.
+        pixels: uint8 (Mono8) or uint16 (all others), shape (height, width), an own copy.
         frame_id: counts up by one per trigger of the camera; a gap is a lost frame.
         timestamp_ns: camera clock at the start of the exposure.
         exposure_us: exposure time the camera reports.

@@ -26,12 +26,33 @@ class CameraConfig(Section):
     driver: Literal["sim", "genicam"] = Field("sim", description="camera driver")
     width_px: int = quantity(1392, "px", 64, 8192, "image width")
     height_px: int = quantity(1040, "px", 64, 8192, "image height")
-    pixel_um: float = quantity(0.165, "um", 0.02, 2.0, "size of a pixel in the sample")
-    pixel_format: Literal["Mono8", "Mono12"] = Field("Mono12", description="pixel format")
+    pixel_um: float = quantity(
+        0.165, "um", 0.02, 2.0, "size of a pixel in the sample, as it is with the binning"
+    )
+    pixel_format: Literal["Mono8", "Mono10", "Mono10p", "Mono12", "Mono12p", "Mono12Packed"] = (
+        Field("Mono12", description="pixel format; the packed ones take less of the cable")
+    )
     exposure_ms: float = quantity(50.0, "ms", 1.0, 100.0, "exposure time")
     gain_db: float = quantity(0.0, "dB", 0.0, 24.0, "analog gain")
     frame_timeout_ms: float = quantity(
         2000.0, "ms", 50.0, 30000.0, "longest wait for a frame after its exposure"
+    )
+    producer: str = Field(
+        "",
+        description="GenTL producer (.cti file) of the camera's maker; empty = those in the "
+        "folders of GENICAM_GENTL64_PATH",
+    )
+    serial: str = Field("", description="serial number of the camera; empty = the only one")
+    offset_x_px: int = quantity(0, "px", 0, 8192, "left edge of the image on the chip")
+    offset_y_px: int = quantity(0, "px", 0, 8192, "upper edge of the image on the chip")
+    binning: int = quantity(1, "px", 1, 8, "pixels of the chip per image pixel, along each axis")
+    strobe_line: str = Field(
+        "",
+        description="output of the camera that is active during the exposure, for example Line1; "
+        "empty = none",
+    )
+    trigger_delay_ms: float = quantity(
+        1.0, "ms", 0.0, 50.0, "longest time from the software trigger to the exposure"
     )
 
 
@@ -114,6 +135,11 @@ class SimulationConfig(Section):
         "simulated seconds per real second; not below 1, because the light's limits are real time",
     )
     lid_closed: bool = Field(True, description="lid at start")
+    wire: bool = Field(
+        False,
+        description="simulate the camera behind a GenTL producer, under the driver of real ones; "
+        "needs leukolux[genicam] and a C compiler",
+    )
 
 
 class HardwareConfig(Section):

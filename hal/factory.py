@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hal.camera import Camera
 from hal.clock import Clock, SystemClock
-from hal.config import HardwareConfig
+from hal.config import CameraConfig, HardwareConfig
 from hal.errors import DeviceError, LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
@@ -83,7 +83,7 @@ def build_hardware(
             f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
             remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
         )
-    camera = _real_camera(config)
+    camera = _genicam_camera(config.camera, clock)
     light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
     return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
 
@@ -133,21 +133,30 @@ def virtual_microscope(
 
 def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Hardware:
     # Imported here, so that a real instrument never loads the simulator.
+    from hal.sim.gentl.process import CameraProcess
     from hal.sim.world import SimulatedWorld
 
     world = SimulatedWorld(config, clock)
+    camera: Camera
+    if isinstance(world.camera, CameraProcess):
+        behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
+        try:
+            camera = _genicam_camera(config.camera.model_copy(update=behind), clock)
+        except DeviceError:
+            world.close()
+            raise
+    else:
+        camera = world.camera
     light, panel = _on_gpio(config, world.gpio, safety_clock)
     stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
-    return Hardware(world.camera, stage, light, panel, world)
+    return Hardware(camera, stage, light, panel, world)
 
 
-def _real_camera(config: HardwareConfig) -> Camera:
-    raise DeviceError(
-        f'This version has no driver for camera.driver = "{config.camera.driver}" yet.',
-        remedy="Use the simulated instrument: set camera.driver, stage.port and light.gpio to "
-        '"sim".',
-        code="CAMERA-DRIVER",
-    )
+def _genicam_camera(config: CameraConfig, clock: Clock) -> Camera:
+    # Imported here, so that only who uses such a camera needs its libraries.
+    from hal.genicam.camera import GenicamCamera
+
+    return GenicamCamera(config, clock)
 
 
 def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:

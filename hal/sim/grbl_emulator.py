@@ -8,6 +8,7 @@ import select
 import tempfile
 import termios
 import tty
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -21,6 +22,7 @@ from hal.sim.grbl_settings import GrblSettings
 _TICK_S = 0.001
 _IDLE_TICK_S = 0.02
 _BOOTLOADER_S = 0.5
+_PLACES_KEPT = 4096
 
 
 @dataclass
@@ -69,6 +71,7 @@ class GrblEmulator:
         self._link = Path(self._folder.name) / "tty"
         self._master: int | None = None
         self._connected = False
+        self._places: deque[tuple[float, Vector]] = deque(maxlen=_PLACES_KEPT)
         self.plug_in()
         self._thread = Thread(target=self._run, name="grbl-emulator", daemon=True)
         self._thread.start()
@@ -81,11 +84,19 @@ class GrblEmulator:
     def true_position_um(self) -> Vector:
         """Return where the slide really is, stage frame, um: with play and stopping error."""
         with self._lock:
-            place_mm = self._firmware.true_mm(self._clock.monotonic_s())
-        x, y, z = (
-            (at - origin) * 1000.0 for at, origin in zip(place_mm, self._origin_mm, strict=True)
-        )
-        return (x, y, z)
+            return self._true_um(self._clock.monotonic_s())
+
+    def true_position_um_at(self, time_s: float) -> Vector:
+        """Return where the slide was at ``time_s`` of the clock, when it was at rest then.
+
+        A place is noted before every command that could change it, so the answer holds however
+        late it is asked for.
+        """
+        with self._lock:
+            for noted_s, place_um in self._places:
+                if noted_s >= time_s:
+                    return place_um
+            return self._true_um(self._clock.monotonic_s())
 
     def garble(self, lines: int = 1) -> None:
         """Damage the next ``lines`` lines to the host."""
@@ -153,6 +164,13 @@ class GrblEmulator:
             self._close_master()
         self._folder.cleanup()
 
+    def _true_um(self, now_s: float) -> Vector:
+        place_mm = self._firmware.true_mm(now_s)
+        x, y, z = (
+            (at - origin) * 1000.0 for at, origin in zip(place_mm, self._origin_mm, strict=True)
+        )
+        return (x, y, z)
+
     def _close_master(self) -> None:
         if self._master is not None:
             os.close(self._master)
@@ -192,6 +210,8 @@ class GrblEmulator:
             if events & select.POLLIN:
                 with contextlib.suppress(OSError):
                     data = os.read(master, 4096)
+            if data:
+                self._places.append((now_s, self._true_um(now_s)))
             self._firmware.receive(b"" if self._faults.silent else data, now_s)
             self._answer(master)
         return True

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from hal.clock import Clock
 from hal.config import HardwareConfig
-from hal.sim.camera import SimCamera
+from hal.sim.camera import READOUT_MS, SimCamera
 from hal.sim.donors import make_donor
+from hal.sim.gentl.process import CameraProcess, ProducerFolder
 from hal.sim.gpio import FakeGpio
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.microscope import VirtualMicroscope
@@ -19,12 +22,18 @@ class SimulatedWorld:
         smear: the slide with its ground truth.
         microscope: renders it.
         emulator: the stage's controller; its methods are fault switches.
-        camera: the camera; ``camera.inject(...)`` and ``camera.unplug()`` are fault switches.
+        camera: the camera, or with ``simulation.wire`` the process of the camera that a driver
+            finds behind ``camera.producer``; ``camera.inject(...)`` and ``camera.unplug()`` are
+            fault switches of either.
         gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch.
+
+    Raises:
+        DeviceError: with ``simulation.wire``, the producer cannot be built or does not start.
     """
 
     def __init__(self, config: HardwareConfig, clock: Clock) -> None:
         self._config = config
+        self._clock = clock
         self.smear = Smear(make_donor(config.simulation.smear))
         self.microscope = VirtualMicroscope(
             self.smear,
@@ -35,15 +44,45 @@ class SimulatedWorld:
         self.gpio = FakeGpio()
         self.set_lid(closed=config.simulation.lid_closed)
         self.emulator = GrblEmulator(config.stage, clock)
-        self.camera = SimCamera(
-            config.camera,
+        self._folder: ProducerFolder | None = None
+        self.camera: SimCamera | CameraProcess
+        try:
+            self.camera = self._camera_process() if config.simulation.wire else self._camera()
+        except BaseException:
+            self.close()
+            raise
+
+    def _camera(self) -> SimCamera:
+        return SimCamera(
+            self._config.camera,
             self.microscope,
             place_um=self.emulator.true_position_um,
-            lit_fraction=lambda start_s, end_s: self.gpio.high_fraction(
-                config.light.pin, start_s, end_s
-            ),
-            clock=clock,
+            lit_fraction=self._lit_fraction,
+            clock=self._clock,
         )
+
+    def _camera_process(self) -> CameraProcess:
+        camera, simulation = self._config.camera, self._config.simulation
+        self._folder = ProducerFolder()
+        options = {
+            "smear": simulation.smear,
+            "pixel-um": camera.pixel_um,
+            "width-px": (camera.offset_x_px + camera.width_px) * camera.binning,
+            "height-px": (camera.offset_y_px + camera.height_px) * camera.binning,
+            "readout-ms": READOUT_MS,
+            "speed": simulation.speed,
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return CameraProcess(self._folder, options=words, world_at=self._at)
+
+    def _at(self, start_s: float, end_s: float) -> tuple[tuple[float, float, float], float]:
+        """Return place and lit share of an interval of real time."""
+        ago_s = (time.monotonic() - start_s) * self._config.simulation.speed
+        place_um = self.emulator.true_position_um_at(self._clock.monotonic_s() - ago_s)
+        return place_um, self._lit_fraction(start_s, end_s)
+
+    def _lit_fraction(self, start_s: float, end_s: float) -> float:
+        return self.gpio.high_fraction(self._config.light.pin, start_s, end_s)
 
     def set_lid(self, *, closed: bool) -> None:
         """Open or close the lid."""
@@ -56,5 +95,9 @@ class SimulatedWorld:
         self.gpio.set_input(self._config.panel.start_pin, level)
 
     def close(self) -> None:
-        """Stop the emulated controller.  Can be called twice."""
+        """Stop the emulated controller and the camera's process.  Can be called twice."""
         self.emulator.close()
+        if isinstance(getattr(self, "camera", None), CameraProcess):
+            self.camera.close()
+        if self._folder is not None:
+            self._folder.close()

@@ -29,7 +29,9 @@ def pack(pixels: NDArray[np.uint16], pixel_format: str, x_padding: int = 0) -> b
     """
     lines = _packed_lines(pixels, pixel_format)
     if x_padding:
-        lines = np.pad(lines, ((0, 0), (0, x_padding)), constant_values=0xEE)
+        lines = np.pad(
+            lines.reshape(len(lines), -1), ((0, 0), (0, x_padding)), constant_values=0xEE
+        )
     return lines.tobytes()
 
 
@@ -43,8 +45,10 @@ def _packed_lines(pixels: NDArray[np.uint16], pixel_format: str) -> NDArray[np.u
         first, second = pixels[:, 0::2], pixels[:, 1::2]
         packed = np.stack((first >> 4, (first & 15) | (second & 15) << 4, second >> 4), axis=-1)
         return packed.astype(np.uint8).reshape(height, -1)
-    # Mono10p and Mono12p are one stream of bits, the lowest first.
+    # Mono10p and Mono12p are one stream of bits, the lowest first: 40 or 24 of them at a time.
     bits = _BITS[pixel_format]
-    positions = np.arange(bits, dtype=np.uint16)
-    stream = (pixels[:, :, None] >> positions & 1).astype(np.uint8).reshape(height, width * bits)
-    return np.packbits(stream, axis=1, bitorder="little")
+    group = {10: 4, 12: 2}[bits]
+    words = np.zeros((height, width // group), np.uint64)
+    for place in range(group):
+        words |= pixels[:, place::group].astype(np.uint64) << np.uint64(place * bits)
+    return words.astype("<u8").view(np.uint8).reshape(height, -1, 8)[:, :, : group * bits // 8]

@@ -429,7 +429,7 @@ API GC_ERROR GCGetLastError(GC_ERROR *code, char *text, size_t *size)
 {
     if (code)
         *code = last_error;
-    return give_id("see the error code", text, size);
+    return give_id("simulated camera", text, size);
 }
 
 API GC_ERROR TLOpen(void **handle)

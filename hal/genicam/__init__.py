@@ -1,0 +1,1 @@
+"""Cameras of the GenICam standard, through the GenTL producer of their maker."""
