@@ -50,7 +50,11 @@ def assembled(settings: Settings) -> Iterator[Assembly]:
 
 
 def simulated_settings(
-    settings: Settings, *, smear: str | None = None, speed: float | None = None
+    settings: Settings,
+    *,
+    smear: str | None = None,
+    speed: float | None = None,
+    wire: bool = False,
 ) -> Settings:
     """Return ``settings`` with every driver replaced by its simulation.
 
@@ -58,6 +62,7 @@ def simulated_settings(
         settings: where everything else comes from.
         smear: donor on the slide, NAME:SEED; None keeps the one of the settings.
         speed: simulated seconds per real second; None keeps the one of the settings.
+        wire: put the camera behind a GenTL producer; false keeps what the settings say.
 
     Raises:
         SettingsError: ``speed`` is out of range.
@@ -71,4 +76,6 @@ def simulated_settings(
         changes["simulation__smear"] = smear
     if speed is not None:
         changes["simulation__speed"] = speed
+    if wire:
+        changes["simulation__wire"] = True
     return changed_settings(settings, **changes)

@@ -20,6 +20,7 @@ COMMANDS = (
     "sweep",
     "evidence",
     "bench",
+    "camera",
     "models",
     "settings",
 )

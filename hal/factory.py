@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,27 @@ def build_hardware(
     camera = _genicam_camera(config.camera, clock)
     light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
     return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
+
+
+@contextmanager
+def camera_alone(config: HardwareConfig, clock: Clock) -> Iterator[Camera]:
+    """Give the configured camera, not yet opened, whatever the other devices are; close it.
+
+    Raises:
+        DeviceError: its driver is not available.
+    """
+    if config.camera.driver == "genicam":
+        camera = _genicam_camera(config.camera, clock)
+        try:
+            yield camera
+        finally:
+            camera.close()
+        return
+    hardware = _simulated(config, clock, SystemClock())
+    try:
+        yield hardware.camera
+    finally:
+        hardware.close()
 
 
 def build_clock(config: HardwareConfig) -> SystemClock:

@@ -16,6 +16,7 @@ from webui.server import WebServer
 
 @click.command()
 @click.option("--sim", is_flag=True, help="Run the simulated instrument.")
+@click.option("--sim-wire", is_flag=True, help="With the camera behind a GenTL producer.")
 @click.option("--smear", help="Simulated donor, NAME:SEED.")
 @click.option("--speed", type=float, help="Simulated seconds per real second.")
 @click.option("--port", type=int, help="Port of the screen's pages; 0 picks a free one.")
@@ -27,6 +28,7 @@ from webui.server import WebServer
 )
 def run(
     sim: bool,
+    sim_wire: bool,
     smear: str | None,
     speed: float | None,
     port: int | None,
@@ -34,10 +36,10 @@ def run(
 ) -> None:
     """Start the instrument and its screen; ends with Ctrl-C or SIGTERM, light off."""
     settings = load_settings(settings_path)
-    if (smear or speed is not None) and not sim:
-        raise click.UsageError("--smear and --speed need --sim.")
+    if (smear or speed is not None or sim_wire) and not sim:
+        raise click.UsageError("--smear, --speed and --sim-wire need --sim.")
     if sim:
-        settings = simulated_settings(settings, smear=smear, speed=speed)
+        settings = simulated_settings(settings, smear=smear, speed=speed, wire=sim_wire)
     if port is not None:
         settings = changed_settings(settings, web__port=port)
     stop = Event()

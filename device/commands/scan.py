@@ -25,6 +25,7 @@ _FOUND = ("found", "missed", "false_finds")
 
 @click.command()
 @click.option("--sim", is_flag=True, help="On the simulated instrument, with the truth beside.")
+@click.option("--sim-wire", is_flag=True, help="With the camera behind a GenTL producer.")
 @click.option("--smear", help="Simulated donor, NAME:SEED.")
 @click.option("--speed", type=float, help="Simulated seconds per real second.")
 @click.option("--target-cells", type=int, help="Classified white cells that end the scan.")
@@ -44,6 +45,7 @@ _FOUND = ("found", "missed", "false_finds")
 )
 def scan(
     sim: bool,
+    sim_wire: bool,
     smear: str | None,
     speed: float | None,
     target_cells: int | None,
@@ -57,10 +59,10 @@ def scan(
     Exit code: 0 complete, 3 failed, 4 aborted, 5 refused (for example too few cells).
     """
     settings = load_settings(settings_path)
-    if (smear or speed is not None) and not sim:
-        raise click.UsageError("--smear and --speed need --sim.")
+    if (smear or speed is not None or sim_wire) and not sim:
+        raise click.UsageError("--smear, --speed and --sim-wire need --sim.")
     if sim:
-        settings = simulated_settings(settings, smear=smear, speed=speed)
+        settings = simulated_settings(settings, smear=smear, speed=speed, wire=sim_wire)
     if target_cells is not None:
         settings = changed_settings(settings, scan__target_cells=target_cells)
     with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:

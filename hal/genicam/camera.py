@@ -18,8 +18,9 @@ from hal.clock import Clock, SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError, DeviceClosedError, FrameError
 from hal.genicam.binding import load_binding
-from hal.genicam.finding import find_producers
+from hal.genicam.finding import FoundCamera, find_producers
 from hal.genicam.link import CameraLink, Delivery
+from hal.genicam.listing import FeatureInfo, read_features
 from hal.genicam.setup import check_width, configure
 from hal.genicam.unpacking import PFNC_VALUES, unpack
 
@@ -175,6 +176,29 @@ class GenicamCamera:
                 if self._link_clock.monotonic_s() >= deadline_s:
                     raise self._missing(link, pending, timeout_ms, old_id)
                 self._link_clock.sleep(POLL_S, cancel)
+
+    def find(self) -> list[FoundCamera]:
+        """Return the cameras there are, whichever is configured; only while closed.
+
+        Raises:
+            CameraError: there is no producer, or this camera is open.
+        """
+        with self._using:
+            if self._link is not None:
+                raise CameraError(
+                    "Cameras cannot be listed while one is open.",
+                    remedy="Close the camera first.",
+                )
+            link = CameraLink(self._binding)
+            try:
+                return link.find(find_producers(self._config.producer))
+            finally:
+                link.close()
+
+    def features(self) -> list[FeatureInfo]:
+        """Return every feature of the open camera.  Raises CameraError, DeviceClosedError."""
+        with self._used() as link:
+            return read_features(self._binding, link.node_map)
 
     def close(self) -> None:
         """Stop and disconnect.  Never raises; can be called twice and from any thread."""
