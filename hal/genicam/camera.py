@@ -19,7 +19,7 @@ from hal.config import CameraConfig
 from hal.errors import CameraError, DeviceClosedError, FrameError
 from hal.genicam.binding import load_binding
 from hal.genicam.finding import FoundCamera, find_producers
-from hal.genicam.link import CameraLink, Delivery
+from hal.genicam.link import BUFFERS, CameraLink, Delivery
 from hal.genicam.listing import FeatureInfo, read_features
 from hal.genicam.setup import check_width, configure
 from hal.genicam.unpacking import PFNC_VALUES, unpack
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.001
 TEMPERATURE_AGE_S = 1.0
-_MOST_OLD_FRAMES = 64
 _TRY_AGAIN = "Try again; if it happens often, check the camera's cable."
 
 
@@ -76,6 +75,7 @@ class GenicamCamera:
         self._triggers = 0
         self._pending: _Triggered | None = None
         self._start_anew = False
+        self._strays = 0
         self._last_id: int | None = None
         self._last_timestamp_ns = -1
         self._temperature: tuple[float, float | None] | None = None
@@ -245,19 +245,32 @@ class GenicamCamera:
         self._start_anew = False
 
     def _drop_old_frames(self, link: CameraLink) -> None:
-        """Take out what lies in the buffers before a trigger: it can only be old."""
-        for _ in range(_MOST_OLD_FRAMES):
+        """Take out what lies in the buffers before a trigger: nobody asked for it.
+
+        Raises CameraError when that happens twice in a row: then the camera runs by itself.
+        """
+        if not self._drain(link):
+            self._strays = 0
+            return
+        self._strays += 1
+        if self._strays > 1:
+            raise CameraError(
+                "The camera sends frames without being triggered.",
+                remedy="Start again; if it stays, restart the camera, and see that no other "
+                "program uses it.",
+                code="CAMERA-UNTRIGGERED",
+            )
+        self._restart(link)
+
+    def _drain(self, link: CameraLink) -> int:
+        """Drop the frames that have come, at most as many as fit the buffers; return how many."""
+        for dropped in range(BUFFERS):
             with link.delivery() as delivery:
                 if delivery is None:
-                    return
+                    return dropped
                 log.warning("frame %d came without a trigger", delivery.frame_id)
                 self._seen(delivery)
-        raise CameraError(
-            "The camera sends frames without being triggered.",
-            remedy="Start again; if it stays, restart the camera and check that it offers "
-            "TriggerMode for FrameStart.",
-            code="CAMERA-UNTRIGGERED",
-        )
+        return BUFFERS
 
     def _is_old(self, delivery: Delivery) -> bool:
         if delivery.timestamp_ns > 0:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -229,6 +231,9 @@ def _elsewhere(make: Callable[[], Any]) -> Any:
     thread.start()
     thread.join()
     if failure:
+        # A camera that was opened half way lives on in the traceback, and stays in use.
+        traceback.clear_frames(failure[0].__traceback__)
+        gc.collect()
         raise failure[0]
     return outcome[0]
 

@@ -37,6 +37,10 @@ class Nodes:
                 node.get_access_mode() in self._readable or node.get_access_mode() in self._writable
             )
 
+    def require(self, name: str) -> None:
+        """Raise CameraError when the camera does not have the feature."""
+        self._node(name)
+
     def number(self, name: str) -> float:
         """Return a numeric feature."""
         node = self._node(name)

@@ -84,6 +84,7 @@ def _set_trigger(nodes: Nodes) -> None:
     nodes.choose("TriggerSelector", "FrameStart")
     nodes.choose("TriggerMode", "On")
     nodes.choose("TriggerSource", "Software")
+    nodes.require("TriggerSoftware")
 
 
 def _set_strobe(nodes: Nodes, line: str) -> None:

@@ -13,6 +13,7 @@ from hal.camera import Camera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError, Cancelled, DeviceClosedError, FrameError
+from hal.genicam.camera import GenicamCamera
 from hal.sim.camera import SimCamera
 
 TIMEOUT_MS = 2000.0
@@ -149,7 +150,7 @@ class Gradient:
 
 
 class TestSimCamera(CameraContract):
-    @pytest.fixture(params=["Mono8", "Mono12"])
+    @pytest.fixture(params=["Mono8", "Mono10", "Mono12"])
     def camera(self, request: pytest.FixtureRequest) -> Iterator[Camera]:
         config = CameraConfig(width_px=80, height_px=64, pixel_format=request.param)
         camera = SimCamera(
@@ -159,5 +160,14 @@ class TestSimCamera(CameraContract):
             lit_fraction=lambda start_s, end_s: 1.0,
             clock=SystemClock(50.0),
         )
+        yield camera
+        camera.close()
+
+
+class TestGenicamCamera(CameraContract):
+    @pytest.fixture(params=["Mono8", "Mono10", "Mono12", "Mono12p"])
+    def camera(self, request: pytest.FixtureRequest, wire_config: CameraConfig) -> Iterator[Camera]:
+        config = wire_config.model_copy(update={"pixel_format": request.param})
+        camera = GenicamCamera(config, SystemClock())
         yield camera
         camera.close()

@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--width-px", type=int, default=1392, help="of the chip")
     parser.add_argument("--height-px", type=int, default=1040, help="of the chip")
     parser.add_argument("--x-padding", type=int, default=0, help="bytes after each line")
+    parser.add_argument("--first-id", type=int, default=0, help="number of the first frame")
+    parser.add_argument("--id-bits", type=int, default=64, help="width of the frame counter")
     parser.add_argument("--without", action="append", default=[], help="feature to leave out")
     parser.add_argument("--readout-ms", type=float, default=0.0, help="exposure to frame")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated s per real s")
@@ -66,6 +68,8 @@ def _server(options: argparse.Namespace) -> CameraServer:
         options.width_px,
         options.height_px,
         x_padding=options.x_padding,
+        first_id=options.first_id,
+        id_bits=options.id_bits,
         without=frozenset(options.without),
     )
     scenes = smear_scenes(options.smear, options.pixel_um) if options.scene == "smear" else Pattern

@@ -70,6 +70,8 @@ class Chip:
     Attributes:
         without: features that this camera does not have.
         x_padding: bytes after each line of a frame.
+        first_id: number of the first frame of an acquisition.
+        id_bits: width of the frame counter.
     """
 
     serial: str
@@ -79,6 +81,8 @@ class Chip:
     model: str = "Virtual UV camera"
     version: str = "1.0"
     x_padding: int = 0
+    first_id: int = 0
+    id_bits: int = 64
     without: frozenset[str] = frozenset()
 
 

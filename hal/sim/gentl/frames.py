@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hal.sim.camera import Scene
 from hal.sim.gentl.faults import FaultSwitches
-from hal.sim.gentl.features import PIXEL_FORMATS
+from hal.sim.gentl.features import PIXEL_FORMATS, Chip
 from hal.sim.gentl.packing import full_scale, pack
 from hal.sim.gentl.protocol import FrameHeader, WireError
 from hal.sim.gentl.registers import Exposing, Registers
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 4
 """Exposures that wait for their rendering; a trigger beyond that is ignored."""
+
+_LOOK_AGAIN_S = 0.05
 
 WorldAt = Callable[[float, float], tuple[tuple[float, float, float], float]]
 """Gives place in um and lit share for an interval of real time, both as they truly were."""
@@ -47,7 +49,7 @@ class FrameMaker:
         world_at: where the slide was and how much light there was.
         faults: the switches.
         send: sends a header and pixels to whoever listens; raises WireError when nobody does.
-        x_padding: bytes after each line.
+        chip: counts frames and pads lines in its way.
         readout_ms: from the end of the exposure to the frame, at least.
         speed: simulated seconds per real second.
     """
@@ -60,7 +62,7 @@ class FrameMaker:
         faults: FaultSwitches,
         send: Callable[[FrameHeader, bytes], None],
         *,
-        x_padding: int = 0,
+        chip: Chip,
         readout_ms: float = 0.0,
         speed: float = 1.0,
     ) -> None:
@@ -69,7 +71,7 @@ class FrameMaker:
         self._world_at = world_at
         self._faults = faults
         self._send = send
-        self._x_padding = x_padding
+        self._chip = chip
         self._readout_s = readout_ms / 1000.0 / speed
         self._speed = speed
         self._changed = Condition()
@@ -100,10 +102,10 @@ class FrameMaker:
             self._scene = ((width_px, height_px), self._scenes(width_px, height_px))
 
     def start(self) -> None:
-        """Begin to take frames, numbered from 0."""
+        """Begin to take frames, numbered anew."""
         with self._changed:
             self._acquiring = True
-            self._next_id = 0
+            self._next_id = self._chip.first_id
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -131,7 +133,7 @@ class FrameMaker:
         end_s = now_s + how.exposure_us / 1e6 / self._speed
         self._waiting.append(_Exposure(self._next_id, self._number, now_s, end_s, how))
         self._exposed_until_s = end_s
-        self._next_id += 1
+        self._next_id = (self._next_id + 1) % (1 << self._chip.id_bits)
         self._number += 1
         self._changed.notify_all()
 
@@ -142,7 +144,8 @@ class FrameMaker:
                     if self._acquiring and self._registers.entry("TriggerMode") != "On":
                         self._expose(time.monotonic())
                     else:
-                        self._changed.wait()
+                        # Switching the trigger off is not announced, so it is looked for.
+                        self._changed.wait(_LOOK_AGAIN_S if self._acquiring else None)
                 exposure = self._waiting.popleft()
                 session = self._session
             if self._pause_until(exposure.end_s, session):
@@ -187,12 +190,12 @@ class FrameMaker:
             height=len(pixels),
             x_offset=how.x_offset_px,
             y_offset=how.y_offset_px,
-            x_padding=self._x_padding,
+            x_padding=self._chip.x_padding,
             pixel_format=PIXEL_FORMATS[how.pixel_format],
             incomplete=False,
         )
         return replace(header, incomplete=incomplete), pack(
-            pixels, how.pixel_format, self._x_padding
+            pixels, how.pixel_format, self._chip.x_padding
         )
 
     def _pixels(self, exposure: _Exposure) -> NDArray[np.uint16]:

@@ -443,10 +443,26 @@ API GC_ERROR TLOpen(void **handle)
     return OK;
 }
 
+API GC_ERROR DevClose(void *handle);
+
+/* What is closed takes with it what was opened through it. */
+static void close_devices(void)
+{
+    for (bool found = true; found;) {
+        found = false;
+        for (struct module *at = modules; at && !found; at = at->next_module)
+            if (at->kind == DEVICE) {
+                found = true;
+                DevClose(at);
+            }
+    }
+}
+
 API GC_ERROR TLClose(void *handle)
 {
     if (!is_a(handle, TL))
         return fail(ERR_INVALID_HANDLE);
+    close_devices();
     tl_open = if_open = false;
     return OK;
 }
@@ -491,6 +507,7 @@ API GC_ERROR IFClose(void *handle)
 {
     if (!is_a(handle, IF))
         return fail(ERR_INVALID_HANDLE);
+    close_devices();
     if_open = false;
     return OK;
 }

@@ -66,7 +66,7 @@ class CameraServer:
             world_at,
             self.faults,
             self._send_frame,
-            x_padding=chip.x_padding,
+            chip=chip,
             readout_ms=readout_ms,
             speed=speed,
         )

@@ -1,0 +1,559 @@
+"""The GenICam driver over the simulated producer: everything that a wire can do to a frame."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread, Timer
+
+import genicam_rig
+import numpy as np
+import pytest
+from genicam_rig import expected_pixels, shoot, shows
+
+from hal.clock import SystemClock
+from hal.config import CameraConfig
+from hal.errors import CameraError, Cancelled, FrameError
+from hal.genicam.camera import GenicamCamera
+from hal.sim.gentl.process import CameraProcess, ProducerFolder
+
+OpenCamera = Callable[..., GenicamCamera]
+StartProcess = Callable[..., CameraProcess]
+
+
+@pytest.fixture
+def camera(wire_config: CameraConfig) -> Iterator[GenicamCamera]:
+    camera = GenicamCamera(wire_config, SystemClock())
+    camera.open()
+    yield camera
+    camera.close()
+
+
+@pytest.fixture
+def opened(wire_config: CameraConfig) -> Iterator[OpenCamera]:
+    """Opens cameras with changed settings and closes them."""
+    with ExitStack() as stack:
+
+        def make(**changes: object) -> GenicamCamera:
+            camera = GenicamCamera(wire_config.model_copy(update=changes), SystemClock())
+            stack.callback(camera.close)
+            camera.open()
+            return camera
+
+        yield make
+
+
+@pytest.fixture
+def special(gentl: None) -> Iterator[StartProcess]:
+    """Starts a camera with options of its own, on a producer of its own."""
+    with ExitStack() as stack:
+
+        def start(*options: str, serial: str = "SIM-9") -> CameraProcess:
+            folder = ProducerFolder()
+            stack.callback(folder.close)
+            size = ("--scene", "pattern", "--width-px", "80", "--height-px", "64")
+            process = CameraProcess(folder, serial, [*size, *options])
+            stack.callback(process.close)
+            return process
+
+        yield start
+
+
+# -- frames that are not what they should be -------------------------------------------------------
+
+
+def test_every_frame_is_that_of_its_trigger(camera: GenicamCamera) -> None:
+    frames = [shoot(camera) for _ in range(10)]
+    assert [frame.frame_id for frame in frames] == list(range(10))
+    for frame in frames:
+        assert shows(frame, exposure=frame.frame_id)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("drop", "did not come"),
+        ("incomplete", "parts missing"),
+        ("stale", "old frame"),
+        ("wrong_size", "80 x 60"),
+    ],
+)
+def test_a_spoilt_frame_is_an_error_and_the_next_one_is_fresh(
+    camera: GenicamCamera, camera_process: CameraProcess, fault: str, words: str
+) -> None:
+    shoot(camera)
+    camera_process.inject(**{fault: 1})
+    camera.trigger()
+    with pytest.raises(FrameError, match=words):
+        camera.read(150.0)
+    with pytest.raises(FrameError):
+        camera.read(150.0)
+    assert shows(shoot(camera), exposure=2)
+    assert shows(shoot(camera), exposure=3)
+
+
+@pytest.mark.parametrize("fault", ["drop", "incomplete"])
+def test_the_first_frame_may_be_spoilt_as_well(
+    camera: GenicamCamera, camera_process: CameraProcess, fault: str
+) -> None:
+    camera_process.inject(**{fault: 1})
+    camera.trigger()
+    with pytest.raises(FrameError):
+        camera.read(150.0)
+    assert shows(shoot(camera), exposure=1)
+
+
+def test_a_late_frame_in_time_is_returned(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    camera_process.inject(late=1, late_ms=150.0)
+    camera.trigger()
+    began_s = time.monotonic()
+    assert shows(camera.read(2000.0), exposure=0)
+    assert time.monotonic() - began_s > 0.1
+
+
+def test_a_frame_that_comes_too_late_is_never_taken_for_a_later_one(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    shoot(camera)
+    camera_process.inject(late=1, late_ms=120.0)
+    camera.trigger()
+    with pytest.raises(FrameError):
+        camera.read(30.0)
+    for exposure in (2, 3):
+        assert shows(shoot(camera), exposure=exposure)
+
+
+def test_frames_nobody_read_are_given_up(camera: GenicamCamera) -> None:
+    for _ in range(4):
+        camera.trigger()
+        camera.wait_exposed()
+    assert shows(camera.read(2000.0), exposure=3)
+
+
+def test_a_frame_that_was_cancelled_does_not_come_back(camera: GenicamCamera) -> None:
+    cancel = Event()
+    cancel.set()
+    camera.trigger()
+    with pytest.raises(Cancelled):
+        camera.read(2000.0, cancel)
+    assert shows(shoot(camera), exposure=1)
+
+
+def test_a_camera_that_sends_untriggered_frames_is_noticed(camera: GenicamCamera) -> None:
+    shoot(camera)
+    genicam_rig.let_it_run_free(camera)
+    with pytest.raises(CameraError, match=r"without being triggered"):
+        genicam_rig.shoot_on(camera)
+
+
+def test_a_counter_of_sixteen_bits_may_begin_again(
+    wire_config: CameraConfig, special: StartProcess
+) -> None:
+    process = special("--first-id", "65534", "--id-bits", "16")
+    camera = genicam_rig.camera_of(process, wire_config)
+    camera.open()
+    frames = [shoot(camera) for _ in range(4)]
+    camera.close()
+    assert [frame.frame_id for frame in frames] == [0, 1, 2, 3]
+
+
+# -- waiting ---------------------------------------------------------------------------------------
+
+
+def test_reading_ends_at_its_deadline(camera: GenicamCamera, camera_process: CameraProcess) -> None:
+    camera_process.inject(drop=1)
+    camera.trigger()
+    began_s = time.monotonic()
+    with pytest.raises(FrameError):
+        camera.read(200.0)
+    assert 0.19 < time.monotonic() - began_s < 2.0
+
+
+def test_only_incomplete_frames_do_not_hold_it_for_ever(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    camera_process.inject(incomplete=5)
+    for _ in range(5):
+        camera.trigger()
+        with pytest.raises(FrameError):
+            camera.read(2000.0)
+    assert shows(shoot(camera), exposure=5)
+
+
+def test_waiting_for_a_frame_can_be_cancelled(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    camera_process.inject(drop=1)
+    cancel = Event()
+    timer = Timer(0.1, cancel.set)
+    camera.trigger()
+    timer.start()
+    began_s = time.monotonic()
+    with pytest.raises(Cancelled):
+        camera.read(20_000.0, cancel)
+    timer.join()
+    assert time.monotonic() - began_s < 5.0
+
+
+def test_other_threads_run_while_a_frame_is_waited_for(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    camera_process.inject(drop=1)
+    stop = Event()
+    gaps_s = []
+
+    def tick() -> None:
+        last_s = time.monotonic()
+        while not stop.wait(0.001):
+            now_s = time.monotonic()
+            gaps_s.append(now_s - last_s)
+            last_s = now_s
+
+    ticker = Thread(target=tick)
+    camera.trigger()
+    ticker.start()
+    with pytest.raises(FrameError):
+        camera.read(600.0)
+    stop.set()
+    ticker.join()
+    # A wait inside the libraries would have left a single gap of the whole time.
+    assert len(gaps_s) > 100
+    assert float(np.median(gaps_s)) < 0.006
+
+
+def test_the_exposure_is_waited_for_without_a_call_to_the_camera(
+    opened: OpenCamera, camera_process: CameraProcess
+) -> None:
+    camera = opened(exposure_ms=80.0, trigger_delay_ms=5.0)
+    camera.trigger()
+    began_s = time.monotonic()
+    # Not one register may be read now: each would be refused.
+    camera_process.inject(access_errors=1)
+    camera.wait_exposed()
+    assert time.monotonic() - began_s == pytest.approx(0.085, abs=0.05)
+    with pytest.raises(CameraError):
+        camera.set_gain(1.0)
+
+
+# -- cable and ownership ---------------------------------------------------------------------------
+
+
+def test_an_unplugged_camera_says_so_and_works_again_when_it_is_back(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    shoot(camera)
+    camera_process.unplug()
+    for use in (camera.trigger, lambda: camera.set_gain(1.0)):
+        with pytest.raises(CameraError) as caught:
+            use()
+        assert caught.value.error_code == "CAMERA-UNPLUGGED"
+    camera.close()
+    with pytest.raises(CameraError) as caught:
+        camera.open()
+    assert caught.value.error_code == "CAMERA-NOT-FOUND"
+    camera_process.unplug(unplugged=False)
+    camera.open()
+    assert shows(shoot(camera), exposure=0)
+
+
+def test_pulling_the_cable_during_a_wait_is_not_a_lost_frame(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    camera.set_exposure(300_000.0)
+    camera.trigger()
+    camera_process.unplug()
+    with pytest.raises(CameraError) as caught:
+        camera.read(100.0)
+    assert caught.value.error_code == "CAMERA-UNPLUGGED"
+    for _ in range(3):
+        camera.close()
+        camera_process.unplug(unplugged=False)
+        camera.open()
+        assert shows(shoot(camera), exposure=0)
+        camera_process.unplug()
+
+
+def test_a_register_that_fails_is_a_camera_error_and_reopening_helps(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    camera_process.inject(access_errors=1)
+    with pytest.raises(CameraError) as caught:
+        camera.trigger()
+    assert not isinstance(caught.value, FrameError)
+    camera.close()
+    camera.open()
+    assert shows(shoot(camera), exposure=0)
+
+
+def test_a_register_that_fails_while_opening_leaves_nothing_behind(
+    wire_config: CameraConfig, camera_process: CameraProcess
+) -> None:
+    camera = GenicamCamera(wire_config, SystemClock())
+    camera_process.inject(access_errors=40)
+    with pytest.raises(CameraError):
+        camera.open()
+    camera_process.inject(access_errors=0)
+    camera.open()
+    assert shows(shoot(camera), exposure=0)
+    camera.close()
+
+
+def test_another_thread_may_close_it_but_not_use_it(camera: GenicamCamera) -> None:
+    failures: list[str] = []
+
+    def use() -> None:
+        try:
+            camera.trigger()
+        except CameraError as error:
+            failures.append(error.error_code)
+        camera.close()
+
+    thread = Thread(target=use, name="stranger")
+    thread.start()
+    thread.join()
+    assert failures == ["CAMERA-THREAD"]
+    camera.open()
+    shoot(camera)
+
+
+def test_opening_in_the_main_thread_leaves_ctrl_c_alone(camera: GenicamCamera) -> None:
+    assert threading.current_thread() is threading.main_thread()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    shoot(camera)
+
+
+def test_a_camera_in_use_by_another_program_is_refused(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    shoot(camera)
+    outcome = genicam_rig.open_in_another_process(camera_process)
+    assert outcome.startswith("CAMERA")
+    shoot(camera)
+
+
+# -- which camera, and what it can do --------------------------------------------------------------
+
+
+def test_of_two_cameras_the_serial_number_chooses(wire_config: CameraConfig, gentl: None) -> None:
+    folder = ProducerFolder()
+    chips = {"SIM-A": ("80", "64"), "SIM-B": ("96", "32")}
+    processes = [
+        CameraProcess(
+            folder, serial, ["--scene", "pattern", "--width-px", width, "--height-px", height]
+        )
+        for serial, (width, height) in chips.items()
+    ]
+    config = wire_config.model_copy(
+        update={"producer": str(folder.producer), "width_px": 96, "height_px": 32}
+    )
+
+    def tell(serial: str) -> GenicamCamera:
+        return GenicamCamera(config.model_copy(update={"serial": serial}), SystemClock())
+
+    try:
+        assert [found.serial for found in tell("").find()] == ["SIM-A", "SIM-B"]
+        with pytest.raises(CameraError, match=r"SIM-A.*SIM-B") as caught:
+            tell("").open()
+        assert caught.value.error_code == "CAMERA-AMBIGUOUS"
+        with pytest.raises(CameraError, match="SIM-C") as caught:
+            tell("SIM-C").open()
+        assert caught.value.error_code == "CAMERA-NOT-FOUND"
+        chosen = tell("SIM-B")
+        chosen.open()
+        assert shoot(chosen).pixels.shape == (32, 96)
+        chosen.close()
+    finally:
+        for process in processes:
+            process.close()
+        folder.close()
+
+
+@pytest.mark.parametrize(
+    ("without", "changes"),
+    [
+        ("ExposureTime", {}),
+        ("Gain", {}),
+        ("PixelFormat", {}),
+        ("TriggerSoftware", {}),
+        ("TriggerMode", {}),
+        ("Width", {}),
+        ("BinningHorizontal", {"binning": 2, "width_px": 40, "height_px": 32}),
+        ("OffsetX", {"offset_x_px": 8, "width_px": 64}),
+        ("LineSource", {"strobe_line": "Line1"}),
+    ],
+)
+def test_a_feature_that_is_missing_is_named(
+    wire_config: CameraConfig, special: StartProcess, without: str, changes: dict[str, object]
+) -> None:
+    camera = genicam_rig.camera_of(special("--without", without), wire_config, **changes)
+    with pytest.raises(CameraError, match=rf"\b{without}\b") as caught:
+        camera.open()
+    assert caught.value.error_code == "CAMERA-FEATURE"
+
+
+def test_what_only_some_cameras_have_is_not_needed(
+    wire_config: CameraConfig, special: StartProcess
+) -> None:
+    spare = ("DeviceTemperature", "BinningHorizontal", "BinningVertical", "OffsetX", "OffsetY")
+    more = ("ExposureMode", "UserSetLoad", "LineSelector", "TLParamsLocked")
+    process = special(*(word for name in spare + more for word in ("--without", name)))
+    camera = genicam_rig.camera_of(process, wire_config)
+    camera.open()
+    frame = shoot(camera)
+    camera.close()
+    assert frame.temperature_c is None
+    assert shows(frame, exposure=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width_px": 84}, ["Width", "84", "80"]),
+        ({"width_px": 66}, ["Width", "66", "4"]),
+        ({"height_px": 8192}, ["Height", "8192", "64"]),
+        ({"offset_x_px": 4}, ["OffsetX", "4"]),
+        ({"gain_db": 24.0 + 1e-3}, ["Gain", "24"]),
+        ({"strobe_line": "Line7"}, ["LineSelector", "Line7", "Line2"]),
+        ({"width_px": 65, "pixel_format": "Mono12p"}, ["65", "Mono12p"]),
+        ({"width_px": 66, "pixel_format": "Mono10p"}, ["66", "Mono10p"]),
+    ],
+)
+def test_a_setting_the_camera_does_not_allow_is_named(
+    opened: OpenCamera, changes: dict[str, object], words: Sequence[str]
+) -> None:
+    with pytest.raises(CameraError) as caught:
+        opened(**changes)
+    for word in words:
+        assert word in caught.value.cause + caught.value.remedy
+
+
+def test_all_settings_reach_the_camera(opened: OpenCamera) -> None:
+    camera = opened(
+        width_px=32,
+        height_px=16,
+        offset_x_px=4,
+        offset_y_px=12,
+        binning=2,
+        pixel_format="Mono10",
+        exposure_ms=2.5,
+        gain_db=6.0,
+        strobe_line="Line2",
+    )
+    values = {feature.name: feature.value for feature in camera.features()}
+    wanted = {
+        "Width": "32",
+        "Height": "16",
+        "OffsetX": "4",
+        "OffsetY": "12",
+        "BinningHorizontal": "2",
+        "BinningVertical": "2",
+        "PixelFormat": "Mono10",
+        "ExposureTime": "2500",
+        "Gain": "6",
+        "LineSelector": "Line2",
+        "LineMode": "Output",
+        "LineSource": "ExposureActive",
+        "TriggerMode": "On",
+        "TriggerSource": "Software",
+    }
+    assert {name: values[name] for name in wanted} == wanted
+    frame = shoot(camera)
+    assert frame.pixels.shape == (16, 32)
+    assert (frame.exposure_us, frame.gain_db) == (2500.0, 6.0)
+
+
+def test_what_another_program_left_in_the_camera_is_undone(opened: OpenCamera) -> None:
+    first = opened(width_px=16, height_px=16, offset_x_px=64, offset_y_px=48, binning=1)
+    shoot(first)
+    first.close()
+    assert shoot(opened()).pixels.shape == (64, 80)
+
+
+def test_the_temperature_is_that_of_the_sensor(camera: GenicamCamera) -> None:
+    assert shoot(camera).temperature_c == pytest.approx(24.0, abs=0.5)
+
+
+def test_features_tell_value_unit_range_and_access(camera: GenicamCamera) -> None:
+    features = {feature.name: feature for feature in camera.features()}
+    exposure = features["ExposureTime"]
+    assert (exposure.value, exposure.unit, exposure.kind) == ("1000", "us", "number")
+    assert (exposure.low, exposure.high, exposure.access) == ("20", "1e+06", "read, write")
+    assert features["PixelFormat"].choices[:2] == ("Mono8", "Mono10")
+    assert features["TriggerSoftware"].kind == "command"
+    assert (features["DeviceSerialNumber"].value, features["DeviceSerialNumber"].access) == (
+        "SIM-1",
+        "read",
+    )
+    assert (features["Width"].step, features["Width"].high) == ("4", "80")
+
+
+# -- pixels ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pixel_format", ["Mono8", "Mono10", "Mono12", "Mono10p", "Mono12p", "Mono12Packed"]
+)
+@pytest.mark.parametrize("x_padding", [0, 7])
+def test_pixels_come_out_as_they_were_whatever_the_wire_makes_of_them(
+    wire_config: CameraConfig, special: StartProcess, pixel_format: str, x_padding: int
+) -> None:
+    process = special("--x-padding", str(x_padding))
+    camera = genicam_rig.camera_of(process, wire_config, pixel_format=pixel_format)
+    camera.open()
+    frames = [shoot(camera) for _ in range(3)]
+    camera.close()
+    for number, frame in enumerate(frames):
+        assert frame.pixels.shape == (64, 80)
+        assert shows(frame, exposure=number)
+
+
+def test_a_frame_stays_what_it_is_when_its_buffer_is_used_again(camera: GenicamCamera) -> None:
+    frame = shoot(camera)
+    kept = replace(frame, pixels=frame.pixels.copy())
+    for _ in range(6):
+        shoot(camera)
+    assert np.array_equal(frame.pixels, kept.pixels)
+    assert frame.pixels.flags.owndata or frame.pixels.base is not None
+    assert np.array_equal(kept.pixels, expected_pixels(kept, exposure=0))
+
+
+# -- producers -------------------------------------------------------------------------------------
+
+
+def test_producers_are_found_where_the_standard_says(
+    camera_process: CameraProcess, wire_config: CameraConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", f"/none:{camera_process.producer.parent}")
+    camera = GenicamCamera(wire_config.model_copy(update={"producer": ""}), SystemClock())
+    camera.open()
+    assert shows(shoot(camera), exposure=0)
+    camera.close()
+
+
+def test_without_a_producer_it_says_where_it_looked(
+    wire_config: CameraConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    camera = GenicamCamera(wire_config.model_copy(update={"producer": ""}), SystemClock())
+    monkeypatch.delenv("GENICAM_GENTL64_PATH", raising=False)
+    with pytest.raises(CameraError, match="GENICAM_GENTL64_PATH"):
+        camera.open()
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
+    with pytest.raises(CameraError, match=str(tmp_path)):
+        camera.open()
+
+
+def test_a_file_that_is_no_producer_is_named(wire_config: CameraConfig, tmp_path: Path) -> None:
+    path = tmp_path / "broken.cti"
+    camera = GenicamCamera(wire_config.model_copy(update={"producer": str(path)}), SystemClock())
+    with pytest.raises(CameraError, match=r"no GenTL producer at .*broken\.cti"):
+        camera.open()
+    path.write_bytes(b"not a library")
+    with pytest.raises(CameraError, match=r"broken\.cti does not load"):
+        camera.open()
