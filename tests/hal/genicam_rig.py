@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 import hal
 from hal.camera import Frame
 from hal.clock import SystemClock
-from hal.config import CameraConfig
 from hal.errors import FrameError
 from hal.genicam.camera import GenicamCamera
 from hal.sim.gentl.process import CameraProcess
@@ -56,12 +55,6 @@ def expected_pixels(frame: Frame, exposure: int) -> NDArray[np.uint16]:
 def shows(frame: Frame, exposure: int) -> bool:
     """Return whether the frame is that of the camera's exposure number ``exposure``."""
     return np.array_equal(frame.pixels, expected_pixels(frame, exposure))
-
-
-def camera_of(process: CameraProcess, config: CameraConfig, **changes: object) -> GenicamCamera:
-    """Return a driver for the camera of ``process``."""
-    behind = {"producer": str(process.producer), "serial": process.serial}
-    return GenicamCamera(config.model_copy(update={**behind, **changes}), SystemClock())
 
 
 def let_it_run_free(camera: GenicamCamera) -> None:

@@ -23,7 +23,7 @@ from hal.genicam.camera import GenicamCamera
 from hal.sim.gentl.process import CameraProcess, ProducerFolder
 
 OpenCamera = Callable[..., GenicamCamera]
-StartProcess = Callable[..., CameraProcess]
+Exchange = Callable[..., None]
 
 
 @pytest.fixture
@@ -49,19 +49,14 @@ def opened(wire_config: CameraConfig) -> Iterator[OpenCamera]:
 
 
 @pytest.fixture
-def special(gentl: None) -> Iterator[StartProcess]:
-    """Starts a camera with options of its own, on a producer of its own."""
-    with ExitStack() as stack:
+def exchanged(camera_process: CameraProcess) -> Iterator[Exchange]:
+    """Puts another camera in the place of the usual one."""
 
-        def start(*options: str, serial: str = "SIM-9") -> CameraProcess:
-            folder = ProducerFolder()
-            stack.callback(folder.close)
-            size = ("--scene", "pattern", "--width-px", "80", "--height-px", "64")
-            process = CameraProcess(folder, serial, [*size, *options])
-            stack.callback(process.close)
-            return process
+    def exchange(**facts: object) -> None:
+        camera_process.exchange(**facts)
 
-        yield start
+    yield exchange
+    camera_process.exchange()
 
 
 # -- frames that are not what they should be -------------------------------------------------------
@@ -153,14 +148,10 @@ def test_a_camera_that_sends_untriggered_frames_is_noticed(camera: GenicamCamera
         genicam_rig.shoot_on(camera)
 
 
-def test_a_counter_of_sixteen_bits_may_begin_again(
-    wire_config: CameraConfig, special: StartProcess
-) -> None:
-    process = special("--first-id", "65534", "--id-bits", "16")
-    camera = genicam_rig.camera_of(process, wire_config)
-    camera.open()
+def test_a_counter_of_sixteen_bits_may_begin_again(opened: OpenCamera, exchanged: Exchange) -> None:
+    exchanged(first_id=65_534, id_bits=16)
+    camera = opened()
     frames = [shoot(camera) for _ in range(4)]
-    camera.close()
     assert [frame.frame_id for frame in frames] == [0, 1, 2, 3]
 
 
@@ -390,24 +381,19 @@ def test_of_two_cameras_the_serial_number_chooses(wire_config: CameraConfig, gen
     ],
 )
 def test_a_feature_that_is_missing_is_named(
-    wire_config: CameraConfig, special: StartProcess, without: str, changes: dict[str, object]
+    opened: OpenCamera, exchanged: Exchange, without: str, changes: dict[str, object]
 ) -> None:
-    camera = genicam_rig.camera_of(special("--without", without), wire_config, **changes)
+    exchanged(without=[without])
     with pytest.raises(CameraError, match=rf"\b{without}\b") as caught:
-        camera.open()
+        opened(**changes)
     assert caught.value.error_code == "CAMERA-FEATURE"
 
 
-def test_what_only_some_cameras_have_is_not_needed(
-    wire_config: CameraConfig, special: StartProcess
-) -> None:
-    spare = ("DeviceTemperature", "BinningHorizontal", "BinningVertical", "OffsetX", "OffsetY")
-    more = ("ExposureMode", "UserSetLoad", "LineSelector", "TLParamsLocked")
-    process = special(*(word for name in spare + more for word in ("--without", name)))
-    camera = genicam_rig.camera_of(process, wire_config)
-    camera.open()
-    frame = shoot(camera)
-    camera.close()
+def test_what_only_some_cameras_have_is_not_needed(opened: OpenCamera, exchanged: Exchange) -> None:
+    spare = ["DeviceTemperature", "BinningHorizontal", "BinningVertical", "OffsetX", "OffsetY"]
+    more = ["ExposureMode", "UserSetLoad", "LineSelector", "TLParamsLocked"]
+    exchanged(without=spare + more)
+    frame = shoot(opened())
     assert frame.temperature_c is None
     assert shows(frame, exposure=0)
 
@@ -502,13 +488,11 @@ def test_features_tell_value_unit_range_and_access(camera: GenicamCamera) -> Non
 )
 @pytest.mark.parametrize("x_padding", [0, 7])
 def test_pixels_come_out_as_they_were_whatever_the_wire_makes_of_them(
-    wire_config: CameraConfig, special: StartProcess, pixel_format: str, x_padding: int
+    opened: OpenCamera, exchanged: Exchange, pixel_format: str, x_padding: int
 ) -> None:
-    process = special("--x-padding", str(x_padding))
-    camera = genicam_rig.camera_of(process, wire_config, pixel_format=pixel_format)
-    camera.open()
+    exchanged(x_padding=x_padding)
+    camera = opened(pixel_format=pixel_format)
     frames = [shoot(camera) for _ in range(3)]
-    camera.close()
     for number, frame in enumerate(frames):
         assert frame.pixels.shape == (64, 80)
         assert shows(frame, exposure=number)

@@ -1,7 +1,8 @@
 """The camera process: ``python -m hal.sim.gentl --folder DIR``, beside a copy of the producer.
 
 Commands come as JSON lines on standard input, one answer line each: ``{"faults": {"drop": 1}}``
-sets fault switches, ``{"plugged": false}`` pulls the cable.  The end of the input ends the process.
+sets fault switches, ``{"plugged": false}`` pulls the cable, ``{"exchange": {"x_padding": 8}}`` puts
+another chip in the place of the first.  The end of the input ends the process.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import logging
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hal.sim.gentl.features import SIZE_STEP_PX, Chip
 from hal.sim.gentl.frames import WorldAt
-from hal.sim.gentl.scenes import Pattern, smear_scenes
+from hal.sim.gentl.scenes import Pattern, SceneMaker, smear_scenes
 from hal.sim.gentl.server import CameraServer
 from hal.sim.gentl.world_link import WorldClient
 
@@ -33,11 +35,59 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Registers must be answered while a frame is being rendered.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    server = _server(options)
-    server.plug_in()
+    place = _Place(options)
+    place.server.plug_in()
     _say({"ready": True})
-    _obey(server)
-    server.unplug()
+    while line := sys.stdin.readline(_LONGEST_COMMAND):
+        try:
+            place.execute(json.loads(line))
+        except (ValueError, TypeError, OSError) as error:
+            _say({"error": str(error)})
+        else:
+            _say({"done": True})
+    place.server.unplug()
+
+
+class _Place:
+    """Where the camera is; another one can be put there."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._chip = _chip(options)
+        self._scenes = _scenes(options)
+        self._world_at: WorldAt = _always_here_and_lit
+        if options.world_fd is not None:
+            self._world_at = WorldClient(socket.socket(fileno=options.world_fd)).ask
+        self.server = self._serve(self._chip)
+
+    def execute(self, command: Any) -> None:
+        """Obey one command.  Raises ValueError, TypeError, OSError."""
+        match command:
+            case {"faults": dict(counts)} if len(command) == 1:
+                self.server.faults.set(**counts)
+            case {"plugged": bool(plugged)} if len(command) == 1:
+                (self.server.plug_in if plugged else self.server.unplug)()
+            case {"exchange": dict(facts)} if len(command) == 1:
+                if "without" in facts:
+                    facts["without"] = frozenset(facts["without"])
+                other = self._serve(replace(self._chip, **facts))
+                self.server.unplug()
+                self.server = other
+                self.server.plug_in()
+            case _:
+                raise ValueError(f"not a command: {command!r}")
+
+    def _serve(self, chip: Chip) -> CameraServer:
+        server = CameraServer(
+            chip,
+            self._scenes,
+            self._world_at,
+            self._options.folder / f"{chip.serial}.sock",
+            readout_ms=self._options.readout_ms,
+            speed=self._options.speed,
+        )
+        server.frames.prepare(chip.width_px, chip.height_px)
+        return server
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,10 +99,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pixel-um", type=float, default=0.165, help="pixel size on the slide")
     parser.add_argument("--width-px", type=int, default=1392, help="of the chip")
     parser.add_argument("--height-px", type=int, default=1040, help="of the chip")
-    parser.add_argument("--x-padding", type=int, default=0, help="bytes after each line")
-    parser.add_argument("--first-id", type=int, default=0, help="number of the first frame")
-    parser.add_argument("--id-bits", type=int, default=64, help="width of the frame counter")
-    parser.add_argument("--without", action="append", default=[], help="feature to leave out")
     parser.add_argument("--readout-ms", type=float, default=0.0, help="exposure to frame")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated s per real s")
     parser.add_argument("--world-fd", type=int, help="socket that tells place and light")
@@ -60,56 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _server(options: argparse.Namespace) -> CameraServer:
+def _chip(options: argparse.Namespace) -> Chip:
     if options.width_px % SIZE_STEP_PX or options.height_px % SIZE_STEP_PX:
         sys.exit(f"width and height must be multiples of {SIZE_STEP_PX} px")
-    chip = Chip(
-        options.serial,
-        options.width_px,
-        options.height_px,
-        x_padding=options.x_padding,
-        first_id=options.first_id,
-        id_bits=options.id_bits,
-        without=frozenset(options.without),
-    )
-    scenes = smear_scenes(options.smear, options.pixel_um) if options.scene == "smear" else Pattern
-    world_at: WorldAt = _always_here_and_lit
-    if options.world_fd is not None:
-        world_at = WorldClient(socket.socket(fileno=options.world_fd)).ask
-    server = CameraServer(
-        chip,
-        scenes,
-        world_at,
-        options.folder / f"{options.serial}.sock",
-        readout_ms=options.readout_ms,
-        speed=options.speed,
-    )
-    server.frames.prepare(options.width_px, options.height_px)
-    return server
+    return Chip(options.serial, options.width_px, options.height_px)
+
+
+def _scenes(options: argparse.Namespace) -> SceneMaker:
+    return smear_scenes(options.smear, options.pixel_um) if options.scene == "smear" else Pattern
 
 
 def _always_here_and_lit(start_s: float, end_s: float) -> tuple[tuple[float, float, float], float]:
     return (0.0, 0.0, 0.0), 1.0
-
-
-def _obey(server: CameraServer) -> None:
-    while line := sys.stdin.readline(_LONGEST_COMMAND):
-        try:
-            _execute(server, json.loads(line))
-        except (ValueError, TypeError, OSError) as error:
-            _say({"error": str(error)})
-        else:
-            _say({"done": True})
-
-
-def _execute(server: CameraServer, command: Any) -> None:
-    match command:
-        case {"faults": dict(counts)} if len(command) == 1:
-            server.faults.set(**counts)
-        case {"plugged": bool(plugged)} if len(command) == 1:
-            (server.plug_in if plugged else server.unplug)()
-        case _:
-            raise ValueError(f"not a command: {command!r}")
 
 
 def _say(answer: dict[str, Any]) -> None:

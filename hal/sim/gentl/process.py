@@ -108,6 +108,15 @@ class CameraProcess:
         """Pull the camera's cable, or put it back; reopen after that.  Raises DeviceError."""
         self._tell({"plugged": not unplugged})
 
+    def exchange(self, **facts: object) -> None:
+        """Put another camera in its place, with other facts of :class:`Chip`, e.g. ``x_padding=8``.
+
+        Raises:
+            ValueError: there is no such fact.
+            DeviceError: the process does not answer.
+        """
+        self._tell({"exchange": facts})
+
     def close(self) -> None:
         """End the process.  Can be called twice."""
         with contextlib.suppress(OSError):
