@@ -1,4 +1,4 @@
-"""A stage driver on the emulated controller, run fast."""
+"""A stage driver on the emulated controller, run fast, and an open camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from stage_rig import SPEED, AdjustableClock, StageRig
 
-from hal.config import StageConfig
+from hal.clock import SystemClock
+from hal.config import CameraConfig, StageConfig
+from hal.genicam.camera import GenicamCamera
 from hal.grbl import link
 from hal.grbl.driver import GrblStage
 from hal.sim.grbl_emulator import GrblEmulator
@@ -37,3 +39,11 @@ def rig(closed_rig: StageRig) -> StageRig:
     closed_rig.stage.open()
     closed_rig.stage.home()
     return closed_rig
+
+
+@pytest.fixture
+def camera(wire_config: CameraConfig) -> Iterator[GenicamCamera]:
+    camera = GenicamCamera(wire_config, SystemClock())
+    camera.open()
+    yield camera
+    camera.close()

@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from hal import factory
 from hal.clock import SystemClock
-from hal.config import CameraConfig, HardwareConfig, LightConfig, StageConfig
+from hal.config import CameraConfig, HardwareConfig, LightConfig, SimulationConfig, StageConfig
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
-from hal.factory import Hardware, build_hardware
+from hal.factory import Hardware, build_hardware, camera_alone
+from hal.genicam.camera import GenicamCamera
 from hal.grbl.driver import GrblStage
 from hal.panel import Lamp
+from hal.sim.gentl.process import CameraProcess
 from hal.sim.gpio import FakeGpio
 
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
+
+
+WIRED = SMALL.model_copy(update={"simulation": SimulationConfig(wire=True, speed=4.0)})
 
 
 @pytest.fixture
@@ -26,27 +31,39 @@ def hardware() -> Hardware:
     return build_hardware(SMALL, SystemClock(50.0))
 
 
+@pytest.fixture(params=["plain", "wire"])
+def either(request: pytest.FixtureRequest) -> Iterator[Hardware]:
+    """The simulated instrument without and with a real camera driver."""
+    if request.param == "plain":
+        hardware = build_hardware(SMALL, SystemClock(50.0))
+    else:
+        request.getfixturevalue("gentl")
+        hardware = build_hardware(WIRED, SystemClock(WIRED.simulation.speed))
+    yield hardware
+    hardware.close()
+
+
 def expose(hardware: Hardware) -> np.ndarray:
     with hardware.light.pulse(140.0):
         hardware.camera.trigger()
         hardware.camera.wait_exposed()
-    return hardware.camera.read(2000.0).pixels
+    return hardware.camera.read(5000.0).pixels
 
 
-def test_a_simulated_instrument_sees_light_only_when_there_is_light(hardware: Hardware) -> None:
-    assert hardware.simulation is not None
+def test_a_simulated_instrument_sees_light_only_when_there_is_light(either: Hardware) -> None:
+    hardware = either
     hardware.open()
     hardware.stage.home()
     hardware.stage.move_to(60_000.0, 44_000.0, 5000.0)
     lit = expose(hardware)
     hardware.camera.trigger()
-    dark = hardware.camera.read(2000.0).pixels
-    hardware.close()
+    dark = hardware.camera.read(5000.0).pixels
     assert lit.shape == (160, 192)
     assert lit.mean() > 10.0 * dark.mean()
 
 
-def test_where_the_stage_goes_is_what_the_camera_sees(hardware: Hardware) -> None:
+def test_where_the_stage_goes_is_what_the_camera_sees(either: Hardware) -> None:
+    hardware = either
     assert hardware.simulation is not None
     hardware.open()
     hardware.stage.home()
@@ -58,7 +75,6 @@ def test_where_the_stage_goes_is_what_the_camera_sees(hardware: Hardware) -> Non
     )
     hardware.stage.move_to(35_400.0, 44_000.0, 5000.0)
     there = expose(hardware)
-    hardware.close()
 
     def correlation(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
@@ -132,20 +148,74 @@ def test_simulated_and_real_devices_are_not_mixed(config: HardwareConfig) -> Non
         build_hardware(config, SystemClock())
 
 
-def test_a_driver_that_does_not_exist_yet_says_so() -> None:
-    config = HardwareConfig(
-        camera=CameraConfig(driver="genicam"),
-        stage=StageConfig(port="/dev/ttyUSB0"),
-        light=LightConfig(gpio="RPi.GPIO"),
-    )
-    with pytest.raises(DeviceError, match="genicam"):
-        build_hardware(config, SystemClock())
+def test_the_place_is_that_of_the_exposure_though_the_stage_has_gone_on(gentl: None) -> None:
+    hardware = build_hardware(WIRED, SystemClock(WIRED.simulation.speed))
+    assert hardware.simulation is not None
+    hardware.open()
+    hardware.stage.home()
+    try:
+        hardware.stage.move_to(35_000.0, 44_000.0, 5000.0)
+        at_rest = expose(hardware)
+        with hardware.light.pulse(140.0):
+            hardware.camera.trigger()
+            hardware.camera.wait_exposed()
+        hardware.stage.move_to(36_000.0, 44_000.0, 5000.0)
+        moved_on = hardware.camera.read(5000.0).pixels
+    finally:
+        hardware.close()
+    assert np.corrcoef(at_rest.ravel(), moved_on.ravel())[0, 1] > 0.9
 
 
-def test_a_real_instrument_gets_the_real_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The camera's driver is the one that is missing; its place is taken to see the others.
-    camera = build_hardware(SMALL, SystemClock(50.0))
-    monkeypatch.setattr(factory, "_real_camera", lambda config: camera.camera)
+def test_a_pulse_that_ends_in_the_exposure_darkens_the_frame(gentl: None) -> None:
+    real_time = WIRED.model_copy(update={"simulation": SimulationConfig(wire=True, speed=1.0)})
+    hardware = build_hardware(real_time, SystemClock())
+    hardware.open()
+    try:
+        whole = expose(hardware)
+        with pytest.raises(LightError, match="deadline"):
+            expose_cut(hardware)
+        cut = hardware.camera.read(5000.0).pixels
+    finally:
+        hardware.close()
+    assert 0.1 < cut.mean() / whole.mean() < 0.9
+
+
+def expose_cut(hardware: Hardware) -> None:
+    """Let the light's deadline end a pulse half way through the exposure of 50 ms."""
+    with hardware.light.pulse(25.0):
+        hardware.camera.trigger()
+        hardware.camera.wait_exposed()
+
+
+def test_closing_the_wired_instrument_leaves_no_process_and_no_folder(gentl: None) -> None:
+    hardware = build_hardware(WIRED, SystemClock(WIRED.simulation.speed))
+    assert hardware.simulation is not None
+    process = hardware.simulation.camera
+    assert isinstance(process, CameraProcess)
+    assert process.producer.exists()
+    hardware.close()
+    hardware.close()
+    assert not process.producer.parent.exists()
+    with pytest.raises(DeviceError):
+        process.inject(drop=1)
+
+
+def test_without_the_genicam_libraries_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "harvesters", None)
+    config = CameraConfig(driver="genicam")
+    with (
+        pytest.raises(DeviceError) as caught,
+        camera_alone(HardwareConfig(camera=config), SystemClock()),
+    ):
+        pytest.fail("there is no driver")
+    assert "leukolux[genicam]" in caught.value.remedy
+
+
+def test_a_real_instrument_gets_the_real_drivers(
+    gentl: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "RPi.GPIO", FakeGpio())
     config = HardwareConfig(
         camera=CameraConfig(driver="genicam"),
@@ -155,6 +225,6 @@ def test_a_real_instrument_gets_the_real_drivers(monkeypatch: pytest.MonkeyPatch
     hardware = build_hardware(config, SystemClock())
     assert hardware.simulation is None
     assert isinstance(hardware.stage, GrblStage)
+    assert isinstance(hardware.camera, GenicamCamera)
     with pytest.raises(DeviceError, match="no-such-port"):
         hardware.open()
-    camera.close()

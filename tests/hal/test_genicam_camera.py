@@ -27,14 +27,6 @@ Exchange = Callable[..., None]
 
 
 @pytest.fixture
-def camera(wire_config: CameraConfig) -> Iterator[GenicamCamera]:
-    camera = GenicamCamera(wire_config, SystemClock())
-    camera.open()
-    yield camera
-    camera.close()
-
-
-@pytest.fixture
 def opened(wire_config: CameraConfig) -> Iterator[OpenCamera]:
     """Opens cameras with changed settings and closes them."""
     with ExitStack() as stack:

@@ -112,7 +112,8 @@ def receive_request(connection: socket.socket) -> Request:
         operation = Operation(code)
     except ValueError as error:
         raise WireError(f"unknown operation {code}") from error
-    if length > MAX_ACCESS:
+    is_access = operation in (Operation.READ, Operation.WRITE)
+    if length > MAX_ACCESS or (is_access and length == 0):
         raise WireError(f"{length} bytes in one access")
     data = receive(connection, length) if operation is Operation.WRITE else b""
     return Request(operation, address, 0 if data else length, data)

@@ -1,0 +1,37 @@
+"""A whole scan with real drivers under everything: producer, serial line and GPIO are simulated."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from device.cli import cli
+
+SCAN = ["scan", "--sim", "--speed", "20", "--target-cells", "12", "--smear", "healthy:42"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_scan_through_the_camera_driver_gives_the_differential_of_the_plain_one(
+    gentl: None,
+) -> None:
+    documents = []
+    for more in ([], ["--sim-wire"]):
+        result = CliRunner().invoke(cli, [*SCAN, *more, "--json", "-"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        documents.append(json.loads(result.stdout))
+    plain, wire = documents
+    assert wire["state"] == "complete"
+    assert wire["tiles"]["missing"] == 0
+    assert wire["truth"]["missed"] <= plain["truth"]["missed"] + 1
+    assert wire["truth"]["false_finds"] <= plain["truth"]["false_finds"] + 1
+    for kind, share in plain["differential"].items():
+        assert wire["differential"][kind]["n"] == pytest.approx(share["n"], abs=2)
+
+
+def test_the_wire_needs_the_simulation() -> None:
+    result = CliRunner().invoke(cli, ["scan", "--sim-wire"])
+    assert result.exit_code == 2
+    assert "--sim" in result.output
