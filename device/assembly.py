@@ -15,6 +15,7 @@ from device.settings import Settings, changed_settings
 from hal.factory import Hardware, build_clock, build_hardware
 
 DATABASE_NAME = "leukolux.db"
+RENDER_TIMEOUT_MS = 15_000.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ def simulated_settings(
         changes["simulation__smear"] = smear
     if speed is not None:
         changes["simulation__speed"] = speed
-    if wire:
+    if wire or settings.simulation.wire:
         changes["simulation__wire"] = True
+        # The picture is computed in real time by another process, which may have to wait its turn.
+        changes["camera__frame_timeout_ms"] = max(
+            settings.camera.frame_timeout_ms, RENDER_TIMEOUT_MS
+        )
     return changed_settings(settings, **changes)
