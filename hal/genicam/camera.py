@@ -242,6 +242,7 @@ class GenicamCamera:
         link.stop()
         link.start()
         self._last_id = None
+        self._last_timestamp_ns = -1
         self._start_anew = False
 
     def _drop_old_frames(self, link: CameraLink) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from device.cli import cli
 
+# A loaded computer loses pulses and frames; that says nothing about the driver.
+PATIENT = "[scan]\ntile_retries = 10\nmax_exposures_per_field = 100\n"
 SCAN = ["scan", "--sim", "--speed", "20", "--target-cells", "12", "--smear", "healthy:42"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_scan_through_the_camera_driver_gives_the_differential_of_the_plain_one(
-    gentl: None,
+    gentl: None, tmp_path: Path
 ) -> None:
+    settings = tmp_path / "leukolux.toml"
+    settings.write_text(PATIENT, encoding="utf-8")
     documents = []
     for more in ([], ["--sim-wire"]):
-        result = CliRunner().invoke(cli, [*SCAN, *more, "--json", "-"], catch_exceptions=False)
+        words = [*SCAN, "--settings", str(settings), "--json", "-", *more]
+        result = CliRunner().invoke(cli, words, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         documents.append(json.loads(result.stdout))
     plain, wire = documents

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
+from genicam_rig import Exchange, OpenCamera
 from hypothesis import HealthCheck, settings
 from stage_rig import SPEED, AdjustableClock, StageRig
 
@@ -13,6 +15,7 @@ from hal.config import CameraConfig, StageConfig
 from hal.genicam.camera import GenicamCamera
 from hal.grbl import link
 from hal.grbl.driver import GrblStage
+from hal.sim.gentl.process import CameraProcess
 from hal.sim.grbl_emulator import GrblEmulator
 
 # A loaded computer may stall any example; that says nothing about the code.
@@ -47,3 +50,28 @@ def camera(wire_config: CameraConfig) -> Iterator[GenicamCamera]:
     camera.open()
     yield camera
     camera.close()
+
+
+@pytest.fixture
+def opened(wire_config: CameraConfig) -> Iterator[OpenCamera]:
+    """Opens cameras with changed settings and closes them."""
+    with ExitStack() as stack:
+
+        def make(**changes: object) -> GenicamCamera:
+            camera = GenicamCamera(wire_config.model_copy(update=changes), SystemClock())
+            stack.callback(camera.close)
+            camera.open()
+            return camera
+
+        yield make
+
+
+@pytest.fixture
+def exchanged(camera_process: CameraProcess) -> Iterator[Exchange]:
+    """Puts another camera in the place of the usual one."""
+
+    def exchange(**facts: object) -> None:
+        camera_process.exchange(**facts)
+
+    yield exchange
+    camera_process.exchange()

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from hal.errors import FrameError
 from hal.genicam.camera import GenicamCamera
 from hal.sim.gentl.process import CameraProcess
 from hal.sim.gentl.scenes import Pattern
+
+OpenCamera = Callable[..., GenicamCamera]
+Exchange = Callable[..., None]
 
 _OPEN_ELSEWHERE = """
 import sys

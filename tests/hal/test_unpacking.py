@@ -33,7 +33,9 @@ def test_unpacking_undoes_packing(
 ) -> None:
     pixel_format, pixels, x_padding, rest = image
     height, width = pixels.shape
-    data = np.frombuffer(pack(pixels, pixel_format.value, x_padding) + rest, np.uint8)
+    data = np.concatenate(
+        [pack(pixels, pixel_format.value, x_padding), np.frombuffer(rest, np.uint8)]
+    )
     assert data.size == height * (line_bytes(width, pixel_format) + x_padding) + len(rest)
     unpacked = unpack(data, width, height, x_padding, pixel_format)
     assert np.array_equal(unpacked, pixels)
@@ -65,7 +67,7 @@ def test_harvesters_reads_the_same(gentl: None, name: str) -> None:
     from harvesters.util.pfnc import Dictionary
 
     pixels = np.random.default_rng(5).integers(0, PixelFormat(name).full_scale, (6, 8), np.uint16)
-    data = np.frombuffer(pack(pixels, name), np.uint8)
+    data = pack(pixels, name)
     theirs = Dictionary.get_proxy(symbolic=name).expand(data).reshape(6, 8)
     assert np.array_equal(theirs, unpack(data, 8, 6, 0, PixelFormat(name)))
 

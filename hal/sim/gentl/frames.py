@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hal.sim.camera import Scene
 from hal.sim.gentl.faults import FaultSwitches
 from hal.sim.gentl.features import PIXEL_FORMATS, Chip
-from hal.sim.gentl.packing import full_scale, pack
+from hal.sim.gentl.packing import Bytes, full_scale, pack
 from hal.sim.gentl.protocol import FrameHeader, WireError
 from hal.sim.gentl.registers import Exposing, Registers
 from hal.sim.gentl.scenes import SceneMaker
@@ -60,7 +60,7 @@ class FrameMaker:
         scenes: SceneMaker,
         world_at: WorldAt,
         faults: FaultSwitches,
-        send: Callable[[FrameHeader, bytes], None],
+        send: Callable[[FrameHeader, Bytes], None],
         *,
         chip: Chip,
         readout_ms: float = 0.0,
@@ -83,7 +83,7 @@ class FrameMaker:
         self._number = 0
         self._exposed_until_s = 0.0
         self._began_s = time.monotonic()
-        self._last: tuple[FrameHeader, bytes] | None = None
+        self._last: tuple[FrameHeader, Bytes] | None = None
         Thread(target=self._work, name="frames", daemon=True).start()
 
     @property
@@ -175,11 +175,12 @@ class FrameMaker:
         except WireError as error:
             log.info("frame %d went nowhere: %s", exposure.frame_id, error)
 
-    def _make(self, exposure: _Exposure) -> tuple[FrameHeader, bytes]:
+    def _make(self, exposure: _Exposure) -> tuple[FrameHeader, Bytes]:
         how = exposure.how
         pixels = self._pixels(exposure)
         incomplete = self._faults.take("incomplete")
         if incomplete:
+            pixels = pixels.copy()
             pixels[pixels.shape[0] // 2 :] = 0
         if self._faults.take("wrong_size"):
             pixels = pixels[:-4]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Bytes = NDArray[np.uint8]
+
 _BITS = {"Mono8": 8, "Mono10": 16, "Mono12": 16, "Mono10p": 10, "Mono12p": 12, "Mono12Packed": 12}
 _FULL_SCALE = {"Mono8": 255, "Mono10": 1023, "Mono10p": 1023}
 
@@ -19,8 +21,10 @@ def line_bytes(width_px: int, pixel_format: str) -> int:
     return (width_px * _BITS[pixel_format] + 7) // 8
 
 
-def pack(pixels: NDArray[np.uint16], pixel_format: str, x_padding: int = 0) -> bytes:
+def pack(pixels: NDArray[np.uint16], pixel_format: str, x_padding: int = 0) -> Bytes:
     """Return the bytes of ``pixels``, (height, width), counts up to the format's full scale.
+
+    May be a view of ``pixels``.
 
     Args:
         pixels: of which each line must fill whole bytes.
@@ -32,10 +36,10 @@ def pack(pixels: NDArray[np.uint16], pixel_format: str, x_padding: int = 0) -> b
         lines = np.pad(
             lines.reshape(len(lines), -1), ((0, 0), (0, x_padding)), constant_values=0xEE
         )
-    return lines.tobytes()
+    return np.ascontiguousarray(lines).reshape(-1)
 
 
-def _packed_lines(pixels: NDArray[np.uint16], pixel_format: str) -> NDArray[np.uint8]:
+def _packed_lines(pixels: NDArray[np.uint16], pixel_format: str) -> Bytes:
     height, width = pixels.shape
     if pixel_format == "Mono8":
         return pixels.astype(np.uint8)

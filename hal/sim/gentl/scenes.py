@@ -15,16 +15,23 @@ from hal.sim.smear import Smear
 SceneMaker = Callable[[int, int], Scene]
 """Gives the scene for a width and height in pixels."""
 
-PATTERN_STEP = 37
-"""How much brighter every pixel of the pattern is than in the frame before."""
+_ROW_STEP = 3
+_ROWS_PER_FRAME = 12
+_PERIOD_ROWS = 4096
+"""After so many rows the pattern repeats at every full scale."""
 
 
 class Pattern:
-    """A ramp that differs from frame to frame, whatever light and place are."""
+    """A slanted ramp that moves on by twelve rows with every frame, whatever light and place are.
+
+    Costs next to nothing, so that what is measured with it is the way of a frame, not its making.
+    """
 
     def __init__(self, width_px: int, height_px: int) -> None:
-        ramp = np.arange(height_px)[:, None] * 3 + np.arange(width_px)
+        self._height_px = height_px
+        ramp = np.arange(height_px + _PERIOD_ROWS)[:, None] * _ROW_STEP + np.arange(width_px)
         self._ramp: NDArray[np.uint16] = ramp.astype(np.uint16)
+        self._wrapped: dict[int, NDArray[np.uint16]] = {}
 
     def render(
         self,
@@ -39,9 +46,11 @@ class Pattern:
         time_s: float = 0.0,
         lit_fraction: float = 1.0,
     ) -> NDArray[np.uint16]:
-        """Return the ramp of frame ``frame_seed``; it wraps at ``full_scale``, a power of 2 - 1."""
-        shift = np.uint16(PATTERN_STEP * frame_seed & 0xFFFF)
-        return (self._ramp + shift) & np.uint16(full_scale)
+        """Return a view of frame ``frame_seed``; ``full_scale`` is a power of 2 less 1."""
+        if full_scale not in self._wrapped:
+            self._wrapped = {full_scale: self._ramp & np.uint16(full_scale)}
+        first = _ROWS_PER_FRAME * frame_seed % _PERIOD_ROWS
+        return self._wrapped[full_scale][first : first + self._height_px]
 
 
 def smear_scenes(smear: str, pixel_um: float) -> SceneMaker:

@@ -6,12 +6,13 @@ import contextlib
 import logging
 import socket
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 
 from hal.sim.camera import sensor_temperature_c
 from hal.sim.gentl.faults import FaultSwitches
 from hal.sim.gentl.features import Chip
 from hal.sim.gentl.frames import FrameMaker, WorldAt
+from hal.sim.gentl.packing import Bytes
 from hal.sim.gentl.protocol import (
     FrameHeader,
     Operation,
@@ -28,6 +29,7 @@ from hal.sim.gentl.scenes import SceneMaker
 log = logging.getLogger(__name__)
 
 _SEND_BUFFER_BYTES = 4 << 20
+_HANG_UP_S = 0.3
 
 
 class CameraServer:
@@ -70,7 +72,7 @@ class CameraServer:
             readout_ms=readout_ms,
             speed=speed,
         )
-        self._lock = Lock()
+        self._lock = Condition()
         self._listener: socket.socket | None = None
         self._connections: set[socket.socket] = set()
         self._owner: socket.socket | None = None
@@ -123,14 +125,15 @@ class CameraServer:
         except WireError as error:
             log.info("connection over: %s", error)
         finally:
-            with self._lock:
-                self._connections.discard(connection)
-                was_owner, was_stream = connection is self._owner, connection is self._stream
-                self._owner = None if was_owner else self._owner
-                self._stream = None if was_stream else self._stream
-            if was_owner:
+            if connection is self._owner:
+                # Before the next one can become the owner.
                 self.frames.stop()
                 self._registers.reset()
+            with self._lock:
+                self._connections.discard(connection)
+                self._owner = None if connection is self._owner else self._owner
+                self._stream = None if connection is self._stream else self._stream
+                self._lock.notify_all()
             connection.close()
 
     def _answer(self, connection: socket.socket, request: Request) -> None:
@@ -153,7 +156,8 @@ class CameraServer:
 
     def _open(self, connection: socket.socket) -> Status:
         with self._lock:
-            if self._owner is not None:
+            # The owner before may have hung up a moment ago, and its thread not have noticed yet.
+            if not self._lock.wait_for(lambda: self._owner is None, _HANG_UP_S):
                 return Status.RESOURCE_IN_USE
             self._owner = connection
         self.frames.connected()
@@ -175,13 +179,13 @@ class CameraServer:
             case "TriggerSoftware":
                 self.frames.trigger()
 
-    def _send_frame(self, header: FrameHeader, pixels: bytes) -> None:
+    def _send_frame(self, header: FrameHeader, pixels: Bytes) -> None:
         stream = self._stream
         if stream is None:
             raise WireError("nobody listens")
         with self._sending:
             try:
-                stream.sendall(header.pack(len(pixels)))
-                stream.sendall(pixels)
+                stream.sendall(header.pack(pixels.size))
+                stream.sendall(pixels.data)
             except OSError as error:
                 raise WireError(str(error)) from error
