@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.001
 TEMPERATURE_AGE_S = 1.0
-_TRY_AGAIN = "Try again; if it happens often, check the camera's cable."
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class _Triggered:
 class GenicamCamera:
     """Opened and used by one thread; only :meth:`close` may be called from any.
 
-    Frames are numbered by trigger, from 0 at each opening.  Whenever the frame of a trigger was
-    not received, the acquisition is started anew before the next one, so that a late frame can
-    never be taken for a later one.
+    Frames are numbered by trigger, from 0 at each opening.  Whenever the frame of a trigger has
+    not come, the acquisition is started anew, so that a late frame can never be taken for a later
+    one.  That happens as soon as it is known, when the light is off.
 
     Args:
         config: which camera, and how it is set.
@@ -74,7 +73,6 @@ class GenicamCamera:
         self._gain_db = self._config.gain_db
         self._triggers = 0
         self._pending: _Triggered | None = None
-        self._start_anew = False
         self._strays = 0
         self._last_id: int | None = None
         self._last_timestamp_ns = -1
@@ -136,8 +134,8 @@ class GenicamCamera:
         Raises: as :meth:`hal.camera.Camera.trigger`.
         """
         with self._used() as link:
-            if self._pending is not None or self._start_anew:
-                self._restart(link)
+            if self._pending is not None:
+                self._give_up(link, self._pending)
             self._drop_old_frames(link)
             link.nodes.execute("TriggerSoftware")
             self._pending = _Triggered(
@@ -162,20 +160,13 @@ class GenicamCamera:
         with self._used() as link:
             pending = self._require_pending()
             self._finish_exposure(pending, cancel)
-            deadline_s = self._link_clock.monotonic_s() + timeout_ms / 1000.0
-            old_id: int | None = None
-            while True:
-                with link.delivery() as delivery:
-                    if delivery is not None:
-                        if not self._is_old(delivery):
-                            return self._received(link, pending, delivery)
-                        old_id = delivery.frame_id
-                        log.warning("an old frame was dropped: %d", old_id)
-                if link.incomplete > pending.incomplete_before:
-                    raise self._lost(f"Frame {pending.number} came with parts missing.")
-                if self._link_clock.monotonic_s() >= deadline_s:
-                    raise self._missing(link, pending, timeout_ms, old_id)
-                self._link_clock.sleep(POLL_S, cancel)
+            try:
+                return self._wait_for_frame(link, pending, timeout_ms, cancel)
+            except FrameError:
+                # Now, while the light is off, and not before the next exposure.
+                self._pending = None
+                self._restart(link)
+                raise
 
     def find(self) -> list[FoundCamera]:
         """Return the cameras there are, whichever is configured; only while closed.
@@ -236,23 +227,31 @@ class GenicamCamera:
         if left_s > 0.0 or cancel is not None:
             self._clock.sleep(left_s, cancel)
 
+    def _give_up(self, link: CameraLink, pending: _Triggered) -> None:
+        """Drop the frame that nobody read; when it has not come yet, make that it never will."""
+        self._pending = None
+        came = self._drain(link) > 0 or link.incomplete > pending.incomplete_before
+        if not came:
+            self._restart(link)
+
     def _restart(self, link: CameraLink) -> None:
-        """Give up what was not received: buffers and counters begin from nothing."""
+        """Forget every frame that is under way: buffers and counters begin from nothing."""
         self._pending = None
         link.stop()
         link.start()
         self._last_id = None
         self._last_timestamp_ns = -1
-        self._start_anew = False
 
     def _drop_old_frames(self, link: CameraLink) -> None:
         """Take out what lies in the buffers before a trigger: nobody asked for it.
 
         Raises CameraError when that happens twice in a row: then the camera runs by itself.
         """
-        if not self._drain(link):
+        strays = self._drain(link)
+        if not strays:
             self._strays = 0
             return
+        log.warning("%d frames came without a trigger", strays)
         self._strays += 1
         if self._strays > 1:
             raise CameraError(
@@ -269,7 +268,6 @@ class GenicamCamera:
             with link.delivery() as delivery:
                 if delivery is None:
                     return dropped
-                log.warning("frame %d came without a trigger", delivery.frame_id)
                 self._seen(delivery)
         return BUFFERS
 
@@ -282,15 +280,39 @@ class GenicamCamera:
         self._last_id = delivery.frame_id
         self._last_timestamp_ns = max(self._last_timestamp_ns, delivery.timestamp_ns)
 
+    def _wait_for_frame(
+        self, link: CameraLink, pending: _Triggered, timeout_ms: float, cancel: Event | None
+    ) -> Frame:
+        deadline_s = self._link_clock.monotonic_s() + timeout_ms / 1000.0
+        old_id: int | None = None
+        while True:
+            with link.delivery() as delivery:
+                if delivery is not None:
+                    if not self._is_old(delivery):
+                        return self._received(link, pending, delivery)
+                    old_id = delivery.frame_id
+                    log.warning("an old frame was dropped: %d", old_id)
+            if link.incomplete > pending.incomplete_before:
+                raise _lost(f"Frame {pending.number} came with parts missing.")
+            if self._link_clock.monotonic_s() >= deadline_s:
+                # Pulling the cable makes no event: only a register that is really read tells.
+                link.nodes.fresh_number("ExposureTime")
+                raise _lost(
+                    f"Frame {pending.number} did not come within {timeout_ms:g} ms."
+                    if old_id is None
+                    else f"The camera's old frame {old_id} came instead of frame {pending.number}."
+                )
+            self._link_clock.sleep(POLL_S, cancel)
+
     def _received(self, link: CameraLink, pending: _Triggered, delivery: Delivery) -> Frame:
         """Check that the frame is the one that was triggered, and copy it out of its buffer."""
         expected = None if self._last_id is None else self._last_id + 1
         if expected is not None and not _follows(delivery.frame_id, expected):
-            raise self._lost(f"The camera's frame {delivery.frame_id} came instead of {expected}.")
+            raise _lost(f"The camera's frame {delivery.frame_id} came instead of {expected}.")
         got = (delivery.width_px, delivery.height_px, delivery.pixel_format)
         wanted = (self.width_px, self.height_px, PFNC_VALUES[self.pixel_format])
         if got != wanted:
-            raise self._lost(
+            raise _lost(
                 f"Frame {pending.number} has {got[0]} x {got[1]} pixels of format {got[2]:#x} "
                 f"instead of {wanted[0]} x {wanted[1]} of {wanted[2]:#x}."
             )
@@ -303,7 +325,7 @@ class GenicamCamera:
                 self.pixel_format,
             )
         except ValueError as error:
-            raise self._lost(f"Frame {pending.number} is not whole: {error}.") from error
+            raise _lost(f"Frame {pending.number} is not whole: {error}.") from error
         self._seen(delivery)
         self._pending = None
         return Frame(
@@ -316,24 +338,6 @@ class GenicamCamera:
             temperature_c=self._temperature_c(link),
         )
 
-    def _lost(self, cause: str) -> FrameError:
-        self._pending = None
-        self._start_anew = True
-        return FrameError(cause, remedy=_TRY_AGAIN)
-
-    def _missing(
-        self, link: CameraLink, pending: _Triggered, timeout_ms: float, old_id: int | None
-    ) -> FrameError:
-        """Return the error of a frame that did not come; raise CameraError when none ever will."""
-        error = self._lost(
-            f"Frame {pending.number} did not come within {timeout_ms:g} ms."
-            if old_id is None
-            else f"The camera's old frame {old_id} came instead of frame {pending.number}."
-        )
-        # Pulling the cable makes no event: only a register that is really read tells.
-        link.nodes.fresh_number("ExposureTime")
-        return error
-
     def _temperature_c(self, link: CameraLink) -> float | None:
         now_s = self._link_clock.monotonic_s()
         if self._temperature is None or now_s - self._temperature[0] >= TEMPERATURE_AGE_S:
@@ -341,6 +345,10 @@ class GenicamCamera:
             value = link.nodes.fresh_number("DeviceTemperature") if known else None
             self._temperature = (now_s, value)
         return self._temperature[1]
+
+
+def _lost(cause: str) -> FrameError:
+    return FrameError(cause, remedy="Try again; if it happens often, check the camera's cable.")
 
 
 def _follows(frame_id: int, expected: int) -> bool:

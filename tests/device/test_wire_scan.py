@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from device.assembly import assembled, simulated_settings
 from device.cli import cli
+from device.engine.states import State
+from device.settings import Settings, changed_settings
 
 # A loaded computer loses pulses and frames; that says nothing about the driver.
 PATIENT = "[scan]\ntile_retries = 10\nmax_exposures_per_field = 100\n"
@@ -35,6 +38,29 @@ def test_a_scan_through_the_camera_driver_gives_the_differential_of_the_plain_on
     assert wire["truth"]["false_finds"] <= plain["truth"]["false_finds"] + 1
     for kind, share in plain["differential"].items():
         assert wire["differential"][kind]["n"] == pytest.approx(share["n"], abs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_instrument_whose_camera_was_unplugged_works_again(gentl: None, tmp_path: Path) -> None:
+    records = {
+        "records__directory": str(tmp_path),
+        "camera__width_px": 256,
+        "camera__height_px": 192,
+    }
+    settings = changed_settings(simulated_settings(Settings(), wire=True, speed=20.0), **records)
+    with assembled(settings) as assembly:
+        instrument, world = assembly.instrument, assembly.hardware.simulation
+        assert world is not None
+        instrument.wait_for(State.IDLE, timeout_s=120.0)
+        world.camera.unplug()
+        instrument.start("S-1")
+        instrument.wait_for(State.FAULT, timeout_s=120.0)
+        assert instrument.error is not None
+        assert instrument.error.error_code == "CAMERA-UNPLUGGED"
+        world.camera.unplug(unplugged=False)
+        instrument.acknowledge()
+        instrument.wait_for(State.IDLE, timeout_s=120.0)
 
 
 def test_the_wire_needs_the_simulation() -> None:

@@ -67,9 +67,16 @@ def let_it_run_free(camera: GenicamCamera) -> None:
     assert link is not None
     link.nodes.put("ExposureTime", 20.0)
     link.nodes.choose("TriggerMode", "Off")
+    wait_for_frame(camera, count=3)
+
+
+def wait_for_frame(camera: GenicamCamera, count: int = 1) -> None:
+    """Wait until as many frames lie in the buffers, unread."""
+    link = camera._link
+    assert link is not None
     stream = link._acquirer.data_streams[0]
     deadline_s = time.monotonic() + 10.0
-    while stream.num_awaiting_delivery < 3 and time.monotonic() < deadline_s:
+    while stream.num_awaiting_delivery < count and time.monotonic() < deadline_s:
         SystemClock().sleep(0.005)
 
 

@@ -92,6 +92,23 @@ def test_frames_nobody_read_are_given_up(camera: GenicamCamera) -> None:
     assert shows(camera.read(2000.0), exposure=3)
 
 
+def test_after_a_lost_frame_the_next_trigger_is_not_held_up(
+    camera: GenicamCamera, camera_process: CameraProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera_process.inject(drop=1)
+    camera.trigger()
+    with pytest.raises(FrameError):
+        camera.read(50.0)
+    # Starting anew takes its time, and the light is on when the camera is triggered.
+    link = camera._link
+    assert link is not None
+    monkeypatch.setattr(link, "start", lambda: pytest.fail("the acquisition was started anew"))
+    assert shows(shoot(camera), exposure=1)
+    camera.trigger()
+    genicam_rig.wait_for_frame(camera)
+    assert shows(shoot(camera), exposure=3)
+
+
 def test_a_frame_that_was_cancelled_does_not_come_back(camera: GenicamCamera) -> None:
     cancel = Event()
     cancel.set()
