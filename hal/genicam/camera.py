@@ -99,10 +99,10 @@ class GenicamCamera:
         Raises:
             CameraError: there is no such camera, it refuses a setting, or another thread has it.
         """
+        if self._link is not None:
+            self._require_owner()
+            return
         with self._using:
-            if self._link is not None:
-                self._require_owner()
-                return
             check_width(self._config)
             link = CameraLink(self._binding)
             self._reset()
@@ -192,7 +192,10 @@ class GenicamCamera:
             return read_features(self._binding, link.node_map)
 
     def close(self) -> None:
-        """Stop and disconnect.  Never raises; can be called twice and from any thread."""
+        """Stop and disconnect.  Never raises; can be called twice.
+
+        From another thread it waits for a call under way, which ends at its own deadline.
+        """
         with self._using:
             link, self._link = self._link, None
             self._pending = None
@@ -201,10 +204,12 @@ class GenicamCamera:
 
     @contextmanager
     def _used(self) -> Iterator[CameraLink]:
+        # Asked before the lock: a stranger is told at once, and does not wait for a frame to come.
+        if self._link is not None:
+            self._require_owner()
         with self._using:
             if self._link is None:
                 raise DeviceClosedError("The camera is closed.", remedy="Open the camera first.")
-            self._require_owner()
             yield self._link
 
     def _require_owner(self) -> None:

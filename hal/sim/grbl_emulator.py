@@ -93,10 +93,12 @@ class GrblEmulator:
         late it is asked for.
         """
         with self._lock:
-            for noted_s, place_um in self._places:
-                if noted_s >= time_s:
-                    return place_um
-            return self._true_um(self._clock.monotonic_s())
+            place_um = self._true_um(self._clock.monotonic_s())
+            for noted_s, noted_um in reversed(self._places):
+                if noted_s < time_s:
+                    break
+                place_um = noted_um
+            return place_um
 
     def garble(self, lines: int = 1) -> None:
         """Damage the next ``lines`` lines to the host."""

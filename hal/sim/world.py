@@ -45,12 +45,14 @@ class SimulatedWorld:
         self.set_lid(closed=config.simulation.lid_closed)
         self.emulator = GrblEmulator(config.stage, clock)
         self._folder: ProducerFolder | None = None
-        self.camera: SimCamera | CameraProcess
-        try:
-            self.camera = self._camera_process() if config.simulation.wire else self._camera()
-        except BaseException:
-            self.close()
-            raise
+        self._process: CameraProcess | None = None
+        if config.simulation.wire:
+            try:
+                self._process = self._camera_process()
+            except BaseException:
+                self.close()
+                raise
+        self.camera = self._process or self._camera()
 
     def _camera(self) -> SimCamera:
         return SimCamera(
@@ -97,7 +99,7 @@ class SimulatedWorld:
     def close(self) -> None:
         """Stop the emulated controller and the camera's process.  Can be called twice."""
         self.emulator.close()
-        if isinstance(getattr(self, "camera", None), CameraProcess):
-            self.camera.close()
+        if self._process is not None:
+            self._process.close()
         if self._folder is not None:
             self._folder.close()

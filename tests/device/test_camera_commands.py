@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
+from hypothesis import settings as law
 from hypothesis import strategies as st
 
 from device.cli import cli
@@ -117,6 +118,7 @@ def test_the_plain_simulated_camera_has_no_features_to_show(settings: Path) -> N
 # -- the method ------------------------------------------------------------------------------------
 
 
+@law(max_examples=25)
 @given(
     gain=st.floats(0.5, 20.0),
     read_noise_e=st.floats(3.0, 40.0),

@@ -148,6 +148,7 @@ def test_simulated_and_real_devices_are_not_mixed(config: HardwareConfig) -> Non
         build_hardware(config, SystemClock())
 
 
+@pytest.mark.slow
 def test_the_place_is_that_of_the_exposure_though_the_stage_has_gone_on(gentl: None) -> None:
     hardware = build_hardware(WIRED, SystemClock(WIRED.simulation.speed))
     assert hardware.simulation is not None

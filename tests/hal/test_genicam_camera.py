@@ -291,6 +291,27 @@ def test_another_thread_may_close_it_but_not_use_it(camera: GenicamCamera) -> No
     shoot(camera)
 
 
+def test_a_stranger_is_told_at_once_though_a_frame_is_being_waited_for(
+    camera: GenicamCamera, camera_process: CameraProcess
+) -> None:
+    told_s: list[float] = []
+
+    def use() -> None:
+        with pytest.raises(CameraError, match="belongs to the thread"):
+            camera.wait_exposed()
+        told_s.append(time.monotonic())
+
+    camera_process.inject(drop=1)
+    camera.trigger()
+    stranger = Timer(0.05, use)
+    stranger.start()
+    with pytest.raises(FrameError):
+        camera.read(1500.0)
+    ended_s = time.monotonic()
+    stranger.join()
+    assert told_s[0] < ended_s
+
+
 def test_opening_in_the_main_thread_leaves_ctrl_c_alone(camera: GenicamCamera) -> None:
     assert threading.current_thread() is threading.main_thread()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
