@@ -35,7 +35,8 @@ METHOD = "photon transfer, EMVA 1288 release 4.0 (linear)"
 def camera(context: click.Context, sim: bool, settings_path: Path | None) -> None:
     """Look at the camera: what is there, what it can do, how fast and how quiet it is.
 
-    The UV light stays off unless a command is told to use it; the stage never moves.
+    The UV light stays off but for `grab --light` and `noise`, and with the lid open it stays off
+    in any case.  The stage never moves.
     """
     settings = load_settings(settings_path)
     # In real time, or a measured rate would say nothing.
@@ -146,11 +147,13 @@ def noise(
     light: bool,
     json_path: Path | None,
 ) -> None:
-    """Measure gain, read noise and full well from pairs of frames (photon transfer).
+    """Measure gain, read noise and full well from pairs of frames (photon transfer, EMVA 1288).
 
-    Put blank glass under the objective and close the lid.  Without --light, dark frames are
-    taken with the lamp covered when the command asks for it.
+    Put blank glass under the objective and close the lid.  With --no-light the command asks for
+    the lamp to be covered for the dark frames.
     """
+    if light:
+        click.echo(f"The UV light is used for about {2 * exposures + 4} short pulses.", err=True)
     with _bench(settings, light=light) as bench:
         result = measure_noise(
             bench,

@@ -97,7 +97,8 @@ def test_rate_counts_frames(gentl: None, settings: Path) -> None:
 def test_noise_finds_what_the_simulated_sensor_is_made_of(gentl: None, settings: Path) -> None:
     result = run(settings, "noise", "--exposures", "6", "--json", "-")
     assert result.exit_code == 0
-    document = json.loads(result.output)
+    document = json.loads(result.stdout)
+    assert "UV light is used" in result.stderr
     sensor = Sensor()
     true_gain = sensor.full_well_e / 4095.0
     assert document["gain_e_per_count"] == pytest.approx(true_gain, rel=0.05)
