@@ -6,8 +6,10 @@ import time
 
 from hal.clock import Clock
 from hal.config import HardwareConfig
+from hal.errors import DeviceError
 from hal.sim.camera import READOUT_MS, SimCamera
 from hal.sim.donors import make_donor
+from hal.sim.gentl.features import SIZE_STEP_PX
 from hal.sim.gentl.process import CameraProcess, ProducerFolder
 from hal.sim.gpio import FakeGpio
 from hal.sim.grbl_emulator import GrblEmulator
@@ -65,6 +67,13 @@ class SimulatedWorld:
 
     def _camera_process(self) -> CameraProcess:
         camera, simulation = self._config.camera, self._config.simulation
+        if (camera.width_px | camera.height_px) % SIZE_STEP_PX:
+            raise DeviceError(
+                f"The simulated camera behind the wire has no images of {camera.width_px} x "
+                f"{camera.height_px} pixels.",
+                remedy=f"Set camera.width_px and camera.height_px to multiples of {SIZE_STEP_PX}.",
+                code="SIM-CAMERA",
+            )
         self._folder = ProducerFolder()
         options = {
             "smear": simulation.smear,

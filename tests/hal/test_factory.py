@@ -201,6 +201,12 @@ def test_closing_the_wired_instrument_leaves_no_process_and_no_folder(gentl: Non
         process.inject(drop=1)
 
 
+def test_an_image_size_that_the_wired_camera_has_not_is_named() -> None:
+    odd = CameraConfig(width_px=190, height_px=160)
+    with pytest.raises(DeviceError, match="190 x 160"):
+        build_hardware(WIRED.model_copy(update={"camera": odd}), SystemClock())
+
+
 def test_without_the_genicam_libraries_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

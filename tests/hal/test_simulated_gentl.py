@@ -34,6 +34,7 @@ from hal.sim.gentl.protocol import (
     receive_request,
 )
 from hal.sim.gentl.registers import DESCRIPTION_ADDRESS, REGISTERS_ADDRESS, Registers
+from hal.sim.gentl.world_link import WorldClient, WorldServer
 
 # -- building --------------------------------------------------------------------------------------
 
@@ -155,6 +156,32 @@ def test_no_bytes_are_taken_for_a_request_that_they_are_not(data: bytes) -> None
             return
     assert data.startswith(REQUEST_MAGIC)
     assert request.operation in Operation
+
+
+# -- the link to the world -------------------------------------------------------------------------
+
+
+def test_the_world_tells_place_and_light() -> None:
+    asked: list[tuple[float, float]] = []
+
+    def world_at(start_s: float, end_s: float) -> tuple[tuple[float, float, float], float]:
+        asked.append((start_s, end_s))
+        return (1.0, 2.0, 3.0), 0.25
+
+    server = WorldServer(world_at)
+    client = WorldClient(server.theirs)
+    assert client.ask(10.5, 11.0) == ((1.0, 2.0, 3.0), 0.25)
+    assert asked == [(10.5, 11.0)]
+    server.close()
+    server.close()
+
+
+def test_the_world_answers_nothing_but_questions() -> None:
+    server = WorldServer(lambda start_s, end_s: pytest.fail("nothing was asked"))
+    server.theirs.settimeout(10.0)
+    server.theirs.sendall(b"not a question of this length at all")
+    assert server.theirs.recv(1) == b""
+    server.close()
 
 
 # -- bad answers of a camera -----------------------------------------------------------------------

@@ -74,6 +74,9 @@ class WorldServer:
                 self._ours.sendall(_ANSWER.pack(_MAGIC, *place_um, lit))
         except (OSError, WireError) as error:
             log.info("the camera asks no more: %s", error)
+            # Whoever still asks must not wait for an answer that never comes.
+            with contextlib.suppress(OSError):
+                self._ours.shutdown(socket.SHUT_RDWR)
 
     def _question(self) -> tuple[float, float]:
         magic, start_s, end_s = _QUESTION.unpack(receive(self._ours, _QUESTION.size))
