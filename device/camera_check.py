@@ -20,7 +20,7 @@ from device.evaluation.photon_transfer import (
     photon_transfer,
 )
 from hal.camera import Camera, Frame
-from hal.errors import FrameError, InputError
+from hal.errors import FrameError, InputError, InterlockError, LightError
 
 SUFFIXES = (".png", ".tif", ".tiff")
 SHORTEST_MS = 0.05
@@ -49,11 +49,16 @@ class Bench:
     longest_pulse_ms: float | None
 
     def take(self, *, lit: bool = True) -> Frame:
-        """Return one frame, lit by the lamp or not; a lost one is taken again, twice."""
+        """Return one frame, lit by the lamp or not; a lost or badly lit one is taken again, twice.
+
+        Raises: as :meth:`hal.camera.Camera.read` and :meth:`hal.light.Light.pulse`.
+        """
         for left in reversed(range(_TRIES)):
             try:
                 return self._take(lit=lit)
-            except FrameError:
+            except InterlockError:
+                raise
+            except (FrameError, LightError):
                 if left == 0:
                     raise
         raise AssertionError("the last try returns or raises")

@@ -116,6 +116,14 @@ def test_the_plain_simulated_camera_has_no_features_to_show(settings: Path) -> N
     assert "--sim" in result.output
 
 
+def test_the_lid_keeps_the_light_off(gentl: None, settings: Path, tmp_path: Path) -> None:
+    settings.write_text(SETTINGS + "[simulation]\nlid_closed = false\n", encoding="utf-8")
+    result = run(settings, "grab", str(tmp_path / "frame.png"), "--light")
+    assert result.exit_code == 3
+    assert "LIGHT-INTERLOCK" in result.output
+    assert not (tmp_path / "frame.png").exists()
+
+
 # -- the method ------------------------------------------------------------------------------------
 
 
