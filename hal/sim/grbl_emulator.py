@@ -8,7 +8,6 @@ import select
 import tempfile
 import termios
 import tty
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -18,11 +17,11 @@ from hal.config import StageConfig
 from hal.sim.grbl_firmware import GrblFirmware
 from hal.sim.grbl_motion import Mechanics, Vector
 from hal.sim.grbl_settings import GrblSettings
+from hal.sim.place_log import PlaceLog
 
 _TICK_S = 0.001
 _IDLE_TICK_S = 0.02
 _BOOTLOADER_S = 0.5
-_PLACES_KEPT = 4096
 
 
 @dataclass
@@ -71,7 +70,7 @@ class GrblEmulator:
         self._link = Path(self._folder.name) / "tty"
         self._master: int | None = None
         self._connected = False
-        self._places: deque[tuple[float, Vector]] = deque(maxlen=_PLACES_KEPT)
+        self._places = PlaceLog()
         self.plug_in()
         self._thread = Thread(target=self._run, name="grbl-emulator", daemon=True)
         self._thread.start()
@@ -87,18 +86,9 @@ class GrblEmulator:
             return self._true_um(self._clock.monotonic_s())
 
     def true_position_um_at(self, time_s: float) -> Vector:
-        """Return where the slide was at ``time_s`` of the clock, when it was at rest then.
-
-        A place is noted before every command that could change it, so the answer holds however
-        late it is asked for.
-        """
+        """Return where the slide was at ``time_s`` of the clock, when it was at rest then."""
         with self._lock:
-            place_um = self._true_um(self._clock.monotonic_s())
-            for noted_s, noted_um in reversed(self._places):
-                if noted_s < time_s:
-                    break
-                place_um = noted_um
-            return place_um
+            return self._places.at(time_s, self._true_um(self._clock.monotonic_s()))
 
     def garble(self, lines: int = 1) -> None:
         """Damage the next ``lines`` lines to the host."""
@@ -213,7 +203,7 @@ class GrblEmulator:
                 with contextlib.suppress(OSError):
                     data = os.read(master, 4096)
             if data:
-                self._places.append((now_s, self._true_um(now_s)))
+                self._places.note(now_s, self._true_um(now_s))
             self._firmware.receive(b"" if self._faults.silent else data, now_s)
             self._answer(master)
         return True
