@@ -36,6 +36,12 @@ class Gpio(Protocol):
         """Release a pin."""
 
 
+GPIO_FAILURES = (Exception,)
+"""What the providers raise when a line fails: RPi.GPIO a RuntimeError or ValueError, Jetson.GPIO
+also an OSError or a plain Exception, rpi-lgpio also ``lgpio.error``, which is nothing but an
+Exception."""
+
+
 def load_gpio(provider: str) -> Gpio:
     """Import the GPIO provider ``provider`` and set BOARD numbering.
 
@@ -49,7 +55,7 @@ def load_gpio(provider: str) -> Gpio:
         gpio = cast(Gpio, importlib.import_module(provider))
         gpio.setmode(gpio.BOARD)
         gpio.setwarnings(False)
-    except (ImportError, RuntimeError, ValueError, OSError) as error:
+    except GPIO_FAILURES as error:
         raise DeviceError(
             f"The GPIO provider {provider} cannot be used here: {error}.",
             remedy="Install leukolux[jetson] or leukolux[pi] on the board, and let the user of the "
@@ -57,7 +63,3 @@ def load_gpio(provider: str) -> Gpio:
             code="GPIO",
         ) from error
     return gpio
-
-
-GPIO_FAILURES = (RuntimeError, ValueError, OSError)
-"""What the providers raise when a line fails."""

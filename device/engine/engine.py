@@ -27,7 +27,7 @@ from device.settings import Settings
 from device.status import StartCondition
 from device.version import version
 from hal.clock import Clock
-from hal.errors import DeviceError, LeukoluxError
+from hal.errors import DeviceError, InterlockError, LeukoluxError
 from hal.factory import Hardware
 from hal.panel import Lamp
 from models.runtime import ModelSet
@@ -286,6 +286,13 @@ class Engine:
             refusal = StartRefusedError(unmet)
             self.board.put(activity=refusal.cause)
             order.run_id.set_exception(refusal)
+            return
+        try:
+            # Whoever starts a run has seen that the lid is closed.
+            self._hardware.light.acknowledge_lid()
+        except InterlockError as error:
+            self.board.put(activity=error.cause)
+            order.run_id.set_exception(error)
             return
         try:
             run = self._start_run(order.sample_id)

@@ -302,9 +302,17 @@ class Run:
                 services.machine.fire(Event.LID_OPENED)
             elif closed != services.board.notice.lid_closed:
                 services.board.put(lid_closed=closed)
-            if services.requests.take(Event.RESUME) and closed:
+            if services.requests.take(Event.RESUME) and closed and self._lid_acknowledged():
                 return
             services.requests.wait(POLL_S)
+
+    def _lid_acknowledged(self) -> bool:
+        """Let the light work again on a person's word; False when the lid has just opened."""
+        try:
+            self._services.hardware.light.acknowledge_lid()
+        except InterlockError:
+            return False
+        return True
 
     def _explain_lid(self) -> None:
         self._acquisition.distrust_focus()

@@ -17,7 +17,7 @@ from hal.errors import DeviceClosedError, DeviceError, InterlockError, LightErro
 from hal.gpio import load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
-from hal.sim import gpio as sim_gpio
+from hal.sim import gpio_lines
 from hal.sim.gpio import FakeGpio
 
 PIN = LightConfig().pin
@@ -60,13 +60,13 @@ def test_the_lit_share_is_the_overlap_of_pulses_and_interval(
     clock = iter(times_s)
     gpio = FakeGpio()
     gpio.setup(PIN, gpio.OUT, initial=gpio.LOW)
-    real_time = sim_gpio.time
-    sim_gpio.time = types.SimpleNamespace(monotonic=lambda: next(clock))  # type: ignore[assignment]
+    real_time = gpio_lines.time
+    gpio_lines.time = types.SimpleNamespace(monotonic=lambda: next(clock))  # type: ignore[assignment]
     try:
         for index in range(len(times_s)):
             gpio.output(PIN, 1 - index % 2)
     finally:
-        sim_gpio.time = real_time
+        gpio_lines.time = real_time
     ends = [*times_s[1::2], float("inf")]
     expected = sum(
         max(0.0, min(fall, end_s) - max(rise, start_s))
