@@ -135,7 +135,9 @@ class LightLease:
             raise _missing("the light supervisor is not connected")
         give_up_s = time.monotonic() + ANSWER_TIMEOUT_S
         try:
-            connection.send(message.encode())
+            # Who refuses may have closed already; what it said is still to be read.
+            with contextlib.suppress(BrokenPipeError):
+                connection.send(message.encode())
             while True:
                 words = _receive(connection, give_up_s).split(" ", 2)
                 if words[:2] == ["ok", str(serial)]:

@@ -177,6 +177,8 @@ class LightSupervisor:
                 log.warning("a connection is refused: %s", refusal)
                 with suppress(OSError):
                     connection.send(f"refused 0 {refusal}".encode(), socket.MSG_DONTWAIT)
+                    # Closed with its greeting unread, the other end would not see the answer.
+                    connection.recv(MESSAGE_BYTES, socket.MSG_DONTWAIT)
                 connection.close()
                 return
             connection.setblocking(False)
