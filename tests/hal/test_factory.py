@@ -15,7 +15,7 @@ from hal.config import CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware
 from hal.grbl.driver import GrblStage
-from hal.panel import Lamp
+from hal.panel import Lamp, Press
 from hal.sim.gpio import FakeGpio
 
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
@@ -88,7 +88,7 @@ def test_the_start_button_of_the_simulation_is_seen(hardware: Hardware) -> None:
     deadline_s = time.monotonic() + 2.0
     pressed = False
     while not pressed and time.monotonic() < deadline_s:
-        pressed = hardware.panel.take_start_press()
+        pressed = hardware.panel.take_press() is Press.SHORT
     hardware.close()
     assert pressed
 
