@@ -136,16 +136,15 @@ def test_a_worn_led_ends_the_run_in_fault_with_the_light_off(rig: Bench) -> None
 
 def test_a_sample_that_had_its_light_is_refused_with_what_was_counted(tmp_path: Path) -> None:
     light = {"irradiance_mw_per_cm2": 1000.0}
-    with bench(
-        tmp_path, light=light, max_sample_j_per_cm2=0.15, max_field_mj_per_cm2=10_000.0
-    ) as rig:
+    limits = {"max_sample_j_per_cm2": 0.01, "max_field_mj_per_cm2": 10_000.0}
+    with bench(tmp_path, light=light, **limits) as rig:
+        longest_pulse_j_per_cm2 = 1e-6 * 1000.0 * rig.hardware.light.max_pulse_ms
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
         result = rig.result(run_id)
         assert (result["reason"], result["refusal"]["code"]) == ("refused", "SAMPLE-DOSE")
-        assert result["dose"]["sample_j_per_cm2"] <= 0.15 + 0.02
-        again = rig.instrument
-        again.acknowledge()
+        assert result["dose"]["sample_j_per_cm2"] <= 0.01 + longest_pulse_j_per_cm2
+        rig.instrument.acknowledge()
         exposures = rig.camera.exposures
         second = rig.start()
         rig.wait_for(State.COMPLETE)
