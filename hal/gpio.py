@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Protocol, cast
 
 from hal.errors import DeviceError
@@ -53,6 +54,7 @@ def load_gpio(provider: str) -> Gpio:
     """
     try:
         gpio = cast(Gpio, importlib.import_module(provider))
+        _keep_chips_open()
         gpio.setmode(gpio.BOARD)
         gpio.setwarnings(False)
     except GPIO_FAILURES as error:
@@ -63,3 +65,15 @@ def load_gpio(provider: str) -> Gpio:
             code="GPIO",
         ) from error
     return gpio
+
+
+def _keep_chips_open() -> None:
+    """Keep Jetson.GPIO from closing descriptors that are no longer its own.
+
+    Releasing one channel, version 2.1.13 closes the chip's descriptor, which all channels share;
+    every other channel closes the same number again when it is released, and by then it may belong
+    to a database or a connection.  A chip that stays open holds no line.
+    """
+    jetson = sys.modules.get("Jetson.GPIO.gpio_cdev")
+    if jetson is not None:
+        jetson.close_chip = lambda chip_fd: None  # type: ignore[attr-defined]

@@ -80,6 +80,7 @@ class LightSupervisor:
         self._wake, self._waker = socket.socketpair()
         self._selector.register(self._wake, selectors.EVENT_READ, self._stop)
         self._stopping = False
+        self._wakes_on_signals = False
         self._instrument: _Instrument | None = None
         self._suspect: _Instrument | None = None
         self._lease: int | None = None
@@ -94,8 +95,7 @@ class LightSupervisor:
             DeviceError: another supervisor runs, or the socket cannot be made.
         """
         try:
-            self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._be_the_only_one()
             self._secure()
             # The lock says that nobody listens there: what lies there is left of a killed one.
             self._path.unlink(missing_ok=True)
@@ -114,6 +114,30 @@ class LightSupervisor:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
+    def take_low(self) -> None:
+        """Take the line low once and give it back, instead of :meth:`open`.
+
+        Where another supervisor runs, it does that itself.
+
+        Raises:
+            DeviceError: a process that is not supervised keeps the line.
+        """
+        try:
+            self._be_the_only_one()
+        except OSError as error:
+            log.info("another supervisor has the line: %s", error)
+            return
+        self._secure()
+        while self._securing_since_s is not None:
+            if time.monotonic() - self._securing_since_s > HURRY_S:
+                raise DeviceError(
+                    f"Another process keeps the UV line (pin {self._pin}).",
+                    remedy="Switch the instrument off.",
+                    code="LIGHT-LINE",
+                )
+            time.sleep(CLAIM_RETRY_S)
+            self._try_to_secure()
+
     def serve(self) -> None:
         """Watch until :meth:`stop`."""
         while not self._stopping:
@@ -131,12 +155,24 @@ class LightSupervisor:
                 self._try_to_secure()
 
     def stop(self) -> None:
-        """Let :meth:`serve` return; safe from any thread and signal handler."""
+        """Let :meth:`serve` return; safe from any thread."""
         with suppress(OSError):
             self._waker.send(b"!")
 
+    def stop_on(self, *numbers: signal.Signals) -> None:
+        """Let signals end :meth:`serve`; for the main thread of a process of its own."""
+        # Written by the signal itself: its Python handler waits until the selector returns.
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._wakes_on_signals = True
+        for number in numbers:
+            signal.signal(number, lambda *_: None)
+
     def close(self) -> None:
         """Give the line back, low, and remove the socket.  Can be called twice."""
+        if self._wakes_on_signals:
+            signal.set_wakeup_fd(-1)
+            self._wakes_on_signals = False
         for instrument in (self._instrument, self._suspect):
             if instrument is not None:
                 instrument.close()
@@ -152,6 +188,11 @@ class LightSupervisor:
         self._selector.close()
         self._wake.close()
         self._waker.close()
+
+    def _be_the_only_one(self) -> None:
+        """Take the lock that a supervisor holds while it lives.  Raises OSError."""
+        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _timeout_s(self) -> float | None:
         if self._securing_since_s is not None:
@@ -170,7 +211,8 @@ class LightSupervisor:
     def _accept(self) -> None:
         if self._listener is None:
             return
-        with suppress(BlockingIOError):
+        # A connection that fails while it begins is nobody's.
+        with suppress(OSError):
             connection, _ = self._listener.accept()
             refusal = self._refusal(connection)
             if refusal:

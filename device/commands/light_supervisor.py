@@ -18,11 +18,17 @@ from hal.factory import build_light_supervisor
     type=click.Path(path_type=Path, dir_okay=False),
     help="Settings file, the same as the instrument's.",
 )
-def light_supervisor(settings_path: Path | None) -> None:
+@click.option("--off", is_flag=True, help="Only take the UV line low, then end.")
+def light_supervisor(settings_path: Path | None, off: bool) -> None:
     """Hold the UV line low unless the instrument has a lease; ends with Ctrl-C or SIGTERM."""
     supervisor = build_light_supervisor(load_settings(settings_path))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: supervisor.stop())
+    if off:
+        try:
+            supervisor.take_low()
+        finally:
+            supervisor.close()
+        return
+    supervisor.stop_on(signal.SIGINT, signal.SIGTERM)
     supervisor.open()
     try:
         supervisor.serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import types
@@ -45,6 +46,21 @@ def test_a_provider_that_refuses_the_board_is_an_error(monkeypatch: pytest.Monke
 def test_a_provider_is_set_to_board_numbering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wired_gpio", FakeGpio())
     assert load_gpio("wired_gpio").BOARD == 10
+
+
+def test_a_jetsons_chip_stays_open_when_a_channel_is_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As in Jetson.GPIO 2.1.13: the number of a closed descriptor is closed again later.
+    jetson = types.ModuleType("Jetson.GPIO.gpio_cdev")
+    jetson.close_chip = os.close  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "Jetson.GPIO.gpio_cdev", jetson)
+    monkeypatch.setitem(sys.modules, "jetsons_gpio", FakeGpio())
+    load_gpio("jetsons_gpio")
+    somebodys = os.open(os.devnull, os.O_RDONLY)
+    jetson.close_chip(somebodys)
+    os.fstat(somebodys)
+    os.close(somebodys)
 
 
 @given(
