@@ -91,7 +91,7 @@ class LightConfig(Section):
     max_pulse_ms: float = quantity(150.0, "ms", 1.0, 200.0, "hard maximum of one pulse")
     supervisor: bool = Field(True, description="give no light without a live light supervisor")
     supervisor_socket: str = Field(
-        "/run/leukolux/light.sock", description="where the light supervisor listens"
+        "/run/leukolux-light/light.sock", description="where the light supervisor listens"
     )
     supervisor_grace_ms: float = quantity(
         50.0, "ms", 5.0, 500.0, "how long after its deadline the supervisor ends a pulse"

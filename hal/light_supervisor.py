@@ -124,9 +124,12 @@ class LightSupervisor:
         """
         try:
             self._be_the_only_one()
-        except OSError as error:
-            log.info("another supervisor has the line: %s", error)
+        except BlockingIOError:
+            log.info("another supervisor runs, and has the line")
             return
+        except OSError as error:
+            # Without a place for the lock there is no supervisor either; the line comes first.
+            log.warning("no lock: %s", error)
         self._secure()
         while self._securing_since_s is not None:
             if time.monotonic() - self._securing_since_s > HURRY_S:

@@ -192,7 +192,7 @@ class Processes:
         return process
 
     def wait_for(self, level: int, process: subprocess.Popen[bytes]) -> None:
-        give_up_s = time.monotonic() + 60.0
+        give_up_s = time.monotonic() + 200.0
         while (self.lines.level(PIN) or 0) != level:
             assert time.monotonic() < give_up_s
             assert level == 0 or process.poll() is None, "the scan ended"
@@ -213,6 +213,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_off_on_process_death(processes: Processes) -> None:
     settings = str(processes.settings)
     supervisor = processes.start("light-supervisor", "--settings", settings)

@@ -368,17 +368,17 @@ def test_lines_inside_the_process_cannot_be_supervised_from_outside() -> None:
         build_light_supervisor(HardwareConfig())
 
 
+@pytest.mark.parametrize("folder", [".", "missing"])
 def test_off_takes_a_line_low_that_a_killed_process_left_high(
-    lines: MemoryLines, gpio: FakeGpio, tmp_path: Path
+    lines: MemoryLines, gpio: FakeGpio, tmp_path: Path, folder: str
 ) -> None:
     lines.drive(PIN, gpio.HIGH)
-    rescuer = LightSupervisor(
-        FakeGpio(lines), PIN, tmp_path / "light.sock", max_pulse_ms=150.0, grace_ms=GRACE_MS
-    )
+    path = tmp_path / folder / "light.sock"
+    rescuer = LightSupervisor(FakeGpio(lines), PIN, path, max_pulse_ms=150.0, grace_ms=GRACE_MS)
     rescuer.take_low()
     rescuer.close()
     assert gpio.level(PIN) == gpio.LOW
-    assert not (tmp_path / "light.sock").exists()
+    assert not path.exists()
 
 
 def test_off_leaves_the_line_to_a_supervisor_that_runs(
