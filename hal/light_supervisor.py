@@ -33,7 +33,7 @@ CLAIM_RETRY_S: Final = 0.001
 CLAIM_SLOWLY_S: Final = 0.02
 HURRY_S: Final = 1.0
 """How long a line that somebody keeps is claimed as fast as can be, then slowly."""
-KILL_AFTER_S: Final = 0.25
+KILL_AFTER_S: Final = 0.1
 """A connected process that keeps the line this long after its lease is frozen, and is killed."""
 
 _PEER = struct.Struct("iII")  # process, user, group
