@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from light_rig import PIN, LightRig, go_on, hear, light_up
+from light_rig import PIN, LightRig, gives_light, go_on, hear, light_up
 
 from hal.config import HardwareConfig, LightConfig
 from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
@@ -126,9 +126,7 @@ def test_a_frozen_instrument_on_a_shared_line_lives_and_gives_light_again(
     os.kill(process.pid, signal.SIGCONT)
     go_on(process)
     assert hear(process).startswith("LIGHT-")
-    light_up(process)
-    go_on(process)
-    assert hear(process) == "over"
+    assert gives_light(process)
     inner.close()
 
 
@@ -217,9 +215,9 @@ def test_an_overdue_lease_ends_after_its_deadline_and_its_grace(
     gpio: FakeGpio, client: Client
 ) -> None:
     assert client.ask("hello 0") == "ok 0"
+    gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
     asked_s = time.monotonic()
     assert client.ask("on 1 30") == "ok 1"
-    gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
     wait_for_low(gpio)
     fall_s = gpio.edges(PIN)[-1].time_s
     assert fall_s - asked_s >= (30.0 + GRACE_MS) / 1000.0
@@ -264,9 +262,9 @@ def test_a_second_instrument_is_refused_and_the_first_one_goes_on(
 ) -> None:
     light.open()
     second = LightLease(str(supervisor.socket), connect_timeout_s=0.05)
+    with pytest.raises(SupervisorError, match="another instrument"):
+        second.connect()
     with light.pulse(150.0):
-        with pytest.raises(SupervisorError, match="another instrument"):
-            second.connect()
         assert gpio.level(PIN) == gpio.HIGH
     light.close()
     patient = LightLease(str(supervisor.socket))
@@ -292,10 +290,7 @@ def test_the_socket_of_a_killed_supervisor_does_not_hinder_the_next(rig: LightRi
     first.wait()
     assert rig.socket.exists()
     rig.supervisor()
-    process = rig.instrument()
-    light_up(process)
-    go_on(process)
-    assert hear(process) == "over"
+    assert gives_light(rig.instrument())
 
 
 def test_when_the_supervisor_is_killed_in_a_pulse_the_instrument_takes_the_line_low(
