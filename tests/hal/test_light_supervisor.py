@@ -228,12 +228,11 @@ def test_a_lease_that_was_ended_in_time_leaves_the_line_alone(
     gpio: FakeGpio, client: Client
 ) -> None:
     client.ask("hello 0")
-    client.ask("on 1 5")
-    client.connection.send(b"off 1")
     gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
-    # A lease that lasts longer than the first one could have shows that the first is forgotten.
-    assert client.ask("on 2 150") == "ok 2"
-    time.sleep((5.0 + 2 * GRACE_MS) / 1000.0)
+    client.ask("on 1 100")
+    client.connection.send(b"off 1")
+    time.sleep((100.0 + 2 * GRACE_MS) / 1000.0)
+    assert client.ask("on 2 100") == "ok 2", "the connection was not dropped"
     assert gpio.level(PIN) == gpio.HIGH
     client.connection.close()
     wait_for_low(gpio)
