@@ -85,9 +85,26 @@ class LightConfig(Section):
         "sim", description="GPIO provider; Jetson.GPIO and rpi-lgpio both offer RPi.GPIO"
     )
     pin: int = quantity(33, "BOARD pin", 3, 40, "line that enables the LED driver")
+    readback_pin: int = quantity(
+        0, "BOARD pin", 0, 40, "input that is high while current flows through the LED; 0 = none"
+    )
     max_pulse_ms: float = quantity(150.0, "ms", 1.0, 200.0, "hard maximum of one pulse")
+    supervisor: bool = Field(True, description="give no light without a live light supervisor")
+    supervisor_socket: str = Field(
+        "/run/leukolux-light/light.sock", description="where the light supervisor listens"
+    )
+    supervisor_grace_ms: float = quantity(
+        50.0, "ms", 5.0, 500.0, "how long after its deadline the supervisor ends a pulse"
+    )
     irradiance_mw_per_cm2: float = quantity(
         6.3, "mW/cm2", 0.0, 1000.0, "irradiance at the sample, for the dose ledger"
+    )
+    warm_up_pause_s: float = quantity(
+        30.0, "s", 1.0, 3600.0, "after this long without light the next frame is dropped"
+    )
+    led: str = Field("1", description="name of the LED that is fitted; a new name, a new life")
+    worn_fraction: float = quantity(
+        0.5, "", 0.05, 1.0, "share of its first brightness below which the LED is worn"
     )
 
 
@@ -99,7 +116,11 @@ class PanelConfig(Section):
     lamp_green_pin: int = quantity(29, "BOARD pin", 3, 40, "green lamp")
     lamp_amber_pin: int = quantity(31, "BOARD pin", 3, 40, "amber lamp")
     lamp_red_pin: int = quantity(32, "BOARD pin", 3, 40, "red lamp")
+    buzzer_pin: int = quantity(0, "BOARD pin", 0, 40, "buzzer with its own oscillator; 0 = none")
     debounce_ms: float = quantity(30.0, "ms", 0.0, 500.0, "time a level must hold")
+    long_press_ms: float = quantity(
+        2000.0, "ms", 500.0, 10000.0, "start button held this long aborts the run"
+    )
 
 
 class SimulationConfig(Section):
@@ -114,6 +135,11 @@ class SimulationConfig(Section):
         "simulated seconds per real second; not below 1, because the light's limits are real time",
     )
     lid_closed: bool = Field(True, description="lid at start")
+    gpio_directory: str = Field(
+        "",
+        description="folder of lines that outlive the process and need their own light supervisor "
+        "(`leukolux light-supervisor`); empty keeps lines and supervisor inside",
+    )
 
 
 class HardwareConfig(Section):
@@ -127,8 +153,9 @@ class HardwareConfig(Section):
 
     @model_validator(mode="after")
     def _one_line_per_pin(self) -> Self:
+        lines = self.panel.model_dump() | {"readback_pin": self.light.readback_pin}
         pins = [self.light.pin] + [
-            value for name, value in self.panel.model_dump().items() if name.endswith("_pin")
+            value for name, value in lines.items() if name.endswith("_pin") and value
         ]
         if len(set(pins)) != len(pins):
             raise ValueError(f"every GPIO line needs its own pin, not {pins}")

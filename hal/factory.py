@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hal.camera import Camera
@@ -16,6 +17,8 @@ from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
 from hal.light import Light
+from hal.light_lease import LightLease
+from hal.light_supervisor import LightSupervisor
 from hal.panel import Panel
 from hal.stage import Stage
 
@@ -84,7 +87,8 @@ def build_hardware(
             remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
         )
     camera = _real_camera(config)
-    light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
+    gpio = load_gpio(config.light.gpio)
+    light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock)
     return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
 
 
@@ -136,7 +140,9 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
     from hal.sim.world import SimulatedWorld
 
     world = SimulatedWorld(config, clock)
-    light, panel = _on_gpio(config, world.gpio, safety_clock)
+    inside = world.supervisor
+    supervisor = str(inside.socket) if inside is not None else config.light.supervisor_socket
+    light, panel = _on_gpio(config, world.gpio, supervisor, safety_clock)
     stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
     return Hardware(world.camera, stage, light, panel, world)
 
@@ -150,6 +156,41 @@ def _real_camera(config: HardwareConfig) -> Camera:
     )
 
 
-def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:
+def _on_gpio(
+    config: HardwareConfig, gpio: Gpio, supervisor: str, safety_clock: Clock
+) -> tuple[Light, Panel]:
     panel = GpioPanel(gpio, config.panel, safety_clock)
-    return GpioLight(gpio, config.light, interlock=lambda: panel.lid_closed), panel
+    if not config.light.supervisor:
+        log.warning("the UV light works without its supervisor, as light.supervisor says")
+    lease = LightLease(supervisor) if config.light.supervisor else None
+    return GpioLight(gpio, config.light, lambda: panel.lid_closed, lease), panel
+
+
+def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:
+    """Return the supervisor of the instrument that ``config`` describes, not yet open.
+
+    Raises:
+        SettingsError: the lines are simulated inside the instrument, where nobody else sees them.
+        DeviceError: the GPIO provider is not available.
+    """
+    light = config.light
+    if light.gpio == "sim":
+        if not config.simulation.gpio_directory:
+            raise SettingsError(
+                "The simulated instrument has its light supervisor inside.",
+                remedy="Nothing to do; or set simulation.gpio_directory to have lines in files.",
+            )
+        # Imported here, so that a real instrument never loads the simulator.
+        from hal.sim.gpio import FakeGpio
+        from hal.sim.gpio_lines import FileLines
+
+        gpio: Gpio = FakeGpio(FileLines(Path(config.simulation.gpio_directory)))
+    else:
+        gpio = load_gpio(light.gpio)
+    return LightSupervisor(
+        gpio,
+        light.pin,
+        Path(light.supervisor_socket),
+        max_pulse_ms=light.max_pulse_ms,
+        grace_ms=light.supervisor_grace_ms,
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hal.clock import Clock
 from hal.config import HardwareConfig
 from hal.sim.camera import SimCamera
 from hal.sim.donors import make_donor
 from hal.sim.gpio import FakeGpio
+from hal.sim.gpio_lines import FileLines, MemoryLines
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.microscope import VirtualMicroscope
 from hal.sim.smear import Smear
+from hal.sim.supervisor import InnerSupervisor
 
 
 class SimulatedWorld:
@@ -20,7 +24,9 @@ class SimulatedWorld:
         microscope: renders it.
         emulator: the stage's controller; its methods are fault switches.
         camera: the camera; ``camera.inject(...)`` and ``camera.unplug()`` are fault switches.
-        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch.
+        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so is
+            ``gpio.lines.couple(...)`` for the current of the LED.
+        supervisor: watches the light from inside; None where a process of its own does.
     """
 
     def __init__(self, config: HardwareConfig, clock: Clock) -> None:
@@ -32,7 +38,15 @@ class SimulatedWorld:
             height_px=config.camera.height_px,
             pixel_um=config.camera.pixel_um,
         )
-        self.gpio = FakeGpio()
+        folder = config.simulation.gpio_directory
+        lines = FileLines(Path(folder)) if folder else MemoryLines()
+        self.gpio = FakeGpio(lines)
+        if config.light.readback_pin:
+            lines.couple(config.light.pin, config.light.readback_pin)
+            lines.drive(config.light.readback_pin, self.gpio.LOW)
+        self.supervisor: InnerSupervisor | None = None
+        if config.light.supervisor and not folder:
+            self.supervisor = InnerSupervisor(config.light, lines)
         self.set_lid(closed=config.simulation.lid_closed)
         self.emulator = GrblEmulator(config.stage, clock)
         self.camera = SimCamera(
@@ -56,5 +70,7 @@ class SimulatedWorld:
         self.gpio.set_input(self._config.panel.start_pin, level)
 
     def close(self) -> None:
-        """Stop the emulated controller.  Can be called twice."""
+        """Stop the emulated controller and the inner supervisor.  Can be called twice."""
         self.emulator.close()
+        if self.supervisor is not None:
+            self.supervisor.close()

@@ -15,7 +15,7 @@ from hal.config import CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware
 from hal.grbl.driver import GrblStage
-from hal.panel import Lamp
+from hal.panel import Lamp, Press
 from hal.sim.gpio import FakeGpio
 
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
@@ -75,6 +75,7 @@ def test_the_lid_of_the_simulation_stops_the_light(hardware: Hardware) -> None:
     with pytest.raises(LightError), hardware.light.pulse(10.0):
         pytest.fail("the block was entered")
     hardware.simulation.set_lid(closed=True)
+    hardware.light.acknowledge_lid()
     with hardware.light.pulse(100.0):
         pass
     hardware.close()
@@ -87,7 +88,7 @@ def test_the_start_button_of_the_simulation_is_seen(hardware: Hardware) -> None:
     deadline_s = time.monotonic() + 2.0
     pressed = False
     while not pressed and time.monotonic() < deadline_s:
-        pressed = hardware.panel.take_start_press()
+        pressed = hardware.panel.take_press() is Press.SHORT
     hardware.close()
     assert pressed
 
@@ -147,10 +148,13 @@ def test_a_real_instrument_gets_the_real_drivers(monkeypatch: pytest.MonkeyPatch
     camera = build_hardware(SMALL, SystemClock(50.0))
     monkeypatch.setattr(factory, "_real_camera", lambda config: camera.camera)
     monkeypatch.setitem(sys.modules, "RPi.GPIO", FakeGpio())
+    assert camera.simulation is not None
+    assert camera.simulation.supervisor is not None
+    socket = str(camera.simulation.supervisor.socket)
     config = HardwareConfig(
         camera=CameraConfig(driver="genicam"),
         stage=StageConfig(port="/dev/no-such-port"),
-        light=LightConfig(gpio="RPi.GPIO"),
+        light=LightConfig(gpio="RPi.GPIO", supervisor_socket=socket),
     )
     hardware = build_hardware(config, SystemClock())
     assert hardware.simulation is None
