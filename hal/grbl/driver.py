@@ -20,8 +20,9 @@ from hal.errors import (
 from hal.grbl import wire
 from hal.grbl.controller import Controller
 from hal.grbl.frame import AXES, StageFrame
-from hal.grbl.link import Deadline, SerialLink
-from hal.grbl.profile import check_profile
+from hal.grbl.link import SerialLink
+from hal.grbl.profile import check_identity, check_profile
+from hal.serial_port import Deadline
 from hal.stage import Position, Travel
 
 log = logging.getLogger(__name__)
@@ -72,13 +73,8 @@ class GrblStage:
             version = self._controller.connect()
             if self._controller.status().state not in ("Idle", "Alarm"):
                 version = self._controller.soft_reset()
-            build = [r for r in self._controller.command("$I") if isinstance(r, wire.Info)]
-            if not any(info.key == "VER" for info in build):
-                raise StageError(
-                    f"The stage controller does not identify itself as GRBL: {build}.",
-                    remedy="Check stage.port: another device may be connected there.",
-                    code="STAGE-IDENTITY",
-                )
+            replies = self._controller.command("$I")
+            check_identity(reply for reply in replies if isinstance(reply, wire.Info))
             replies = self._controller.command("$$")
             check_profile(
                 self._config, {r.number: r.value for r in replies if isinstance(r, wire.Setting)}
@@ -223,7 +219,7 @@ class GrblStage:
         try:
             self._check_wanted(cancel)
             self._send_jog(line)
-            status = self._await_arrival(line, goal_mm, deadline, cancel)
+            status = self._await_arrival(line, start.machine_mm, goal_mm, deadline, cancel)
         except LeukoluxError:
             self._halt()
             raise
@@ -242,8 +238,17 @@ class GrblStage:
             log.warning("%s", error)
 
     def _await_arrival(
-        self, line: str, goal_mm: wire.Axes, deadline: Deadline, cancel: Event | None
+        self,
+        line: str,
+        start_mm: wire.Axes,
+        goal_mm: wire.Axes,
+        deadline: Deadline,
+        cancel: Event | None,
     ) -> wire.Status:
+        """Return the status at the goal; a line that was lost, so that nothing moved, goes again.
+
+        A stage that stands elsewhere was stopped by somebody, and is not sent on.
+        """
         resends_left = 1
         while True:
             self._check_wanted(cancel)
@@ -252,10 +257,10 @@ class GrblStage:
                 if self._frame.is_at(status.machine_mm, goal_mm):
                     return status
                 self._check_wanted(cancel)
-                if resends_left == 0:
+                if resends_left == 0 or status.machine_mm != start_mm:
                     raise StageError(
                         f"The stage stands at {status.machine_mm} mm instead of {goal_mm} mm.",
-                        remedy="Check the serial cable, then home the stage.",
+                        remedy="Try again; if it happens often, check the serial cable.",
                         code="STAGE-NOT-ARRIVED",
                     )
                 resends_left -= 1

@@ -134,9 +134,11 @@ class GrblFirmware:
         self._modal = Modal()
         self._pending: Block | None = None
         self._held: list[Block] | None = None
+        self._holds_for = "Hold"
         self._report = StatusReport()
         self._booting = False
         self._mute = False
+        self._hears_reset = False
         self._late_ok = False
         self._homing = False
         self._status_asked = False
@@ -160,6 +162,8 @@ class GrblFirmware:
         if self._booting:
             return
         if self._mute:
+            if not self._hears_reset:
+                return
             if self._late_ok:
                 self._out.append("ok")
             self._reboot(now_s)
@@ -180,7 +184,12 @@ class GrblFirmware:
         self._state = "Alarm"
         self._mute = True
         self._out.append(f"ALARM:{code}")
-        self._at(now_s + ALARM_MESSAGE_S, lambda _: self._out.append("[MSG:Reset to continue]"))
+        self._at(now_s + ALARM_MESSAGE_S, self._ask_for_reset)
+
+    def _ask_for_reset(self, _: float) -> None:
+        """Listen for a reset; one that came earlier is forgotten, as the firmware does."""
+        self._out.append("[MSG:Reset to continue]")
+        self._hears_reset = True
 
     def _homing_failed(self, code: int, machine_mm: Vector, now_s: float) -> None:
         """Say the alarm and, half a second later, ``ok`` all the same, as the firmware does."""
@@ -207,8 +216,8 @@ class GrblFirmware:
                 self._status_asked = True
             else:
                 self._say_status(now_s)
-        elif byte == 0x21:
-            self._feed_hold(now_s)
+        elif byte in (0x21, 0x84):
+            self._hold(now_s, door=byte == 0x84)
         elif byte == 0x7E:
             self._resume(now_s)
         elif byte == 0x85:
@@ -217,13 +226,18 @@ class GrblFirmware:
         elif byte < 0x80 and len(self._rx) < RX_BYTES:
             self._rx.append(byte)
 
-    def _feed_hold(self, now_s: float) -> None:
-        if self._mover.is_jogging:
-            if not self._cancelling:
-                self._cancel_jog(now_s)
-        elif self._state == "Idle" and self._held is None:
-            self._held = self._mover.unfinished()
-            self._brake(now_s)
+    def _hold(self, now_s: float, *, door: bool) -> None:
+        """Stop for a feed hold or an open door: a jog is forgotten, other moves wait."""
+        if door:
+            self._out.append("[MSG:Check Door]")
+        jogging = self._mover.is_jogging
+        if jogging and not self._cancelling:
+            self._cancel_jog(now_s)
+        if self._state == "Idle" and self._held is None and (door or not jogging):
+            self._held = [] if jogging else self._mover.unfinished()
+            self._holds_for = "Door" if door else "Hold"
+            if not jogging:
+                self._brake(now_s)
 
     def _resume(self, now_s: float) -> None:
         if self._held is not None and not self._mover.is_moving:
@@ -359,8 +373,6 @@ class GrblFirmware:
         self._state = "Idle"
         self._out.append("ok")
 
-    # -- words -----------------------------------------------------------------------------------
-
     def _say_status(self, now_s: float) -> None:
         self._out.append(
             self._report.line(
@@ -375,7 +387,10 @@ class GrblFirmware:
         if self._state != "Idle":
             return self._state
         if self._held is not None:
-            return "Hold:1" if self._mover.is_moving else "Hold:0"
+            if not self._mover.is_moving:
+                return f"{self._holds_for}:0"
+            if not self._cancelling:
+                return "Door:2" if self._holds_for == "Door" else "Hold:1"
         if self._mover.is_moving:
             return "Jog" if self._mover.is_jogging else "Run"
         return "Idle"

@@ -14,7 +14,7 @@ PARAMETERS = (
 PARSER_STATE = "[GC:G0 G54 G17 G21 G90 G94 M5 M9 T0 F0 S0]"
 HELP = "[HLP:$$ $# $G $I $N $x=val $Nx=line $J=line $SLP $C $X $H ~ ! ? ctrl-x]"
 
-_BUSY = frozenset({"Home", "Run", "Jog", "Hold:0", "Hold:1"})
+_BUSY = frozenset({"Home", "Run", "Jog", "Hold:0", "Hold:1", "Door:0", "Door:2"})
 _OFFSET_EVERY = {True: 30, False: 10}
 _OVERRIDE_EVERY = {True: 20, False: 10}
 

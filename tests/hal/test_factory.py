@@ -115,7 +115,7 @@ def test_closing_goes_on_when_a_device_fails_and_can_be_repeated(
         hardware.close()
         hardware.close()
     assert "GrblStage could not be closed" in caplog.text
-    assert not hardware.simulation.emulator._thread.is_alive()
+    assert not hardware.simulation.emulator._terminal.thread.is_alive()
     assert hardware.simulation.gpio.level(SMALL.light.pin) == 0
 
 
