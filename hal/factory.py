@@ -15,6 +15,7 @@ from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
+from hal.guarded_stage import GuardedStage
 from hal.light import Light
 from hal.panel import Panel
 from hal.stage import Stage
@@ -85,7 +86,8 @@ def build_hardware(
         )
     camera = _real_camera(config)
     light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
-    return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
+    stage = GuardedStage(GrblStage(config.stage, clock), config.stage)
+    return Hardware(camera, stage, light, panel, None)
 
 
 def build_clock(config: HardwareConfig) -> SystemClock:
@@ -137,7 +139,8 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
 
     world = SimulatedWorld(config, clock)
     light, panel = _on_gpio(config, world.gpio, safety_clock)
-    stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
+    emulated = config.stage.model_copy(update={"port": world.emulator.port})
+    stage = GuardedStage(GrblStage(emulated, clock), config.stage)
     return Hardware(world.camera, stage, light, panel, world)
 
 

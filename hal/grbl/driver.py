@@ -126,9 +126,6 @@ class GrblStage:
     ) -> Position:
         """Move the named axes to absolute positions and wait until the stage stands still there.
 
-        Axes that go down first pass their target by the approach distance and come back up, so
-        that every move ends from the same side and backlash is a constant.
-
         Raises: as :meth:`hal.stage.Stage.move_to`.
         """
         self._stop_asked.clear()
@@ -138,10 +135,6 @@ class GrblStage:
         if not targets_mm:
             return self._position(status)
         deadline = Deadline(self._clock, self._config.move_timeout_s)
-        from_mm = self._frame.best_mm(status.machine_mm, self._arrived_mm)
-        before_mm = self._frame.approach_mm(from_mm, targets_mm)
-        if before_mm != targets_mm:
-            status = self._jog(before_mm, status, deadline, cancel)
         status = self._jog(targets_mm, status, deadline, cancel)
         return self._position(status)
 

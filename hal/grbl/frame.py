@@ -33,7 +33,6 @@ class StageFrame:
         self.travel = Travel(*self._lengths_um)
         xy, z = config.steps_per_mm_xy, config.steps_per_mm_z
         self._steps_per_mm = (xy, xy, z)
-        self._approach_um = (config.approach_xy_um, config.approach_xy_um, config.approach_z_um)
 
     def targets_mm(self, targets_um: Sequence[float | None]) -> dict[str, float]:
         """Return machine coordinates by axis letter, of the axes that are named.
@@ -55,22 +54,6 @@ class StageFrame:
                 )
             targets_mm[axis] = origin_mm + target_um / 1000.0
         return targets_mm
-
-    def approach_mm(self, from_mm: Axes, targets_mm: dict[str, float]) -> dict[str, float]:
-        """Return the targets with those axes lowered that would arrive from above.
-
-        Args:
-            from_mm: as :meth:`best_mm`: a step may be smaller than the resolution of a report.
-            targets_mm: machine coordinates by axis letter.
-        """
-        before_mm = dict(targets_mm)
-        for index, axis in enumerate(AXES):
-            if axis not in targets_mm:
-                continue
-            if self.whole_step_mm(index, targets_mm[axis]) < from_mm[index] - 1e-6:
-                lowered_mm = targets_mm[axis] - self._approach_um[index] / 1000.0
-                before_mm[axis] = max(lowered_mm, self.origin_mm[index])
-        return before_mm
 
     def feed_mm_per_min(self, start_mm: Axes, goal_mm: Axes) -> float:
         """Return the speed along the path at which no axis exceeds its own."""

@@ -1,0 +1,218 @@
+"""An APT controller as a function of time: bytes in, bytes out, no threads and no real clock.
+
+Written from the protocol's description alone, with none of the code that talks to it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hal.sim.apt_axis import SimulatedAxis
+
+HOST = 0x01
+MOTHERBOARD = 0x11
+LONG = 0x80
+UNACKNOWLEDGED_REPORTS = 50
+UNACKNOWLEDGED_S = 1.0
+UPDATE_S = 0.1
+CHANNEL = 1
+
+REQ_INFO, GET_INFO = 0x0005, 0x0006
+START_UPDATES, STOP_UPDATES = 0x0011, 0x0012
+SET_ENABLED, REQ_ENABLED, GET_ENABLED = 0x0210, 0x0211, 0x0212
+SET_VELOCITY = 0x0413
+HOME, HOMED = 0x0443, 0x0444
+MOVE_ABSOLUTE, COMPLETED = 0x0453, 0x0464
+STOP, STOPPED = 0x0465, 0x0466
+REQ_STATUS, GET_STATUS, ACKNOWLEDGE = 0x0490, 0x0491, 0x0492
+
+
+@dataclass
+class AptFaults:
+    """Faults of the line: numbers count messages down."""
+
+    lost_orders: int = 0
+    lost_reports: int = 0
+    noise_bytes: int = 0
+    silent: bool = False
+    fragment_bytes: int = 0
+
+
+@dataclass
+class _Bay:
+    """One channel: its axis, and what it owes to the host."""
+
+    axis: SimulatedAxis
+    unacknowledged: int = 0
+    oldest_s: float = 0.0
+    updates: bool = False
+    next_update_s: float = 0.0
+    stopping: bool = False
+
+
+@dataclass
+class AptController:
+    """Implements :class:`~hal.sim.pseudo_terminal.Board` for the bays of one controller.
+
+    Attributes:
+        axes: by address.
+        model: what it calls itself.
+        faults: switches.
+        orders: every message understood, as (time, address, id), for tests.
+    """
+
+    axes: Mapping[int, SimulatedAxis]
+    model: str
+    faults: AptFaults = field(default_factory=AptFaults)
+    orders: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._bays = {address: _Bay(axis) for address, axis in self.axes.items()}
+        self._in = bytearray()
+        self._out = bytearray()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something moves, is to be told by itself, or waits to be sent."""
+        return bool(self._out) or any(
+            bay.axis.end_s is not None or bay.updates for bay in self._bays.values()
+        )
+
+    def connected(self, now_s: float) -> None:
+        """A host opened the port: opening restarts nothing."""
+        self.advance(now_s)
+        self._in.clear()
+        self._out.clear()
+
+    def powered_off(self, now_s: float) -> None:
+        """Forget everything; the axes stay where they are."""
+        self.advance(now_s)
+        for bay in self._bays.values():
+            bay.axis.power_off(now_s)
+            bay.unacknowledged, bay.updates, bay.stopping = 0, False, False
+        self._in.clear()
+        self._out.clear()
+
+    def exchange(self, data: bytes, now_s: float) -> list[bytes]:
+        """Take bytes of the host and return what is sent to it."""
+        self.advance(now_s)
+        if self.faults.silent:
+            self._in.clear()
+            self._out.clear()
+            return []
+        self._in += data
+        while (message := self._next_message()) is not None:
+            if self.faults.lost_orders > 0:
+                self.faults.lost_orders -= 1
+                continue
+            self._obey(*message, now_s)
+        size = self.faults.fragment_bytes or len(self._out)
+        piece = bytes(self._out[:size])
+        del self._out[:size]
+        return [piece] if piece else []
+
+    def advance(self, now_s: float) -> None:
+        """Let everything happen that is due until ``now_s``."""
+        for address, bay in self._bays.items():
+            end_s = bay.axis.end_s
+            if end_s is not None and end_s <= now_s:
+                self._end_motion(address, bay, end_s)
+            while bay.updates and bay.next_update_s <= now_s:
+                self._report_status(address, bay, bay.next_update_s)
+                bay.next_update_s += UPDATE_S
+
+    def _end_motion(self, address: int, bay: _Bay, end_s: float) -> None:
+        homed = bay.axis.finish(end_s)
+        if homed:
+            self._say(HOMED, address, end_s, CHANNEL)
+        elif bay.axis.enabled:
+            message = STOPPED if bay.stopping else COMPLETED
+            self._report(message, address, bay, end_s)
+        bay.stopping = False
+
+    def _next_message(self) -> tuple[int, int, int, int, bytes] | None:
+        """Return id, address, both parameters and data of the next whole message."""
+        if len(self._in) < 6:
+            return None
+        message_id, first, second, to, _ = struct.unpack_from("<HBBBB", self._in)
+        size = 6 + (first + 256 * second if to & LONG else 0)
+        if len(self._in) < size:
+            return None
+        data = bytes(self._in[6:size])
+        del self._in[:size]
+        return message_id, to & ~LONG, first, second, data
+
+    def _obey(
+        self, message_id: int, address: int, first: int, second: int, data: bytes, now_s: float
+    ) -> None:
+        self.orders.append((now_s, address, message_id))
+        bay = self._bays.get(address)
+        if bay is None:
+            if message_id == REQ_INFO and address == MOTHERBOARD:
+                self._say_info(address)
+            return
+        axis = bay.axis
+        match message_id:
+            case 0x0005:
+                self._say_info(address)
+            case 0x0011 | 0x0012:
+                bay.updates = message_id == START_UPDATES
+                bay.next_update_s = now_s + UPDATE_S
+            case 0x0210:
+                axis.enable(second == 1, now_s)
+            case 0x0211:
+                self._say(GET_ENABLED, address, now_s, CHANNEL, 1 if axis.enabled else 2)
+            case 0x0413:
+                _, _, acceleration, speed = struct.unpack("<H3l", data)
+                axis.set_speed(speed, acceleration)
+            case 0x0443:
+                axis.home(now_s)
+            case 0x0453:
+                axis.move(struct.unpack("<Hl", data)[1], now_s)
+            case 0x0465:
+                bay.stopping = axis.end_s is not None
+                axis.stop(now_s)
+            case 0x0490:
+                self._report_status(address, bay, now_s)
+            case 0x0492:
+                bay.unacknowledged = 0
+
+    def _say_info(self, address: int) -> None:
+        model = self.model.encode("ascii").ljust(8, b"\0")
+        data = struct.pack("<l8sH4B", 83_000_000 + address, model, 44, 7, 1, 3, 0)
+        data += bytes(60) + struct.pack("<HHH", 3, 1, len(self._bays))
+        self._send(struct.pack("<HHBB", GET_INFO, len(data), HOST | LONG, address) + data)
+
+    def _report_status(self, address: int, bay: _Bay, now_s: float) -> None:
+        self._report(GET_STATUS, address, bay, now_s)
+
+    def _report(self, message_id: int, address: int, bay: _Bay, now_s: float) -> None:
+        """Send a report with the status in it, unless the host seems to be gone."""
+        unheard_s = now_s - bay.oldest_s if bay.unacknowledged else 0.0
+        if bay.unacknowledged >= UNACKNOWLEDGED_REPORTS or unheard_s > UNACKNOWLEDGED_S:
+            return
+        if bay.unacknowledged == 0:
+            bay.oldest_s = now_s
+        bay.unacknowledged += 1
+        data = struct.pack(
+            "<HlhHL", CHANNEL, bay.axis.counts(now_s), 0, 0, int(bay.axis.bits(now_s))
+        )
+        self._send(struct.pack("<HHBB", message_id, len(data), HOST | LONG, address) + data)
+
+    def _say(
+        self, message_id: int, address: int, now_s: float, first: int = 0, second: int = 0
+    ) -> None:
+        self._send(struct.pack("<HBBBB", message_id, first, second, HOST, address))
+
+    def _send(self, message: bytes) -> None:
+        if self.faults.lost_reports > 0:
+            self.faults.lost_reports -= 1
+            return
+        if self.faults.noise_bytes > 0:
+            self._out += bytes([0x91, 0x04, 0xFF] * self.faults.noise_bytes)[
+                : self.faults.noise_bytes
+            ]
+            self.faults.noise_bytes = 0
+        self._out += message
