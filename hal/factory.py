@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hal.apt.driver import AptStage
 from hal.camera import Camera
 from hal.clock import Clock, SystemClock
-from hal.config import HardwareConfig
+from hal.config import AptConfig, HardwareConfig, StageConfig
 from hal.errors import DeviceError, LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
@@ -71,7 +72,8 @@ def build_hardware(
         safety_clock: real time, for what a person touches; the light always uses real time.
 
     Raises:
-        SettingsError: simulated and real devices are mixed.
+        SettingsError: simulated and real devices are mixed, or the stage's limits do not fit its
+            travel.
         DeviceError: a driver is not available.
     """
     safety_clock = safety_clock if safety_clock is not None else SystemClock()
@@ -82,11 +84,11 @@ def build_hardware(
         real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
         raise SettingsError(
             f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
-            remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
+            remedy=f'Set {", ".join(simulated)} to "sim", or none of them.',
         )
     camera = _real_camera(config)
     light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
-    stage = GuardedStage(GrblStage(config.stage, clock), config.stage)
+    stage = _stage(config.stage, config.apt, clock)
     return Hardware(camera, stage, light, panel, None)
 
 
@@ -97,11 +99,14 @@ def build_clock(config: HardwareConfig) -> SystemClock:
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
-    return {
+    simulated = {
         "camera.driver": config.camera.driver == "sim",
         "stage.port": config.stage.port == "sim",
         "light.gpio": config.light.gpio == "sim",
     }
+    if config.stage.driver == "apt":
+        simulated["apt.port_z"] = config.apt.port_z == "sim"
+    return simulated
 
 
 def virtual_microscope(
@@ -139,9 +144,19 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
 
     world = SimulatedWorld(config, clock)
     light, panel = _on_gpio(config, world.gpio, safety_clock)
-    emulated = config.stage.model_copy(update={"port": world.emulator.port})
-    stage = GuardedStage(GrblStage(emulated, clock), config.stage)
+    try:
+        stage = _stage(world.stage_config, world.apt_config, clock)
+    except LeukoluxError:
+        world.close()
+        raise
     return Hardware(world.camera, stage, light, panel, world)
+
+
+def _stage(config: StageConfig, apt: AptConfig, clock: Clock) -> Stage:
+    """Return the driver inside its guard: nobody moves it past that."""
+    driver: Stage
+    driver = AptStage(config, apt, clock) if config.driver == "apt" else GrblStage(config, clock)
+    return GuardedStage(driver, config)
 
 
 def _real_camera(config: HardwareConfig) -> Camera:

@@ -199,9 +199,7 @@ class GuardedStage:
         """
         self._stopped.clear()
         position = self._stage.position()
-        wanted = {
-            axis: at for axis, at in enumerate((x_um, y_um, z_um)) if at is not None
-        }
+        wanted = {axis: at for axis, at in enumerate((x_um, y_um, z_um)) if at is not None}
         either = _EitherSet(self._stopped, cancel)
         for leg in self._rules.legs(_place(position), wanted):
             for move in self._from_below(_place(position), leg):
@@ -273,4 +271,3 @@ def _place(position: Position) -> Place:
 def _after(start: Place, leg: Leg) -> Place:
     x, y, z = (leg.get(axis, at) for axis, at in enumerate(start))
     return x, y, z
-

@@ -181,15 +181,11 @@ class AptAxis:
     def start_move(self, target_counts: int) -> None:
         """Begin an absolute move."""
         self.done.clear()
-        self._send(
-            "mot_move_absolute", chan_ident=self.profile.channel, position=target_counts
-        )
+        self._send("mot_move_absolute", chan_ident=self.profile.channel, position=target_counts)
 
     def stop(self) -> None:
         """Stop with deceleration; the position is kept.  Safe from any thread."""
-        self._send(
-            "mot_move_stop", chan_ident=self.profile.channel, stop_mode=STOP_PROFILED
-        )
+        self._send("mot_move_stop", chan_ident=self.profile.channel, stop_mode=STOP_PROFILED)
 
     def require_no_fault(self, status: Status) -> None:
         """Raise StageAlarmError when the channel has a fault."""
@@ -210,8 +206,12 @@ class AptAxis:
 
     def is_at(self, status: Status, target_counts: int) -> bool:
         """Return whether the axis stands still at its target."""
-        at_rest = not status.moving and (status.settled or not self.profile.reports_settled)
-        return at_rest and self.is_near(status, target_counts)
+        return self.is_at_rest(status) and self.is_near(status, target_counts)
+
+    def is_at_rest(self, status: Status) -> bool:
+        """Return whether the axis neither moves nor swings; one without a servo cannot settle."""
+        settles = self.profile.reports_settled and status.enabled
+        return not status.moving and (status.settled or not settles)
 
     def is_near(self, status: Status, target_counts: int) -> bool:
         """Return whether the axis is within its window around ``target_counts``."""

@@ -79,7 +79,7 @@ class AptStage:
         """
         if self._is_open:
             return
-        self._position_known = False
+        self._disconnect()
         try:
             for bus in self._buses:
                 bus.open()
@@ -353,6 +353,5 @@ class AptStage:
                 axis.stop()
         for axis in self._axes:
             with contextlib.suppress(DeviceError):
-                while axis.bus.is_open and axis.status().moving and not deadline.passed:
-                    axis.stop()
+                while axis.bus.is_open and not (axis.is_at_rest(axis.status()) or deadline.passed):
                     self._clock.sleep(POLL_S)

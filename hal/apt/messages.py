@@ -137,7 +137,7 @@ class AptCodec:
         if name in _DONE:
             return Done(source, told["chan_ident"], _DONE[name])
         if name == "hw_get_info":
-            firmware = ".".join(str(part) for part in told["firmware_version"][1:])
+            firmware = ".".join(str(part) for part in told["firmware_version"])
             return Info(source, _text(told["model_number"]), firmware)
         if name == "hw_richresponse":
             return Complaint(source, f"{_text(told['notes'])} (code {told['code']})")

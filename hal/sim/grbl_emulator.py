@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 
@@ -47,22 +46,25 @@ class _GrblBoard:
     def powered_off(self, now_s: float) -> None:
         self.firmware.power_cycle(now_s)
 
-    def exchange(self, data: bytes, now_s: float) -> Iterator[bytes]:
+    def exchange(self, data: bytes, now_s: float) -> list[bytes]:
         if self.faults.lost_bytes > 0 and len(data) > 1:
             data = data[min(self.faults.lost_bytes, len(data)) :]
             self.faults.lost_bytes = 0
         self.firmware.receive(b"" if self.faults.silent else data, now_s)
-        for line in self.firmware.take_lines():
-            if self.faults.silent:
-                continue
-            if line == "ok" and self.faults.lost_oks > 0:
-                self.faults.lost_oks -= 1
-                continue
-            said = line.encode("ascii")
-            if self.faults.garbled_lines > 0 and said:
-                self.faults.garbled_lines -= 1
-                said = b"\xfe" + said[1 : max(1, len(said) - 2)] + b"\xc3"
-            yield said + b"\r\n"
+        lines = self.firmware.take_lines()
+        said = [] if self.faults.silent else [self._on_the_wire(line) for line in lines]
+        return [line + b"\r\n" for line in said if line is not None]
+
+    def _on_the_wire(self, line: str) -> bytes | None:
+        """Return what becomes of a line on its way, or None when it is lost."""
+        if line == "ok" and self.faults.lost_oks > 0:
+            self.faults.lost_oks -= 1
+            return None
+        said = line.encode("ascii")
+        if self.faults.garbled_lines > 0 and said:
+            self.faults.garbled_lines -= 1
+            return b"\xfe" + said[1 : max(1, len(said) - 2)] + b"\xc3"
+        return said
 
 
 class GrblEmulator:

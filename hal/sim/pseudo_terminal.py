@@ -8,7 +8,6 @@ import select
 import tempfile
 import termios
 import tty
-from collections.abc import Iterable
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Protocol
@@ -29,7 +28,7 @@ class Board(Protocol):
     def connected(self, now_s: float) -> None:
         """A host has opened the port."""
 
-    def exchange(self, data: bytes, now_s: float) -> Iterable[bytes]:
+    def exchange(self, data: bytes, now_s: float) -> list[bytes]:
         """Take bytes of the host, perhaps none, and return what is written to it."""
 
     def powered_off(self, now_s: float) -> None:
@@ -122,16 +121,19 @@ class PseudoTerminal:
             if self._master != master:
                 return False
             now_s = self._clock.monotonic_s()
+            data = b""
+            if events & select.POLLIN:
+                with contextlib.suppress(OSError):
+                    data = os.read(master, 4096)
             if events & select.POLLHUP:
+                if self._connected:
+                    # What the host wrote before it went still reaches the board.
+                    self._board.exchange(data, now_s)
                 self._connected = False
                 return False
             if not self._connected:
                 self._connected = True
                 self._board.connected(now_s)
-            data = b""
-            if events & select.POLLIN:
-                with contextlib.suppress(OSError):
-                    data = os.read(master, 4096)
             for answer in self._board.exchange(data, now_s):
                 # A host that does not read loses bytes, as on a line without flow control.
                 with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ from hal.clock import SystemClock
 from hal.config import CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware
-from hal.grbl.driver import GrblStage
+from hal.guarded_stage import GuardedStage
 from hal.panel import Lamp
 from hal.sim.gpio import FakeGpio
 
@@ -114,8 +115,8 @@ def test_closing_goes_on_when_a_device_fails_and_can_be_repeated(
     with caplog.at_level(logging.ERROR):
         hardware.close()
         hardware.close()
-    assert "GrblStage could not be closed" in caplog.text
-    assert not hardware.simulation.emulator._terminal.thread.is_alive()
+    assert "GuardedStage could not be closed" in caplog.text
+    assert not any(thread.name.endswith("-emulator") for thread in threading.enumerate())
     assert hardware.simulation.gpio.level(SMALL.light.pin) == 0
 
 
@@ -154,7 +155,7 @@ def test_a_real_instrument_gets_the_real_drivers(monkeypatch: pytest.MonkeyPatch
     )
     hardware = build_hardware(config, SystemClock())
     assert hardware.simulation is None
-    assert isinstance(hardware.stage, GrblStage)
+    assert isinstance(hardware.stage, GuardedStage)
     with pytest.raises(DeviceError, match="no-such-port"):
         hardware.open()
     camera.close()
