@@ -12,7 +12,7 @@ from threading import Event
 from typing import TypeAlias
 
 from hal.config import StageConfig
-from hal.errors import LeukoluxError, SettingsError, StageLimitError
+from hal.errors import SettingsError, StageLimitError
 from hal.stage import Position, Stage, Travel
 
 Place: TypeAlias = tuple[float, float, float]

@@ -6,8 +6,10 @@ Written from the protocol's description alone, with none of the code that talks 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from hal.sim.apt_axis import SimulatedAxis
 
@@ -19,14 +21,29 @@ UNACKNOWLEDGED_S = 1.0
 UPDATE_S = 0.1
 CHANNEL = 1
 
-REQ_INFO, GET_INFO = 0x0005, 0x0006
-START_UPDATES, STOP_UPDATES = 0x0011, 0x0012
-SET_ENABLED, REQ_ENABLED, GET_ENABLED = 0x0210, 0x0211, 0x0212
-SET_VELOCITY = 0x0413
-HOME, HOMED = 0x0443, 0x0444
-MOVE_ABSOLUTE, COMPLETED = 0x0453, 0x0464
-STOP, STOPPED = 0x0465, 0x0466
-REQ_STATUS, GET_STATUS, ACKNOWLEDGE = 0x0490, 0x0491, 0x0492
+REMEMBERED_ORDERS = 10_000
+
+
+class Id(IntEnum):
+    """Numbers of the messages."""
+
+    REQ_INFO = 0x0005
+    GET_INFO = 0x0006
+    START_UPDATES = 0x0011
+    STOP_UPDATES = 0x0012
+    SET_ENABLED = 0x0210
+    REQ_ENABLED = 0x0211
+    GET_ENABLED = 0x0212
+    SET_VELOCITY = 0x0413
+    HOME = 0x0443
+    HOMED = 0x0444
+    MOVE_ABSOLUTE = 0x0453
+    COMPLETED = 0x0464
+    STOP = 0x0465
+    STOPPED = 0x0466
+    REQ_STATUS = 0x0490
+    GET_STATUS = 0x0491
+    ACKNOWLEDGE = 0x0492
 
 
 @dataclass
@@ -60,13 +77,15 @@ class AptController:
         axes: by address.
         model: what it calls itself.
         faults: switches.
-        orders: every message understood, as (time, address, id), for tests.
+        orders: the last messages understood, as (time, address, id), for tests.
     """
 
     axes: Mapping[int, SimulatedAxis]
     model: str
     faults: AptFaults = field(default_factory=AptFaults)
-    orders: list[tuple[float, int, int]] = field(default_factory=list)
+    orders: deque[tuple[float, int, int]] = field(
+        default_factory=lambda: deque(maxlen=REMEMBERED_ORDERS)
+    )
 
     def __post_init__(self) -> None:
         self._bays = {address: _Bay(axis) for address, axis in self.axes.items()}
@@ -120,15 +139,15 @@ class AptController:
             if end_s is not None and end_s <= now_s:
                 self._end_motion(address, bay, end_s)
             while bay.updates and bay.next_update_s <= now_s:
-                self._report_status(address, bay, bay.next_update_s)
+                self._report(Id.GET_STATUS, address, bay, bay.next_update_s)
                 bay.next_update_s += UPDATE_S
 
     def _end_motion(self, address: int, bay: _Bay, end_s: float) -> None:
         homed = bay.axis.finish(end_s)
         if homed:
-            self._say(HOMED, address, end_s, CHANNEL)
+            self._say(Id.HOMED, address, CHANNEL)
         elif bay.axis.enabled:
-            message = STOPPED if bay.stopping else COMPLETED
+            message = Id.STOPPED if bay.stopping else Id.COMPLETED
             self._report(message, address, bay, end_s)
         bay.stopping = False
 
@@ -150,43 +169,46 @@ class AptController:
         self.orders.append((now_s, address, message_id))
         bay = self._bays.get(address)
         if bay is None:
-            if message_id == REQ_INFO and address == MOTHERBOARD:
+            if message_id == Id.REQ_INFO and address == MOTHERBOARD:
                 self._say_info(address)
             return
+        match message_id:
+            case Id.REQ_INFO:
+                self._say_info(address)
+            case Id.START_UPDATES | Id.STOP_UPDATES:
+                bay.updates = message_id == Id.START_UPDATES
+                bay.next_update_s = now_s + UPDATE_S
+            case Id.REQ_ENABLED:
+                self._say(Id.GET_ENABLED, address, CHANNEL, 1 if bay.axis.enabled else 2)
+            case Id.REQ_STATUS:
+                self._report(Id.GET_STATUS, address, bay, now_s)
+            case Id.ACKNOWLEDGE:
+                bay.unacknowledged = 0
+            case _:
+                self._drive(bay, message_id, second, data, now_s)
+
+    def _drive(self, bay: _Bay, message_id: int, second: int, data: bytes, now_s: float) -> None:
+        """Obey what concerns the motor."""
         axis = bay.axis
         match message_id:
-            case 0x0005:
-                self._say_info(address)
-            case 0x0011 | 0x0012:
-                bay.updates = message_id == START_UPDATES
-                bay.next_update_s = now_s + UPDATE_S
-            case 0x0210:
+            case Id.SET_ENABLED:
                 axis.enable(second == 1, now_s)
-            case 0x0211:
-                self._say(GET_ENABLED, address, now_s, CHANNEL, 1 if axis.enabled else 2)
-            case 0x0413:
+            case Id.SET_VELOCITY:
                 _, _, acceleration, speed = struct.unpack("<H3l", data)
                 axis.set_speed(speed, acceleration)
-            case 0x0443:
+            case Id.HOME:
                 axis.home(now_s)
-            case 0x0453:
+            case Id.MOVE_ABSOLUTE:
                 axis.move(struct.unpack("<Hl", data)[1], now_s)
-            case 0x0465:
+            case Id.STOP:
                 bay.stopping = axis.end_s is not None
                 axis.stop(now_s)
-            case 0x0490:
-                self._report_status(address, bay, now_s)
-            case 0x0492:
-                bay.unacknowledged = 0
 
     def _say_info(self, address: int) -> None:
         model = self.model.encode("ascii").ljust(8, b"\0")
         data = struct.pack("<l8sH4B", 83_000_000 + address, model, 44, 7, 1, 3, 0)
         data += bytes(60) + struct.pack("<HHH", 3, 1, len(self._bays))
-        self._send(struct.pack("<HHBB", GET_INFO, len(data), HOST | LONG, address) + data)
-
-    def _report_status(self, address: int, bay: _Bay, now_s: float) -> None:
-        self._report(GET_STATUS, address, bay, now_s)
+        self._send(struct.pack("<HHBB", Id.GET_INFO, len(data), HOST | LONG, address) + data)
 
     def _report(self, message_id: int, address: int, bay: _Bay, now_s: float) -> None:
         """Send a report with the status in it, unless the host seems to be gone."""
@@ -201,9 +223,7 @@ class AptController:
         )
         self._send(struct.pack("<HHBB", message_id, len(data), HOST | LONG, address) + data)
 
-    def _say(
-        self, message_id: int, address: int, now_s: float, first: int = 0, second: int = 0
-    ) -> None:
+    def _say(self, message_id: int, address: int, first: int = 0, second: int = 0) -> None:
         self._send(struct.pack("<HBBBB", message_id, first, second, HOST, address))
 
     def _send(self, message: bytes) -> None:

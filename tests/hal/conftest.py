@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from stage_rig import SPEED, AdjustableClock, StageRig
 
-from hal.config import StageConfig
 from hal import serial_port
+from hal.config import StageConfig
 from hal.grbl.driver import GrblStage
 from hal.sim.grbl_emulator import GrblEmulator
 

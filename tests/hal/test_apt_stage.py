@@ -22,14 +22,7 @@ from hal.errors import (
     StageError,
     StageLimitError,
 )
-from hal.sim.apt_controller import (
-    ACKNOWLEDGE,
-    HOME,
-    MOVE_ABSOLUTE,
-    REQ_STATUS,
-    SET_ENABLED,
-    START_UPDATES,
-)
+from hal.sim.apt_controller import Id
 from hal.sim.apt_emulator import AptEmulator
 
 pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
@@ -125,8 +118,8 @@ def test_moves_arrive_where_asked_and_the_slide_is_there(rig: Rig) -> None:
 def test_homing_goes_up_from_the_slide_before_it_goes_sideways(closed_rig: Rig) -> None:
     closed_rig.stage.open()
     closed_rig.stage.home()
-    (up_s,) = (t for t, _, order in closed_rig.emulator.orders("z") if order == HOME)
-    sideways = [t for t, _, order in closed_rig.emulator.orders("xy") if order == HOME]
+    (up_s,) = (t for t, _, order in closed_rig.emulator.orders("z") if order == Id.HOME)
+    sideways = [t for t, _, order in closed_rig.emulator.orders("xy") if order == Id.HOME]
     assert len(sideways) == 2
     # 2 mm at 3 mm/s and more for speeding up: z had arrived.
     assert min(sideways) - up_s > 2.0 / 3.0
@@ -134,19 +127,19 @@ def test_homing_goes_up_from_the_slide_before_it_goes_sideways(closed_rig: Rig) 
 
 def test_each_power_up_is_followed_by_enabling_and_homing(closed_rig: Rig) -> None:
     closed_rig.stage.open()
-    assert not {SET_ENABLED, HOME} & {o for _, _, o in closed_rig.emulator.orders("xy")}
+    assert not {Id.SET_ENABLED, Id.HOME} & {o for _, _, o in closed_rig.emulator.orders("xy")}
     closed_rig.stage.home()
     orders = [(address, o) for _, address, o in closed_rig.emulator.orders("xy")]
     for address in (33, 34):
-        assert orders.index((address, SET_ENABLED)) < orders.index((address, HOME))
+        assert orders.index((address, Id.SET_ENABLED)) < orders.index((address, Id.HOME))
 
 
 def test_every_report_is_acknowledged_and_none_comes_unasked(rig: Rig) -> None:
     for i in range(30):
         rig.stage.move_to(x_um=4000.0 + 10.0 * i)
     orders = [o for _, _, o in rig.emulator.orders("xy")]
-    assert orders.count(ACKNOWLEDGE) >= orders.count(REQ_STATUS) > 60
-    assert START_UPDATES not in orders
+    assert orders.count(Id.ACKNOWLEDGE) >= orders.count(Id.REQ_STATUS) > 60
+    assert Id.START_UPDATES not in orders
 
 
 def test_a_controller_that_was_left_unacknowledged_answers_again(rig: Rig) -> None:
@@ -159,8 +152,8 @@ def test_a_controller_that_was_left_unacknowledged_answers_again(rig: Rig) -> No
 def test_a_target_outside_the_travel_sends_nothing(rig: Rig, target: dict[str, float]) -> None:
     with pytest.raises(StageLimitError):
         rig.stage.move_to(**target)
-    assert MOVE_ABSOLUTE not in {o for _, _, o in rig.emulator.orders("xy")}
-    assert MOVE_ABSOLUTE not in {o for _, _, o in rig.emulator.orders("z")}
+    assert Id.MOVE_ABSOLUTE not in {o for _, _, o in rig.emulator.orders("xy")}
+    assert Id.MOVE_ABSOLUTE not in {o for _, _, o in rig.emulator.orders("z")}
 
 
 @pytest.mark.parametrize("size", [1, 5, 7])

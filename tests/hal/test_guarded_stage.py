@@ -154,7 +154,7 @@ def test_every_axis_arrives_from_below_where_there_is_room(
 def test_leaving_the_slide_with_the_objective_down_lifts_it_first() -> None:
     stage = Recorder((40_000.0, 44_000.0, 5_000.0))
     GuardedStage(stage, CONFIG).move_to(5_000.0, 10_000.0, 2_000.0)
-    assert [end[2] <= CONFIG.safe_z_um for _, end in stage.moves][0]
+    assert stage.moves[0][1][2] <= CONFIG.safe_z_um
     assert stage.moves[0][1][:2] == (40_000.0, 44_000.0)
     assert stage.place == (5_000.0, 10_000.0, 2_000.0)
 
