@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.02
 HALT_TIMEOUT_S = 3.0
 GRACE_S = 0.5
-"""After this long an order that shows no effect was lost."""
+"""After this long at rest, an order that shows no effect was lost."""
 
 HOME_TOLERANCE_UM = 100.0
 _LIMIT_SLACK_UM = 1e-6
@@ -297,22 +297,26 @@ class AptStage:
     ) -> None:
         """Wait for rest at the target; an order without any effect is given once more.
 
-        The controller's message of completion may be lost, so its status decides.
+        The controller's message of completion may be lost, so its status decides.  An axis that
+        has stopped still swings, so only one that rests elsewhere for a while has not arrived.
         """
-        effect_by = Deadline(self._clock, GRACE_S)
-        repeated = False
+        resting = Deadline(self._clock, GRACE_S)
+        seen = repeated = False
         while True:
             self._check_wanted("The move", cancel)
             status = self._sound_status(axis)
-            settled_long = effect_by.passed
-            if axis.is_at(status, target) and ("completed" in axis.done or settled_long):
+            if status.moving:
+                resting = Deadline(self._clock, GRACE_S)
+            # Before the motion begins, a near target looks as if it were reached.
+            seen = seen or status.moving or "completed" in axis.done
+            if axis.is_at(status, target) and (seen or resting.passed):
                 return
-            if settled_long and not status.moving and not axis.is_near(status, target):
+            if resting.passed and not axis.is_near(status, target):
                 if repeated or not axis.is_near(status, start):
                     raise self._not_arrived(axis, status, target)
                 axis.start_move(target)
                 repeated = True
-                effect_by = Deadline(self._clock, GRACE_S)
+                resting = Deadline(self._clock, GRACE_S)
             if deadline.passed:
                 raise DeviceTimeoutError(
                     f"Stage axis {axis.profile.name} did not come to rest at its target within "

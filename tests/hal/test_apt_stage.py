@@ -169,6 +169,25 @@ def test_noise_on_the_line_is_skipped(rig: Rig, count: int) -> None:
 
 
 def test_a_lost_message_of_completion_does_not_matter(rig: Rig) -> None:
+    rig.emulator.inject(lost_completions=1)
+    assert rig.stage.move_to(x_um=6000.0).x_um == pytest.approx(6000.0, abs=0.5)
+    assert rig.emulator.true_position_um()[0] == pytest.approx(6000.0, abs=1.0)
+
+
+def test_a_lost_message_of_homing_does_not_matter(closed_rig: Rig) -> None:
+    closed_rig.stage.open()
+    closed_rig.emulator.inject(lost_completions=1)
+    closed_rig.stage.home()
+    assert closed_rig.stage.homed
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_lost_reports_are_asked_for_again(rig: Rig, count: int) -> None:
+    rig.emulator.inject(lost_reports=count)
+    assert rig.stage.position().x_um == pytest.approx(0.0, abs=1.0)
+
+
+def test_reports_lost_in_motion_do_not_spoil_the_arrival(rig: Rig) -> None:
     thread, raised = move_far(rig)
     rig.emulator.inject(lost_reports=2)
     thread.join(10.0)
