@@ -201,8 +201,8 @@ class GuardedStage:
         position = self._stage.position()
         wanted = {axis: at for axis, at in enumerate((x_um, y_um, z_um)) if at is not None}
         either = _EitherSet(self._stopped, cancel)
-        for leg in self._rules.legs(_place(position), wanted):
-            for move in self._from_below(_place(position), leg):
+        for leg in self._rules.legs(self._exactly(position), wanted):
+            for move in self._from_below(position, leg):
                 position = self._run(move, either)
         return position
 
@@ -219,22 +219,34 @@ class GuardedStage:
         """Stop and disconnect.  Never raises; can be called twice."""
         self._stage.close()
 
-    def _from_below(self, start: Place, leg: Leg) -> Iterator[Leg]:
+    def _from_below(self, position: Position, leg: Leg) -> Iterator[Leg]:
         """Yield ``leg``, after one that leads below its targets where they would be met falling."""
+        start = self._exactly(position)
         target = _after(start, leg)
-        before = {
-            axis: self._rules.lowered(axis, target) if self._falls(axis, start, at) else at
-            for axis, at in leg.items()
-        }
+        before: Leg = {}
+        for axis, at in leg.items():
+            # From no known side, only a way longer than the approach takes up the play.
+            known = self._stands_where_sent(axis, position)
+            least_um = start[axis] if known else start[axis] + self._rules.approach_um[axis]
+            falls = at < least_um - _SLACK_UM
+            before[axis] = self._rules.lowered(axis, target) if falls else at
         if before != leg:
             yield before
         yield leg
 
-    def _falls(self, axis: int, start: Place, target_um: float) -> bool:
+    def _exactly(self, position: Position) -> Place:
+        """Return where the stage was sent to, which its report only has to the nearest step."""
+        x, y, z = (
+            sent[0] if sent is not None and self._stands_where_sent(axis, position) else reported
+            for axis, (reported, sent) in enumerate(
+                zip(_place(position), self._sent_um, strict=True)
+            )
+        )
+        return x, y, z
+
+    def _stands_where_sent(self, axis: int, position: Position) -> bool:
         sent = self._sent_um[axis]
-        if sent is not None and abs(start[axis] - sent[1]) <= MOVED_BY_OTHERS_UM:
-            return target_um < sent[0] - _SLACK_UM
-        return target_um < start[axis] + self._rules.approach_um[axis]
+        return sent is not None and abs(_place(position)[axis] - sent[1]) <= MOVED_BY_OTHERS_UM
 
     def _run(self, leg: Leg, cancel: Event) -> Position:
         for axis in leg:

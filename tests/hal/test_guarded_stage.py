@@ -28,13 +28,14 @@ Place = tuple[float, float, float]
 
 
 class Recorder:
-    """A stage that goes where it is told, and remembers every straight move."""
+    """A stage that goes where it is told, in whole steps, and remembers every straight move."""
 
     travel = TRAVEL
     homed = True
 
-    def __init__(self, place: Place = (0.0, 0.0, 0.0)) -> None:
+    def __init__(self, place: Place = (0.0, 0.0, 0.0), step_um: float = 0.0) -> None:
         self.place = place
+        self.step_um = step_um
         self.moves: list[tuple[Place, Place]] = []
         self.during_move = lambda: None
         self.stops = 0
@@ -64,7 +65,8 @@ class Recorder:
         return self.position()
 
     def position(self) -> Position:
-        return Position(*self.place)
+        step_um = self.step_um
+        return Position(*(round(at / step_um) * step_um if step_um else at for at in self.place))
 
     def stop(self) -> None:
         self.stops += 1
@@ -109,11 +111,11 @@ zs = around([0.0, 3_000.0, 9_000.0], -500.0, 13_000.0)
 requests = st.lists(st.tuples(xs, ys, zs), min_size=1, max_size=12)
 
 
-@given(requests)
+@given(requests, st.sampled_from([0.0, 0.9]))
 def test_no_sequence_of_moves_leaves_the_limits_or_the_slide(
-    asked: list[tuple[float | None, float | None, float | None]],
+    asked: list[tuple[float | None, float | None, float | None]], step_um: float
 ) -> None:
-    stage = Recorder((1_000.0, 2_000.0, 0.0))
+    stage = Recorder((1_000.0, 2_000.0, 0.0), step_um)
     guarded = GuardedStage(stage, CONFIG)
     for request in asked:
         before = stage.place
@@ -187,6 +189,15 @@ def test_beside_the_slide_the_objective_stays_up() -> None:
         guarded.move_to(z_um=5_000.0)
     assert caught.value.error_code == "STAGE-OFF-SLIDE"
     assert stage.moves == []
+
+
+def test_at_the_edge_of_the_slide_a_rounded_report_does_not_hinder_the_focus() -> None:
+    stage = Recorder((40_000.0, 44_000.0, 5_000.0), step_um=0.7)
+    guarded = GuardedStage(stage, CONFIG)
+    guarded.move_to(x_um=82_000.0)
+    assert guarded.position().x_um > 82_000.0
+    guarded.move_to(z_um=5_003.0)
+    assert stage.place == (82_000.0, 44_000.0, 5_003.0)
 
 
 def test_repeating_a_target_does_not_move_away_from_it() -> None:
