@@ -191,6 +191,14 @@ def test_beside_the_slide_the_objective_stays_up() -> None:
     assert stage.moves == []
 
 
+def test_the_last_approach_does_not_leave_the_slide_either() -> None:
+    stage = Recorder((40_000.0, 44_000.0, 5_000.0))
+    GuardedStage(stage, CONFIG).move_to(6_005.0, 31_010.0)
+    lowest = [min(end[axis] for _, end in stage.moves) for axis in (0, 1)]
+    assert lowest == [6_000.0, 31_000.0]
+    assert stage.place == (6_005.0, 31_010.0, 5_000.0)
+
+
 def test_at_the_edge_of_the_slide_a_rounded_report_does_not_hinder_the_focus() -> None:
     stage = Recorder((40_000.0, 44_000.0, 5_000.0), step_um=0.7)
     guarded = GuardedStage(stage, CONFIG)
