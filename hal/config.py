@@ -135,9 +135,11 @@ class AptConfig(Section):
     settled_bit_xy: bool = Field(True, description="whether x and y report that they have settled")
     settled_bit_z: bool = Field(True, description="whether z reports that it has settled")
     limit_bits_swapped_xy: bool = Field(
-        True, description="brushless controllers report their two limit switches swapped"
+        True, description="whether x and y report their two limit switches swapped, as BBD do"
     )
-    limit_bits_swapped_z: bool = Field(False, description="the same for z")
+    limit_bits_swapped_z: bool = Field(
+        True, description="whether z reports its two limit switches swapped, as KDC101 do"
+    )
 
     @model_validator(mode="after")
     def _one_channel_per_axis(self) -> Self:

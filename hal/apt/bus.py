@@ -12,6 +12,8 @@ from hal.serial_port import SerialPort
 log = logging.getLogger(__name__)
 
 MOTHERBOARD = 0x11
+NOBODY = 0x00
+"""Some controllers sign what they send by themselves so."""
 
 
 class AptBus:
@@ -33,7 +35,8 @@ class AptBus:
     ) -> None:
         self._port = SerialPort(port, baud, rtscts=True, setting=setting)
         self._codec = codec
-        self._reader = FrameReader(codec, addresses | {MOTHERBOARD})
+        self._addresses = addresses
+        self._reader = FrameReader(codec, addresses | {MOTHERBOARD, NOBODY})
         self._listeners: dict[tuple[int, int], Callable[[Status | Done], None]] = {}
         self.infos: dict[int, Info] = {}
         self.complaints: list[Complaint] = []
@@ -99,7 +102,8 @@ class AptBus:
                 log.warning("stage controller 0x%02x: %s", message.source, message.text)
                 self.complaints.append(message)
             case Status() | Done():
-                self.send("mot_ack_dcstatusupdate", message.source)
+                for address in self._addresses if message.source == NOBODY else {message.source}:
+                    self.send("mot_ack_dcstatusupdate", address)
                 listener = self._listeners.get((message.source, message.channel))
                 if listener is not None:
                     listener(message)

@@ -54,6 +54,7 @@ class AptFaults:
     lost_reports: int = 0
     lost_completions: int = 0
     noise_bytes: int = 0
+    unsigned_completions: bool = False
     silent: bool = False
     fragment_bytes: int = 0
 
@@ -224,7 +225,9 @@ class AptController:
         data = struct.pack(
             "<HlhHL", CHANNEL, bay.axis.counts(now_s), 0, 0, int(bay.axis.bits(now_s))
         )
-        self._send(struct.pack("<HHBB", message_id, len(data), HOST | LONG, address) + data)
+        unsigned = self.faults.unsigned_completions and message_id != Id.GET_STATUS
+        source = 0 if unsigned else address
+        self._send(struct.pack("<HHBB", message_id, len(data), HOST | LONG, source) + data)
 
     def _say(self, message_id: int, address: int, first: int = 0, second: int = 0) -> None:
         self._send(struct.pack("<HBBBB", message_id, first, second, HOST, address))

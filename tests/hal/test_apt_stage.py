@@ -174,6 +174,13 @@ def test_a_lost_message_of_completion_does_not_matter(rig: Rig) -> None:
     assert rig.emulator.true_position_um()[0] == pytest.approx(6000.0, abs=1.0)
 
 
+def test_completions_that_name_no_sender_do_not_matter(rig: Rig) -> None:
+    rig.emulator.inject(unsigned_completions=True)
+    for i in range(60):
+        rig.stage.move_to(x_um=6000.0 + i)
+    assert rig.stage.position().x_um == pytest.approx(6059.0, abs=0.5)
+
+
 def test_a_lost_message_of_homing_does_not_matter(closed_rig: Rig) -> None:
     closed_rig.stage.open()
     closed_rig.emulator.inject(lost_completions=1)
