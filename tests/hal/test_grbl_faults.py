@@ -169,6 +169,19 @@ def test_an_open_door_stops_the_move_and_home_recovers(rig: StageRig) -> None:
     assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0
 
 
+@pytest.mark.parametrize("line", [b"$SLP\n", b"$C\n", b"$H=1\n"])
+def test_asleep_checking_or_stuck_it_refuses_to_move_and_home_recovers(
+    rig: StageRig, line: bytes
+) -> None:
+    rig.stage._link.write(line)
+    rig.clock.sleep(1.0)
+    with pytest.raises(StageError) as caught:
+        rig.stage.move_to(x_um=4000.0)
+    assert caught.value.error_code == "STAGE-NOT-IDLE"
+    rig.stage.home()
+    assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0
+
+
 def test_after_a_limit_alarm_home_works_at_once(rig: StageRig) -> None:
     thread, raised = move_far(rig)
     rig.emulator.press_limit("X")
