@@ -8,7 +8,7 @@ from enum import IntFlag
 
 import numpy as np
 
-from hal.sim.grbl_motion import Trapezoid
+from hal.sim.trapezoid import Trapezoid
 
 SETTLE_S = 0.04
 RINGING_MM = 0.002

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import TypeAlias
 
 from hal.clock import Clock
 from hal.config import AptConfig
 from hal.sim.apt_axis import AxisMechanics, SimulatedAxis
 from hal.sim.apt_controller import AptController, AptFaults
-from hal.sim.grbl_motion import Vector
 from hal.sim.pseudo_terminal import PseudoTerminal
+
+Vector: TypeAlias = tuple[float, float, float]
 
 Z_BACKLASH_UM = 2.0
 Z_REPEATABILITY_UM = 0.03

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal.sim.grbl_firmware import RX_BYTES, GrblFirmware
-from hal.sim.grbl_motion import Carriage, Mechanics, Trapezoid
+from hal.sim.grbl_motion import Carriage, Mechanics
 from hal.sim.grbl_settings import GrblSettings
+from hal.sim.trapezoid import Trapezoid
 
 lengths = st.floats(1e-4, 200.0)
 speeds = st.floats(0.1, 100.0)
