@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Callable, Iterator
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -19,6 +21,13 @@ from hal.stage import Stage
 
 CLOCK = SystemClock(100.0)
 GRBL = StageConfig(travel_x_mm=20.0, travel_y_mm=20.0, travel_z_mm=6.0)
+SLIDE = StageConfig(
+    slide_left_um=5000.0,
+    slide_top_um=5000.0,
+    slide_width_um=10_000.0,
+    slide_height_um=10_000.0,
+    safe_z_um=1500.0,
+)
 APT = AptConfig(travel_x_mm=20.0, travel_y_mm=20.0, travel_z_mm=5.0)
 
 Truth = Callable[[], tuple[float, float, float]]
@@ -158,6 +167,36 @@ class GuardedStageContract(StageContract):
         assert caught.value.error_code == "STAGE-OFF-SLIDE"
         assert truth() == before
 
+    def test_on_no_way_is_the_objective_down_beside_the_slide(
+        self, homed: Stage, truth: Truth
+    ) -> None:
+        draw = random.Random(7)
+        done = Event()
+        seen: list[tuple[float, float, float]] = []
+
+        def watch() -> None:
+            while not done.wait(0.0005):
+                seen.append(truth())
+
+        watcher = Thread(target=watch)
+        watcher.start()
+        arrived = 0
+        try:
+            for _ in range(24):
+                target = [draw.uniform(0.0, 19_000.0) for _ in range(2)]
+                z_um = draw.choice([0.0, 1000.0, 2500.0, 4500.0])
+                with contextlib.suppress(StageLimitError):
+                    homed.move_to(*target, z_um)
+                    arrived += 1
+        finally:
+            done.set()
+            watcher.join()
+        low, high = SLIDE.slide_left_um - 10.0, SLIDE.slide_left_um + SLIDE.slide_width_um + 10.0
+        down = [place for place in seen if place[2] > SLIDE.safe_z_um + 10.0]
+        assert arrived >= 10
+        assert down
+        assert [place for place in down if not all(low <= at <= high for at in place[:2])] == []
+
 
 class GrblRig:
     @pytest.fixture
@@ -203,7 +242,7 @@ class Bare:
 class Guarded:
     @pytest.fixture
     def stage(self, driver: Stage) -> Iterator[Stage]:
-        stage = GuardedStage(driver, StageConfig())
+        stage = GuardedStage(driver, SLIDE)
         yield stage
         stage.close()
 

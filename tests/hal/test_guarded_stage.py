@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Timer
 
 import pytest
 from hypothesis import given
@@ -247,6 +247,20 @@ def test_a_stop_during_one_leg_ends_the_legs_that_follow() -> None:
     assert stage.stops == 1
     stage.during_move = lambda: None
     guarded.move_to(5_000.0, 10_000.0, 2_000.0)
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+def test_a_move_on_its_way_is_ended_at_once(rig: StageRig, how: str) -> None:
+    guarded = GuardedStage(rig.stage, rig.config)
+    rig.clock.set_speed(1.0)
+    cancel = Event()
+    timer = Timer(0.3, guarded.stop if how == "stop" else cancel.set)
+    timer.start()
+    with pytest.raises(Cancelled):
+        guarded.move_to(x_um=28_000.0, cancel=cancel)
+    timer.join()
+    assert guarded.homed
+    assert rig.emulator.true_position_um()[0] < 20_000.0
 
 
 @pytest.mark.parametrize(
