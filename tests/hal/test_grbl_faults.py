@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from stage_rig import StageRig
@@ -233,8 +234,28 @@ def test_what_is_sent_is_absolute_and_one_line_at_a_time(
     assert len(lines) == 2
     for line in lines:
         assert re.fullmatch(rb"\$J=G90 G21 G53( [XYZ]-\d+\.\d{4})+ F\d+\.\d\n", line)
-    # The acknowledgement is read before anybody asks whether the stage has arrived.
-    assert writes[writes.index(lines[0]) - 1] == wire.STATUS_QUERY
+
+
+def test_nobody_asks_for_the_state_before_the_acknowledgement_is_read(
+    rig: StageRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question written together with a jog is often answered before the jog begins."""
+    told: list[bytes | str] = written(rig, monkeypatch)  # type: ignore[assignment]
+    read_line = rig.stage._link.read_line
+
+    def read(*args: Any) -> str | None:
+        line = read_line(*args)
+        told.append(line or "")
+        return line
+
+    monkeypatch.setattr(rig.stage._link, "read_line", read)
+    for x_um in (4000.0, 4000.5, 9000.0):
+        rig.stage.move_to(x_um=x_um)
+    jogs = [i for i, data in enumerate(told) if isinstance(data, bytes) and b"$J" in data]
+    assert len(jogs) == 3
+    for jog in jogs:
+        assert told[jog + 1] == "ok"
+        assert told[jog + 2] == wire.STATUS_QUERY
 
 
 def test_a_reset_in_the_first_half_second_of_an_alarm_is_not_heard() -> None:
