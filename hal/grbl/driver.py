@@ -246,6 +246,13 @@ class GrblStage:
         while True:
             self._check_wanted(cancel)
             status = self._controller.status()
+            if not self._frame.is_between(status.machine_mm, start_mm, goal_mm):
+                # A digit lost on the line makes another target, which nothing else would notice.
+                raise StageError(
+                    f"The stage went to {status.machine_mm} mm on its way to {goal_mm} mm.",
+                    remedy="Check the serial cable and its shielding, then try again.",
+                    code="STAGE-ASTRAY",
+                )
             if status.state == "Idle":
                 if self._frame.is_at(status.machine_mm, goal_mm):
                     return status

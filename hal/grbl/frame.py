@@ -17,6 +17,7 @@ from hal.stage import Position, Travel
 
 AXES = "XYZ"
 REPORT_RESOLUTION_UM = 1.0
+ASTRAY_MM = 0.1
 _LIMIT_SLACK_UM = 1e-6
 
 
@@ -69,6 +70,13 @@ class StageFrame:
         return all(
             abs(at - goal) <= 0.5 / steps + REPORT_RESOLUTION_UM / 2000.0 + 1e-9
             for at, goal, steps in zip(machine_mm, goal_mm, self._steps_per_mm, strict=True)
+        )
+
+    def is_between(self, machine_mm: Axes, start_mm: Axes, goal_mm: Axes) -> bool:
+        """Return whether each axis is between start and goal, with some room for rounding."""
+        return all(
+            min(start, goal) - ASTRAY_MM <= at <= max(start, goal) + ASTRAY_MM
+            for at, start, goal in zip(machine_mm, start_mm, goal_mm, strict=True)
         )
 
     def whole_step_mm(self, index: int, target_mm: float) -> float:

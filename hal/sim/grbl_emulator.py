@@ -22,6 +22,7 @@ class WireFaults:
     garbled_lines: int = 0
     lost_oks: int = 0
     lost_bytes: int = 0
+    lost_from: int = 0
     silent: bool = False
 
 
@@ -48,7 +49,8 @@ class _GrblBoard:
 
     def exchange(self, data: bytes, now_s: float) -> list[bytes]:
         if self.faults.lost_bytes > 0 and len(data) > 1:
-            data = data[min(self.faults.lost_bytes, len(data)) :]
+            first = self.faults.lost_from
+            data = data[:first] + data[first + self.faults.lost_bytes :]
             self.faults.lost_bytes = 0
         self.firmware.receive(b"" if self.faults.silent else data, now_s)
         lines = self.firmware.take_lines()
@@ -129,10 +131,10 @@ class GrblEmulator:
         with self._lock:
             self._faults.lost_oks = count
 
-    def lose_bytes(self, count: int) -> None:
-        """Let the first ``count`` bytes of the host's next line never reach the controller."""
+    def lose_bytes(self, count: int, first: int = 0) -> None:
+        """Let ``count`` bytes of the host's next line never reach the controller."""
         with self._lock:
-            self._faults.lost_bytes = count
+            self._faults.lost_bytes, self._faults.lost_from = count, first
 
     def set_silent(self, silent: bool) -> None:
         """Neither hear nor speak, while axes in motion go on."""

@@ -147,6 +147,19 @@ def test_half_a_line_is_an_error_and_nothing_moves(rig: StageRig) -> None:
     assert rig.stage.move_to(x_um=6000.0).x_um == 6000.0
 
 
+def test_a_lost_digit_does_not_send_the_stage_astray(rig: StageRig) -> None:
+    rig.clock.set_speed(1.0)
+    # "$J=G90 G21 G53 X-28.0000 ..." becomes X-2.0000, which the controller takes.
+    rig.emulator.lose_bytes(1, first=len("$J=G90 G21 G53 X-2"))
+    with pytest.raises(StageError) as caught:
+        rig.stage.move_to(x_um=1000.0)
+    assert caught.value.error_code == "STAGE-ASTRAY"
+    at_um = rig.emulator.true_position_um()[0]
+    assert at_um < 10_000.0
+    assert rig.stage.homed
+    assert rig.stage.position().x_um == pytest.approx(at_um, abs=6.0)
+
+
 def test_a_hold_by_somebody_else_is_not_overruled(rig: StageRig) -> None:
     thread, raised = move_far(rig)
     rig.stage._link.write(b"!")
