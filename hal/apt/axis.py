@@ -16,6 +16,7 @@ STATUS_TIMEOUT_S = 0.5 / STATUS_TRIES
 ENABLE_TIMEOUT_S = 2.0
 # Real time between two status questions: a fast simulated clock must not busy a processor core.
 MIN_REAL_POLL_S = 0.001
+ASTRAY_UM = 100.0
 VELOCITY_FRACTION = 65536.0
 """Controllers count speeds and accelerations in 1/65536 counts per sample time."""
 
@@ -216,6 +217,12 @@ class AptAxis:
     def is_near(self, status: Status, target_counts: int) -> bool:
         """Return whether the axis is within its window around ``target_counts``."""
         return abs(status.position_counts - target_counts) <= self.profile.window_counts
+
+    def is_between(self, status: Status, start_counts: int, target_counts: int) -> bool:
+        """Return whether the axis is on its way, with some room for swinging."""
+        room = self.profile.counts(ASTRAY_UM) + self.profile.window_counts
+        low, high = sorted((start_counts, target_counts))
+        return low - room <= status.position_counts <= high + room
 
     def _send(self, message: str, **values: int) -> None:
         self.bus.send(message, self.profile.address, **values)

@@ -305,6 +305,13 @@ class AptStage:
         while True:
             self._check_wanted("The move", cancel)
             status = self._sound_status(axis)
+            if not axis.is_between(status, start, target):
+                raise StageError(
+                    f"Stage axis {axis.profile.name} left its way and was stopped at "
+                    f"{axis.profile.place_um(status.position_counts):g} um.",
+                    remedy="Check the cables, then try again.",
+                    code="STAGE-ASTRAY",
+                )
             if status.moving:
                 resting = Deadline(self._clock, GRACE_S)
             # Before the motion begins, a near target looks as if it were reached.

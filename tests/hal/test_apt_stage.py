@@ -217,6 +217,19 @@ def test_an_order_that_was_lost_is_given_again(rig: Rig, monkeypatch: pytest.Mon
     assert len(asked) == 2
 
 
+def test_an_axis_that_goes_elsewhere_is_stopped(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    axis = rig.stage._axes[0]
+    start_move = axis.start_move
+    monkeypatch.setattr(axis, "start_move", lambda target: start_move(target * 20))
+    rig.clock.set_speed(1.0)
+    with pytest.raises(StageError) as caught:
+        rig.stage.move_to(x_um=1000.0)
+    assert caught.value.error_code == "STAGE-ASTRAY"
+    assert stands_still(rig)
+    assert rig.emulator.true_position_um()[0] < 10_000.0
+    assert rig.stage.homed
+
+
 def test_cancel_stops_a_move_with_the_position_kept(rig: Rig) -> None:
     cancel = Event()
     thread, raised = move_far(rig, cancel)
