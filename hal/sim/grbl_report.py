@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+BANNER = "Grbl 1.1h ['$' for help]"
+LOCKED = "[MSG:'$H'|'$X' to unlock]"
 BUILD_INFO = ("[VER:1.1h.20190830:]", "[OPT:V,15,128]")
 PARAMETERS = (
     *(f"[{name}:0.000,0.000,0.000]" for name in ("G54", "G55", "G56", "G57", "G58", "G59")),

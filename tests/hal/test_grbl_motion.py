@@ -93,6 +93,18 @@ def test_one_line_at_a_time_never_overflows() -> None:
     assert firmware.true_mm(now_s)[0] + 99.0 == pytest.approx(0.60, abs=1e-6)
 
 
+def test_a_question_written_together_with_a_jog_is_answered_before_it_begins() -> None:
+    firmware, now_s = homed_firmware()
+    firmware.receive(b"$J=G90 G21 G53 X-50 F1500\n?", now_s)
+    firmware.advance(now_s + 0.05)
+    status, ok = firmware.take_lines()
+    assert status.startswith("<Idle|MPos:-99.000")
+    assert ok == "ok"
+    firmware.receive(b"?", now_s + 0.05)
+    firmware.advance(now_s + 0.1)
+    assert firmware.take_lines()[0].startswith("<Jog|")
+
+
 def test_the_buffer_holds_128_bytes_while_the_interpreter_waits() -> None:
     firmware, now_s = homed_firmware()
     firmware.receive(b"G1 X-50 F1000\n", now_s)
