@@ -223,7 +223,8 @@ ASKED: dict[str, Callable[[Controller], object]] = {
         Told("12-mcu-reset-in-motion", "$J=G90 G21 G53 X-20 F1500\n", "jog ?", "STAGE-REBOOTED"),
         Told("14-errors", "$J=X1\n", "jog", "STAGE-REFUSED-8"),
         Told("15-jog-state-rejects-gcode", "G0 X0\n", "jog", "STAGE-REFUSED-9"),
-        Told("18-check-mode", "G53 G0 X-150\n", "jog", "STAGE-ALARM-2"),
+        # Here the recording ends before anybody resets, so the driver's reset stays unanswered.
+        Told("18-check-mode", "G53 G0 X-150\n", "jog", "STAGE-UNPLUGGED"),
     ],
     ids=lambda told: f"{told.name}-{told.code}",
 )
@@ -236,7 +237,7 @@ def test_driver_names_what_the_firmware_reported(told: Told) -> None:
         ASKED[ask](controller)
     with pytest.raises(DeviceError) as caught:
         ASKED[last](controller)
-    assert caught.value.error_code in (told.code, "STAGE-UNPLUGGED")
+    assert caught.value.error_code == told.code
     refused = told.code.startswith("STAGE-REFUSED")
     assert controller.position_known == refused
 
