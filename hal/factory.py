@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hal.apt.driver import AptStage
 from hal.camera import Camera
 from hal.clock import Clock, SystemClock
-from hal.config import HardwareConfig
+from hal.config import AptConfig, HardwareConfig, StageConfig
 from hal.errors import DeviceError, LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
+from hal.guarded_stage import GuardedStage
 from hal.light import Light
 from hal.light_lease import LightLease
 from hal.light_supervisor import LightSupervisor
@@ -73,7 +75,8 @@ def build_hardware(
         safety_clock: real time, for what a person touches; the light always uses real time.
 
     Raises:
-        SettingsError: simulated and real devices are mixed.
+        SettingsError: simulated and real devices are mixed, or the stage's limits do not fit its
+            travel.
         DeviceError: a driver is not available.
     """
     safety_clock = safety_clock if safety_clock is not None else SystemClock()
@@ -84,12 +87,13 @@ def build_hardware(
         real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
         raise SettingsError(
             f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
-            remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
+            remedy=f'Set {", ".join(simulated)} to "sim", or none of them.',
         )
     camera = _real_camera(config)
     gpio = load_gpio(config.light.gpio)
     light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock)
-    return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
+    stage = _stage(config.stage, config.apt, clock)
+    return Hardware(camera, stage, light, panel, None)
 
 
 def build_clock(config: HardwareConfig) -> SystemClock:
@@ -99,11 +103,14 @@ def build_clock(config: HardwareConfig) -> SystemClock:
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
-    return {
+    simulated = {
         "camera.driver": config.camera.driver == "sim",
         "stage.port": config.stage.port == "sim",
         "light.gpio": config.light.gpio == "sim",
     }
+    if config.stage.driver == "apt":
+        simulated["apt.port_z"] = config.apt.port_z == "sim"
+    return simulated
 
 
 def virtual_microscope(
@@ -143,8 +150,19 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
     inside = world.supervisor
     supervisor = str(inside.socket) if inside is not None else config.light.supervisor_socket
     light, panel = _on_gpio(config, world.gpio, supervisor, safety_clock)
-    stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
+    try:
+        stage = _stage(world.stage_config, world.apt_config, clock)
+    except LeukoluxError:
+        world.close()
+        raise
     return Hardware(world.camera, stage, light, panel, world)
+
+
+def _stage(config: StageConfig, apt: AptConfig, clock: Clock) -> Stage:
+    """Return the driver inside its guard: nobody moves it past that."""
+    driver: Stage
+    driver = AptStage(config, apt, clock) if config.driver == "apt" else GrblStage(config, clock)
+    return GuardedStage(driver, config)
 
 
 def _real_camera(config: HardwareConfig) -> Camera:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from hal.clock import Clock
 from hal.config import HardwareConfig
+from hal.sim.apt_emulator import AptEmulator
 from hal.sim.camera import SimCamera
 from hal.sim.donors import make_donor
 from hal.sim.gpio import FakeGpio
@@ -16,13 +18,38 @@ from hal.sim.smear import Smear
 from hal.sim.supervisor import InnerSupervisor
 
 
+class StageEmulator(Protocol):
+    """The stage's controllers and mechanics, whichever family they are of."""
+
+    @property
+    def port(self) -> str:
+        """Serial port to give to the driver."""
+
+    def true_position_um(self) -> tuple[float, float, float]:
+        """Return where the slide really is, stage frame, um."""
+
+    def restart(self) -> None:
+        """Let the controller lose its power for a moment."""
+
+    def unplug(self) -> None:
+        """Pull the controller's cable."""
+
+    def plug_in(self) -> None:
+        """Put it back."""
+
+    def close(self) -> None:
+        """Stop it.  Can be called twice."""
+
+
 class SimulatedWorld:
     """Everything the drivers of a simulated instrument talk to.
 
     Attributes:
         smear: the slide with its ground truth.
         microscope: renders it.
-        emulator: the stage's controller; its methods are fault switches.
+        emulator: the stage's controllers; its methods are fault switches.
+        stage_config: the stage's settings with the ports of the emulated controllers.
+        apt_config: likewise.
         camera: the camera; ``camera.inject(...)`` and ``camera.unplug()`` are fault switches.
         gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so is
             ``gpio.lines.couple(...)`` for the current of the LED.
@@ -48,7 +75,14 @@ class SimulatedWorld:
         if config.light.supervisor and not folder:
             self.supervisor = InnerSupervisor(config.light, lines)
         self.set_lid(closed=config.simulation.lid_closed)
-        self.emulator = GrblEmulator(config.stage, clock)
+        self.apt_config = config.apt
+        self.emulator: StageEmulator
+        if config.stage.driver == "apt":
+            self.emulator = controllers = AptEmulator(config.apt, clock)
+            self.apt_config = config.apt.model_copy(update={"port_z": controllers.port_z})
+        else:
+            self.emulator = GrblEmulator(config.stage, clock)
+        self.stage_config = config.stage.model_copy(update={"port": self.emulator.port})
         self.camera = SimCamera(
             config.camera,
             self.microscope,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 
 import numpy as np
@@ -11,14 +12,17 @@ import pytest
 
 from hal import factory
 from hal.clock import SystemClock
-from hal.config import CameraConfig, HardwareConfig, LightConfig, StageConfig
+from hal.config import AptConfig, CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware
-from hal.grbl.driver import GrblStage
+from hal.guarded_stage import GuardedStage
 from hal.panel import Lamp, Press
 from hal.sim.gpio import FakeGpio
 
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
+
+
+APT = SMALL.model_copy(update={"stage": StageConfig(driver="apt")})
 
 
 @pytest.fixture
@@ -46,7 +50,11 @@ def test_a_simulated_instrument_sees_light_only_when_there_is_light(hardware: Ha
     assert lit.mean() > 10.0 * dark.mean()
 
 
-def test_where_the_stage_goes_is_what_the_camera_sees(hardware: Hardware) -> None:
+@pytest.mark.parametrize("driver", ["grbl", "apt"])
+def test_where_the_stage_goes_is_what_the_camera_sees(driver: str) -> None:
+    if driver == "apt":
+        pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    hardware = build_hardware(APT if driver == "apt" else SMALL, SystemClock(50.0))
     assert hardware.simulation is not None
     hardware.open()
     hardware.stage.home()
@@ -115,8 +123,8 @@ def test_closing_goes_on_when_a_device_fails_and_can_be_repeated(
     with caplog.at_level(logging.ERROR):
         hardware.close()
         hardware.close()
-    assert "GrblStage could not be closed" in caplog.text
-    assert not hardware.simulation.emulator._thread.is_alive()
+    assert "GuardedStage could not be closed" in caplog.text
+    assert not any(thread.name.endswith("-emulator") for thread in threading.enumerate())
     assert hardware.simulation.gpio.level(SMALL.light.pin) == 0
 
 
@@ -125,12 +133,25 @@ def test_closing_goes_on_when_a_device_fails_and_can_be_repeated(
     [
         HardwareConfig(stage=StageConfig(port="/dev/ttyUSB0")),
         HardwareConfig(light=LightConfig(gpio="RPi.GPIO")),
+        HardwareConfig(stage=StageConfig(driver="apt"), apt=AptConfig(port_z="/dev/ttyUSB1")),
+        HardwareConfig(
+            stage=StageConfig(driver="apt", port="/dev/ttyUSB0"),
+            camera=CameraConfig(driver="genicam"),
+            light=LightConfig(gpio="RPi.GPIO"),
+        ),
         HardwareConfig(camera=CameraConfig(driver="genicam")),
     ],
 )
 def test_simulated_and_real_devices_are_not_mixed(config: HardwareConfig) -> None:
     with pytest.raises(SettingsError, match="mixed"):
         build_hardware(config, SystemClock())
+
+
+def test_limits_beyond_the_travel_are_refused_and_nothing_stays_behind() -> None:
+    config = SMALL.model_copy(update={"stage": StageConfig(limit_right_um=400_000.0)})
+    with pytest.raises(SettingsError, match="limits in x"):
+        build_hardware(config, SystemClock())
+    assert not any(thread.name.endswith("-emulator") for thread in threading.enumerate())
 
 
 def test_a_driver_that_does_not_exist_yet_says_so() -> None:
@@ -158,7 +179,7 @@ def test_a_real_instrument_gets_the_real_drivers(monkeypatch: pytest.MonkeyPatch
     )
     hardware = build_hardware(config, SystemClock())
     assert hardware.simulation is None
-    assert isinstance(hardware.stage, GrblStage)
+    assert isinstance(hardware.stage, GuardedStage)
     with pytest.raises(DeviceError, match="no-such-port"):
         hardware.open()
     camera.close()
