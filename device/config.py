@@ -42,6 +42,14 @@ class ScanConfig(Section):
     )
     queue_tiles: int = quantity(6, "tiles", 1, 64, "tiles that may wait for analysis")
     max_exposures_per_field: int = quantity(16, "", 8, 200, "dose limit: exposures of one field")
+    max_field_mj_per_cm2: float = quantity(15.0, "mJ/cm2", 0.1, 10_000, "dose limit of one field")
+    max_sample_j_per_cm2: float = quantity(
+        30.0,
+        "J/cm2",
+        0.001,
+        100_000,
+        "dose limit of a sample: sum over its fields, in all its runs",
+    )
 
 
 class AnalysisConfig(Section):

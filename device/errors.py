@@ -50,6 +50,13 @@ class SampleRefusedError(LeukoluxError):
     exit_code = 6
 
 
+class SettlingError(LeukoluxError):
+    """The settle time of the stage cannot be measured."""
+
+    code = "SETTLING"
+    exit_code = 3
+
+
 class SelfTestError(LeukoluxError):
     """A step of the self-test failed."""
 

@@ -28,6 +28,22 @@ class Settings(HardwareConfig):
             raise ValueError("web.lan needs web.lan_token of at least 16 characters")
         return self
 
+    @model_validator(mode="after")
+    def _scan_on_the_slide(self) -> Settings:
+        stage, scan = self.stage, self.scan
+        xs = (scan.left_um, scan.left_um + scan.width_um, scan.blank_x_um)
+        ys = (scan.top_um, scan.top_um + scan.height_um, scan.blank_y_um)
+        for places, low, length in (
+            (xs, stage.slide_left_um, stage.slide_width_um),
+            (ys, stage.slide_top_um, stage.slide_height_um),
+        ):
+            if min(places) < low or max(places) > low + length:
+                raise ValueError(
+                    "the scan area and the blank place, scan.left_um to scan.blank_y_um, must lie "
+                    "on the slide, stage.slide_left_um to stage.slide_height_um"
+                )
+        return self
+
 
 def load_settings(path: Path | None = None) -> Settings:
     """Read ``path``, or give the defaults for None.

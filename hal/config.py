@@ -57,11 +57,13 @@ class CameraConfig(Section):
 
 
 class StageConfig(Section):
-    """Three-axis stage on a GRBL 1.1 controller."""
+    """Three-axis stage; travel, speeds and steps are of GRBL 1.1, those of APT are in [apt]."""
 
-    driver: Literal["grbl"] = Field("grbl", description="stage driver")
+    driver: Literal["grbl", "apt"] = Field("grbl", description="stage driver")
     port: str = Field(
-        "sim", description="serial port; 'sim' starts the emulator behind a pseudo-terminal"
+        "sim",
+        description="serial port, of x and y for apt; 'sim' starts the emulator behind a "
+        "pseudo-terminal",
     )
     baud: int = quantity(115200, "1/s", 9600, 1000000, "serial speed")
     travel_x_mm: float = quantity(100.0, "mm", 5.0, 500.0, "travel of x, as $130")
@@ -88,6 +90,25 @@ class StageConfig(Section):
     approach_z_um: float = quantity(
         10.0, "um", 0.0, 1000.0, "last stretch of every z move, always upwards; 0 = off"
     )
+    limit_left_um: float = quantity(0.0, "um", 0.0, 500_000.0, "x never goes below")
+    limit_right_um: float = quantity(
+        0.0, "um", 0.0, 500_000.0, "x never goes above; 0 = end of the travel"
+    )
+    limit_top_um: float = quantity(0.0, "um", 0.0, 500_000.0, "y never goes below")
+    limit_bottom_um: float = quantity(
+        0.0, "um", 0.0, 500_000.0, "y never goes above; 0 = end of the travel"
+    )
+    limit_z_low_um: float = quantity(0.0, "um", 0.0, 200_000.0, "z never goes below")
+    limit_z_high_um: float = quantity(
+        0.0, "um", 0.0, 200_000.0, "z never goes above; 0 = end of the travel"
+    )
+    slide_left_um: float = quantity(6_000.0, "um", 0.0, 500_000.0, "left edge of the slide")
+    slide_top_um: float = quantity(31_000.0, "um", 0.0, 500_000.0, "upper edge of the slide")
+    slide_width_um: float = quantity(76_000.0, "um", 100.0, 500_000.0, "width of the slide")
+    slide_height_um: float = quantity(26_000.0, "um", 100.0, 500_000.0, "height of the slide")
+    safe_z_um: float = quantity(
+        3_000.0, "um", 0.0, 200_000.0, "above this z the stage stays on the slide in x and y"
+    )
     homing_timeout_s: float = quantity(60.0, "s", 1.0, 600.0, "longest homing cycle")
     move_timeout_s: float = quantity(30.0, "s", 0.5, 600.0, "longest single move")
 
@@ -99,6 +120,55 @@ class StageConfig(Section):
         return self
 
 
+class AptConfig(Section):
+    """Thorlabs APT controllers, used when stage.driver = "apt": an MLS203 stage and a z drive."""
+
+    port_z: str = Field(
+        "sim", description="serial port of z, like stage.port; may be the same as that"
+    )
+    address_x: int = quantity(33, "", 17, 80, "controller of x: 33 to 35 = bay 1 to 3, 80 = USB")
+    address_y: int = quantity(34, "", 17, 80, "controller of y")
+    address_z: int = quantity(80, "", 17, 80, "controller of z")
+    channel_x: int = quantity(1, "", 1, 8, "channel of x at its address")
+    channel_y: int = quantity(1, "", 1, 8, "channel of y at its address")
+    channel_z: int = quantity(1, "", 1, 8, "channel of z at its address")
+    counts_per_mm_xy: float = quantity(
+        20_000.0, "1/mm", 10.0, 1_000_000.0, "encoder counts of x and y"
+    )
+    counts_per_mm_z: float = quantity(34_304.0, "1/mm", 10.0, 1_000_000.0, "encoder counts of z")
+    sample_time_xy_us: float = quantity(
+        102.4, "us", 1.0, 10_000.0, "servo cycle of x and y, for their speeds"
+    )
+    sample_time_z_us: float = quantity(
+        341.333, "us", 1.0, 10_000.0, "servo cycle of z, for its speed"
+    )
+    travel_x_mm: float = quantity(110.0, "mm", 1.0, 500.0, "travel of x")
+    travel_y_mm: float = quantity(75.0, "mm", 1.0, 500.0, "travel of y")
+    travel_z_mm: float = quantity(12.0, "mm", 0.1, 200.0, "travel of z")
+    speed_xy_mm_per_s: float = quantity(50.0, "mm/s", 0.1, 400.0, "speed of x and y")
+    speed_z_mm_per_s: float = quantity(2.0, "mm/s", 0.01, 400.0, "speed of z")
+    acceleration_xy_mm_per_s2: float = quantity(
+        500.0, "mm/s2", 1.0, 20_000.0, "acceleration of x and y"
+    )
+    acceleration_z_mm_per_s2: float = quantity(4.0, "mm/s2", 0.1, 20_000.0, "acceleration of z")
+    window_xy_counts: int = quantity(10, "counts", 1, 1000, "so near x and y have arrived")
+    window_z_counts: int = quantity(10, "counts", 1, 1000, "so near z has arrived")
+    settled_bit_xy: bool = Field(True, description="whether x and y report that they have settled")
+    settled_bit_z: bool = Field(True, description="whether z reports that it has settled")
+    limit_bits_swapped_xy: bool = Field(
+        True, description="whether x and y report their two limit switches swapped, as BBD do"
+    )
+    limit_bits_swapped_z: bool = Field(
+        True, description="whether z reports its two limit switches swapped, as KDC101 do"
+    )
+
+    @model_validator(mode="after")
+    def _one_channel_per_axis(self) -> Self:
+        if (self.address_x, self.channel_x) == (self.address_y, self.channel_y):
+            raise ValueError("x and y of the stage cannot be the same channel of one controller")
+        return self
+
+
 class LightConfig(Section):
     """260 nm LED on a GPIO line."""
 
@@ -106,9 +176,26 @@ class LightConfig(Section):
         "sim", description="GPIO provider; Jetson.GPIO and rpi-lgpio both offer RPi.GPIO"
     )
     pin: int = quantity(33, "BOARD pin", 3, 40, "line that enables the LED driver")
+    readback_pin: int = quantity(
+        0, "BOARD pin", 0, 40, "input that is high while current flows through the LED; 0 = none"
+    )
     max_pulse_ms: float = quantity(150.0, "ms", 1.0, 200.0, "hard maximum of one pulse")
+    supervisor: bool = Field(True, description="give no light without a live light supervisor")
+    supervisor_socket: str = Field(
+        "/run/leukolux-light/light.sock", description="where the light supervisor listens"
+    )
+    supervisor_grace_ms: float = quantity(
+        50.0, "ms", 5.0, 500.0, "how long after its deadline the supervisor ends a pulse"
+    )
     irradiance_mw_per_cm2: float = quantity(
         6.3, "mW/cm2", 0.0, 1000.0, "irradiance at the sample, for the dose ledger"
+    )
+    warm_up_pause_s: float = quantity(
+        30.0, "s", 1.0, 3600.0, "after this long without light the next frame is dropped"
+    )
+    led: str = Field("1", description="name of the LED that is fitted; a new name, a new life")
+    worn_fraction: float = quantity(
+        0.5, "", 0.05, 1.0, "share of its first brightness below which the LED is worn"
     )
 
 
@@ -120,7 +207,11 @@ class PanelConfig(Section):
     lamp_green_pin: int = quantity(29, "BOARD pin", 3, 40, "green lamp")
     lamp_amber_pin: int = quantity(31, "BOARD pin", 3, 40, "amber lamp")
     lamp_red_pin: int = quantity(32, "BOARD pin", 3, 40, "red lamp")
+    buzzer_pin: int = quantity(0, "BOARD pin", 0, 40, "buzzer with its own oscillator; 0 = none")
     debounce_ms: float = quantity(30.0, "ms", 0.0, 500.0, "time a level must hold")
+    long_press_ms: float = quantity(
+        2000.0, "ms", 500.0, 10000.0, "start button held this long aborts the run"
+    )
 
 
 class SimulationConfig(Section):
@@ -140,6 +231,11 @@ class SimulationConfig(Section):
         description="simulate the camera behind a GenTL producer, under the driver of real ones; "
         "needs leukolux[genicam] and a C compiler",
     )
+    gpio_directory: str = Field(
+        "",
+        description="folder of lines that outlive the process and need their own light supervisor "
+        "(`leukolux light-supervisor`); empty keeps lines and supervisor inside",
+    )
 
 
 class HardwareConfig(Section):
@@ -147,14 +243,16 @@ class HardwareConfig(Section):
 
     camera: CameraConfig = CameraConfig()
     stage: StageConfig = StageConfig()
+    apt: AptConfig = AptConfig()
     light: LightConfig = LightConfig()
     panel: PanelConfig = PanelConfig()
     simulation: SimulationConfig = SimulationConfig()
 
     @model_validator(mode="after")
     def _one_line_per_pin(self) -> Self:
+        lines = self.panel.model_dump() | {"readback_pin": self.light.readback_pin}
         pins = [self.light.pin] + [
-            value for name, value in self.panel.model_dump().items() if name.endswith("_pin")
+            value for name, value in lines.items() if name.endswith("_pin") and value
         ]
         if len(set(pins)) != len(pins):
             raise ValueError(f"every GPIO line needs its own pin, not {pins}")

@@ -106,9 +106,21 @@ class LightError(DeviceError):
 
 
 class InterlockError(LightError):
-    """The lid is open: the UV light stays off."""
+    """The lid is open, or was and nobody acknowledged it: the UV light stays off."""
 
     code = "LIGHT-INTERLOCK"
+
+
+class SupervisorError(LightError):
+    """The light supervisor does not answer or refuses: the UV light stays off."""
+
+    code = "LIGHT-SUPERVISOR"
+
+
+class LedError(DeviceError):
+    """The LED does not do what its line says, or is worn: trying again does not help."""
+
+    code = "LIGHT-LED"
 
 
 class Cancelled(LeukoluxError):  # noqa: N818 (a request that was honoured, not an error)

@@ -6,17 +6,22 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hal.apt.driver import AptStage
 from hal.camera import Camera
 from hal.clock import Clock, SystemClock
-from hal.config import CameraConfig, HardwareConfig
-from hal.errors import DeviceError, LeukoluxError, SettingsError
+from hal.config import AptConfig, CameraConfig, HardwareConfig, StageConfig
+from hal.errors import LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
+from hal.guarded_stage import GuardedStage
 from hal.light import Light
+from hal.light_lease import LightLease
+from hal.light_supervisor import LightSupervisor
 from hal.panel import Panel
 from hal.stage import Stage
 
@@ -71,7 +76,8 @@ def build_hardware(
         safety_clock: real time, for what a person touches; the light always uses real time.
 
     Raises:
-        SettingsError: simulated and real devices are mixed.
+        SettingsError: simulated and real devices are mixed, or the stage's limits do not fit its
+            travel.
         DeviceError: a driver is not available.
     """
     safety_clock = safety_clock if safety_clock is not None else SystemClock()
@@ -82,11 +88,13 @@ def build_hardware(
         real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
         raise SettingsError(
             f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
-            remedy='Set camera.driver, stage.port and light.gpio to "sim", or none of them.',
+            remedy=f'Set {", ".join(simulated)} to "sim", or none of them.',
         )
     camera = _genicam_camera(config.camera, clock)
-    light, panel = _on_gpio(config, load_gpio(config.light.gpio), safety_clock)
-    return Hardware(camera, GrblStage(config.stage, clock), light, panel, None)
+    gpio = load_gpio(config.light.gpio)
+    light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock)
+    stage = _stage(config.stage, config.apt, clock)
+    return Hardware(camera, stage, light, panel, None)
 
 
 @contextmanager
@@ -117,11 +125,14 @@ def build_clock(config: HardwareConfig) -> SystemClock:
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
-    return {
+    simulated = {
         "camera.driver": config.camera.driver == "sim",
         "stage.port": config.stage.port == "sim",
         "light.gpio": config.light.gpio == "sim",
     }
+    if config.stage.driver == "apt":
+        simulated["apt.port_z"] = config.apt.port_z == "sim"
+    return simulated
 
 
 def virtual_microscope(
@@ -159,19 +170,28 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
     from hal.sim.world import SimulatedWorld
 
     world = SimulatedWorld(config, clock)
+    inside = world.supervisor
+    supervisor = str(inside.socket) if inside is not None else config.light.supervisor_socket
+    light, panel = _on_gpio(config, world.gpio, supervisor, safety_clock)
     camera: Camera
-    if isinstance(world.camera, CameraProcess):
-        behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
-        try:
+    try:
+        stage = _stage(world.stage_config, world.apt_config, clock)
+        if isinstance(world.camera, CameraProcess):
+            behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
             camera = _genicam_camera(config.camera.model_copy(update=behind), clock)
-        except DeviceError:
-            world.close()
-            raise
-    else:
-        camera = world.camera
-    light, panel = _on_gpio(config, world.gpio, safety_clock)
-    stage = GrblStage(config.stage.model_copy(update={"port": world.emulator.port}), clock)
+        else:
+            camera = world.camera
+    except LeukoluxError:
+        world.close()
+        raise
     return Hardware(camera, stage, light, panel, world)
+
+
+def _stage(config: StageConfig, apt: AptConfig, clock: Clock) -> Stage:
+    """Return the driver inside its guard: nobody moves it past that."""
+    driver: Stage
+    driver = AptStage(config, apt, clock) if config.driver == "apt" else GrblStage(config, clock)
+    return GuardedStage(driver, config)
 
 
 def _genicam_camera(config: CameraConfig, clock: Clock) -> Camera:
@@ -181,6 +201,41 @@ def _genicam_camera(config: CameraConfig, clock: Clock) -> Camera:
     return GenicamCamera(config, clock)
 
 
-def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:
+def _on_gpio(
+    config: HardwareConfig, gpio: Gpio, supervisor: str, safety_clock: Clock
+) -> tuple[Light, Panel]:
     panel = GpioPanel(gpio, config.panel, safety_clock)
-    return GpioLight(gpio, config.light, interlock=lambda: panel.lid_closed), panel
+    if not config.light.supervisor:
+        log.warning("the UV light works without its supervisor, as light.supervisor says")
+    lease = LightLease(supervisor) if config.light.supervisor else None
+    return GpioLight(gpio, config.light, lambda: panel.lid_closed, lease), panel
+
+
+def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:
+    """Return the supervisor of the instrument that ``config`` describes, not yet open.
+
+    Raises:
+        SettingsError: the lines are simulated inside the instrument, where nobody else sees them.
+        DeviceError: the GPIO provider is not available.
+    """
+    light = config.light
+    if light.gpio == "sim":
+        if not config.simulation.gpio_directory:
+            raise SettingsError(
+                "The simulated instrument has its light supervisor inside.",
+                remedy="Nothing to do; or set simulation.gpio_directory to have lines in files.",
+            )
+        # Imported here, so that a real instrument never loads the simulator.
+        from hal.sim.gpio import FakeGpio
+        from hal.sim.gpio_lines import FileLines
+
+        gpio: Gpio = FakeGpio(FileLines(Path(config.simulation.gpio_directory)))
+    else:
+        gpio = load_gpio(light.gpio)
+    return LightSupervisor(
+        gpio,
+        light.pin,
+        Path(light.supervisor_socket),
+        max_pulse_ms=light.max_pulse_ms,
+        grace_ms=light.supervisor_grace_ms,
+    )

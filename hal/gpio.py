@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Protocol, cast
 
 from hal.errors import DeviceError
@@ -36,6 +37,12 @@ class Gpio(Protocol):
         """Release a pin."""
 
 
+GPIO_FAILURES = (Exception,)
+"""What the providers raise when a line fails: RPi.GPIO a RuntimeError or ValueError, Jetson.GPIO
+also an OSError or a plain Exception, rpi-lgpio also ``lgpio.error``, which is nothing but an
+Exception."""
+
+
 def load_gpio(provider: str) -> Gpio:
     """Import the GPIO provider ``provider`` and set BOARD numbering.
 
@@ -47,9 +54,10 @@ def load_gpio(provider: str) -> Gpio:
     """
     try:
         gpio = cast(Gpio, importlib.import_module(provider))
+        _keep_chips_open()
         gpio.setmode(gpio.BOARD)
         gpio.setwarnings(False)
-    except (ImportError, RuntimeError, ValueError, OSError) as error:
+    except GPIO_FAILURES as error:
         raise DeviceError(
             f"The GPIO provider {provider} cannot be used here: {error}.",
             remedy="Install leukolux[jetson] or leukolux[pi] on the board, and let the user of the "
@@ -59,5 +67,13 @@ def load_gpio(provider: str) -> Gpio:
     return gpio
 
 
-GPIO_FAILURES = (RuntimeError, ValueError, OSError)
-"""What the providers raise when a line fails."""
+def _keep_chips_open() -> None:
+    """Keep Jetson.GPIO from closing descriptors that are no longer its own.
+
+    Releasing one channel, version 2.1.13 closes the chip's descriptor, which all channels share;
+    every other channel closes the same number again when it is released, and by then it may belong
+    to a database or a connection.  A chip that stays open holds no line.
+    """
+    jetson = sys.modules.get("Jetson.GPIO.gpio_cdev")
+    if jetson is not None:
+        jetson.close_chip = lambda chip_fd: None  # type: ignore[attr-defined]

@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from threading import Condition, RLock, Thread
 
 from hal.config import LightConfig
-from hal.errors import DeviceClosedError, InterlockError, LightError
+from hal.errors import DeviceClosedError, LedError, LightError, SupervisorError
 from hal.gpio import GPIO_FAILURES, Gpio
+from hal.led_current import LedCurrent
 from hal.light import Interlock
+from hal.light_cuts import alone_cut, asked_cut, deadline_cut, latched_cut, lid_cut
+from hal.light_lease import Lease
 
 log = logging.getLogger(__name__)
 
 INTERLOCK_POLL_S = 0.005
 INTERLOCK_GAP_S = 0.01
+CURRENT_POLL_S = 0.001
 
 
 class GpioLight:
@@ -26,27 +30,36 @@ class GpioLight:
 
     Deadlines run on the computer's own clock, whatever clock the rest of a simulation uses.
     A watchdog thread ends each pulse at its deadline or when the lid opens, also while the owner's
-    thread is stuck; without a live watchdog there is no light.
+    thread is stuck; without a live watchdog there is no light.  With a ``lease`` there is none
+    without a live supervisor either, and the line belongs to the supervisor while it is not
+    connected.
 
     Args:
-        gpio: provider of the line.
-        config: pin and hard maximum.
+        gpio: provider of the lines.
+        config: pins and hard maximum.
         interlock: True while light is allowed; asked twice before and repeatedly during a pulse.
+        lease: of the light supervisor; None where the settings want no supervisor.
     """
 
-    def __init__(self, gpio: Gpio, config: LightConfig, interlock: Interlock) -> None:
+    def __init__(
+        self, gpio: Gpio, config: LightConfig, interlock: Interlock, lease: Lease | None = None
+    ) -> None:
         self._gpio = gpio
         self._pin = config.pin
         self._max_pulse_ms = config.max_pulse_ms
         self._interlock = interlock
+        self._lease = lease
+        self._current = LedCurrent(gpio, config.readback_pin) if config.readback_pin else None
         # Re-entrant: a signal handler may call off() or close() in the thread that holds it.
         self._changed = Condition(RLock())
         self._watchdog: Thread | None = None
         self._open = False
+        self._claimed = False
+        self._latched = False
         self._deadline_s: float | None = None
         self._on_since_s: float | None = None
         self._on_time_s = 0.0
-        self._cut: LightError | None = None
+        self._cut: LightError | LedError | None = None
 
     @property
     def max_pulse_ms(self) -> float:
@@ -66,20 +79,20 @@ class GpioLight:
             return self._on_time_s + (0.0 if since_s is None else time.monotonic() - since_s)
 
     def open(self) -> None:
-        """Claim the line, low from the first moment, and start the watchdog.  Raises LightError."""
+        """Claim the line, low from the first moment, and start the watchdog.
+
+        Raises:
+            LightError: the line fails or does not go low; there is no supervisor.
+        """
         if self._open:
             return
+        self._claim()
         try:
-            self._gpio.setup(self._pin, self._gpio.OUT, initial=self._gpio.LOW)
-            stuck = self._gpio.input(self._pin) != self._gpio.LOW
+            if self._current is not None:
+                self._current.open()
         except GPIO_FAILURES as error:
+            self._give_up_line()
             raise self._line_failed(error) from error
-        if stuck:
-            raise LightError(
-                f"The UV line (pin {self._pin}) reads high although it is driven low.",
-                remedy="Switch the instrument off and have the wiring of the light checked.",
-                code="LIGHT-STUCK",
-            )
         atexit.register(self.close)
         with self._changed:
             self._open = True
@@ -103,23 +116,44 @@ class GpioLight:
         self._require_lid()
         time.sleep(INTERLOCK_GAP_S)
         self._require_lid()
-        self._switch_on(deadline_ms / 1000.0)
+        self._require_supervisor(deadline_ms)
+        try:
+            self._switch_on(deadline_ms / 1000.0)
+        except BaseException:
+            if self._lease is not None and not self.is_on:
+                self._lease.end()
+            raise
         try:
             yield
         finally:
             with self._changed:
                 # A stalled watchdog must not make a late pulse look good.
                 late = self._deadline_s is not None and time.monotonic() > self._deadline_s
-                self._switch_off(_deadline_cut() if late else None)
+                self._switch_off(deadline_cut() if late else None)
                 cut, self._cut = self._cut, None
+            if self._current is not None and self._open:
+                cut = self._current.fault_when_off() or cut
+            with self._changed:
+                self._follow_supervisor()
         if cut is not None:
             raise cut
+
+    def acknowledge_lid(self) -> None:
+        """Allow light again after the lid was open; a person has closed it and said so.
+
+        Raises:
+            InterlockError: the lid is open.
+        """
+        if not self._lid_closed():
+            self._latched = True
+            raise lid_cut()
+        self._latched = False
 
     def off(self) -> None:
         """Drive the line low now; safe from any thread, at any time, also when closed."""
         with self._changed:
             was_on = self.is_on
-            self._switch_off(_asked_cut() if was_on else None)
+            self._switch_off(asked_cut() if was_on else None)
 
     def close(self) -> None:
         """Off and release the line.  Never raises; can be called twice."""
@@ -127,14 +161,13 @@ class GpioLight:
             if not self._open:
                 return
             try:
-                self._switch_off(_asked_cut() if self.is_on else None)
+                self._switch_off(asked_cut() if self.is_on else None)
             except LightError:
                 log.critical("the UV line does not go low", exc_info=True)
-            try:
-                # Even when the line did not obey: released, the external pull-down takes it low.
-                self._gpio.cleanup(self._pin)
-            except GPIO_FAILURES:
-                log.critical("the UV line could not be released", exc_info=True)
+            # Even when the line did not obey: released, the external pull-down takes it low.
+            self._give_up_line()
+            if self._current is not None:
+                self._current.close()
             self._open = False
             self._switch_off(None)
             self._changed.notify_all()
@@ -149,7 +182,10 @@ class GpioLight:
 
     def _require_lid(self) -> None:
         if not self._lid_closed():
-            raise _lid_cut()
+            self._latched = True
+            raise lid_cut()
+        if self._latched:
+            raise latched_cut()
 
     def _lid_closed(self) -> bool:
         """Ask the interlock; an interlock that fails counts as an open lid."""
@@ -159,21 +195,91 @@ class GpioLight:
             log.exception("the lid switch could not be read")
             return False
 
+    def _claim(self) -> None:
+        """Take the line, low, from the supervisor where there is one.
+
+        Raises:
+            LightError: the line fails or does not go low; there is no supervisor.
+        """
+        missing: SupervisorError | None = None
+        if self._lease is not None:
+            try:
+                self._lease.connect()
+            except SupervisorError as error:
+                missing = error
+        try:
+            # Without a supervisor, too: whatever happens next, the line is low first.
+            self._gpio.setup(self._pin, self._gpio.OUT, initial=self._gpio.LOW)
+            self._claimed = True
+            stuck = self._gpio.input(self._pin) != self._gpio.LOW
+        except GPIO_FAILURES as error:
+            self._give_up_line()
+            raise missing or self._line_failed(error) from error
+        if missing is not None:
+            self._give_up_line()
+            raise missing
+        if stuck:
+            self._give_up_line()
+            raise LightError(
+                f"The UV line (pin {self._pin}) reads high although it is driven low.",
+                remedy="Switch the instrument off and have the wiring of the light checked.",
+                code="LIGHT-STUCK",
+            )
+
+    def _give_up_line(self) -> None:
+        """Release the line, then the connection.  Never raises."""
+        if self._claimed:
+            self._claimed = False
+            try:
+                self._gpio.cleanup(self._pin)
+            except GPIO_FAILURES:
+                log.critical("the UV line could not be released", exc_info=True)
+        if self._lease is not None:
+            self._lease.close()
+
+    def _require_supervisor(self, deadline_ms: float) -> None:
+        """Open a lease; a supervisor that was started again is found again."""
+        if self._lease is None:
+            return
+        with self._changed:
+            self._require_ready()
+            self._follow_supervisor()
+            if not self._claimed:
+                self._claim()
+        try:
+            self._lease.begin(deadline_ms)
+        except SupervisorError:
+            self._give_up_line()
+            raise
+
+    def _follow_supervisor(self) -> None:
+        """Give the line up when the supervisor is gone or has dropped this process."""
+        if self._claimed and not self._supervised():
+            self._give_up_line()
+
+    def _supervised(self) -> bool:
+        return self._lease is None or self._lease.is_live()
+
+    def _require_ready(self) -> None:
+        self._require_open()
+        if self._watchdog is None or not self._watchdog.is_alive():
+            raise LightError(
+                "The watchdog of the UV light is not running.",
+                remedy="Restart the instrument.",
+                code="LIGHT-WATCHDOG",
+            )
+        if self.is_on:
+            raise LightError(
+                "A pulse was asked for during another one.",
+                remedy="Report this as a fault of the software.",
+                code="LIGHT-BUSY",
+            )
+
     def _switch_on(self, duration_s: float) -> None:
         with self._changed:
-            self._require_open()
-            if self._watchdog is None or not self._watchdog.is_alive():
-                raise LightError(
-                    "The watchdog of the UV light is not running.",
-                    remedy="Restart the instrument.",
-                    code="LIGHT-WATCHDOG",
-                )
-            if self.is_on:
-                raise LightError(
-                    "A pulse was asked for during another one.",
-                    remedy="Report this as a fault of the software.",
-                    code="LIGHT-BUSY",
-                )
+            self._require_ready()
+            if self._current is not None:
+                self._current.begin()
             self._cut = None
             now_s = time.monotonic()
             self._deadline_s = now_s + duration_s
@@ -188,46 +294,64 @@ class GpioLight:
                     raise self._line_failed(error) from error
                 raise
 
-    def _switch_off(self, cut: LightError | None) -> None:
+    def _switch_off(self, cut: LightError | LedError | None) -> None:
         """Drive low and keep the books; the lock is held.  ``cut`` says why a pulse ended early."""
         self._cut = self._cut or cut
-        if self._open:
+        if self._open and self._claimed:
             try:
                 self._gpio.output(self._pin, self._gpio.LOW)
             except GPIO_FAILURES as error:
                 raise self._line_failed(error) from error
         if self._on_since_s is not None:
             self._on_time_s += time.monotonic() - self._on_since_s
+            if self._lease is not None:
+                self._lease.end()
         self._on_since_s = None
         self._deadline_s = None
 
     def _watch(self) -> None:
-        """Sleep until a pulse begins; then look at deadline and lid until it is over."""
+        """Sleep until a pulse begins; then look at everything that ends it until it is over."""
         while True:
             with self._changed:
                 while self._open and self._deadline_s is None:
                     self._changed.wait()
                 if not self._open:
                     return
-                deadline_s = self._deadline_s
-            # The lid is read without the lock, so that off() never waits for a slow switch.
-            closed = self._lid_closed()
+                deadline_s, since_s = self._deadline_s, self._on_since_s
+            if deadline_s is None or since_s is None:
+                continue
+            # Looked at without the lock, so that off() never waits for a slow switch.
+            cut = self._reason_to_cut(since_s)
             with self._changed:
-                if deadline_s is None or self._deadline_s != deadline_s:
+                if self._deadline_s != deadline_s:
                     continue
                 left_s = deadline_s - time.monotonic()
-                if closed and left_s > 0.0:
-                    self._changed.wait(min(left_s, INTERLOCK_POLL_S))
+                if cut is None and left_s > 0.0:
+                    self._changed.wait(min(left_s, self._poll_s()))
                     continue
-                self._end_early(_deadline_cut() if closed else _lid_cut())
+                self._end_early(cut or deadline_cut())
 
-    def _end_early(self, cut: LightError) -> None:
+    def _reason_to_cut(self, since_s: float) -> LightError | LedError | None:
+        if not self._lid_closed():
+            self._latched = True
+            return lid_cut()
+        if not self._supervised():
+            return alone_cut()
+        return self._current.fault_when_on(since_s) if self._current is not None else None
+
+    def _poll_s(self) -> float:
+        waits_for_current = self._current is not None and not self._current.seen
+        return CURRENT_POLL_S if waits_for_current else INTERLOCK_POLL_S
+
+    def _end_early(self, cut: LightError | LedError) -> None:
         try:
             self._switch_off(cut)
         except LightError:
             # The next round tries again; the pulse stays overdue until the line obeys.
             log.critical("the UV line does not go low", exc_info=True)
             self._changed.wait(INTERLOCK_POLL_S)
+        # The owner's thread may be stuck; a supervisor that dropped us waits for the line.
+        self._follow_supervisor()
 
     def _line_failed(self, error: BaseException) -> LightError:
         return LightError(
@@ -235,25 +359,3 @@ class GpioLight:
             remedy="Keep the lid closed, switch the instrument off, and have it checked.",
             code="LIGHT-LINE",
         )
-
-
-def _deadline_cut() -> LightError:
-    return LightError(
-        "The pulse was ended by its deadline, so its frame is not exposed as asked.",
-        remedy="Try again; if it happens often, the computer is overloaded.",
-        code="LIGHT-DEADLINE",
-    )
-
-
-def _lid_cut() -> InterlockError:
-    return InterlockError(
-        "The lid is open, so the UV light stays off.", remedy="Close the lid, then go on."
-    )
-
-
-def _asked_cut() -> LightError:
-    return LightError(
-        "The pulse was ended because the light was switched off.",
-        remedy="Nothing to do if it was asked for.",
-        code="LIGHT-OFF",
-    )

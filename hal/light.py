@@ -11,8 +11,8 @@ class Light(Protocol):
     """The 260 nm LED.
 
     Off after construction, after every exception, and after close.  A pulse ends when its block
-    ends, when its deadline passes, when the interlock opens, or at the hard maximum, whichever is
-    first; the deadline runs on real time, never on scaled time.
+    ends, when its deadline passes, when the interlock opens, when its supervisor is gone, or at the
+    hard maximum, whichever is first; the deadline runs on real time, never on scaled time.
     """
 
     @property
@@ -37,8 +37,17 @@ class Light(Protocol):
             LightError: ``deadline_ms`` is not in (0, max_pulse_ms]; the light was never on.  Or,
                 on leaving the block: the pulse was ended early by its deadline, so the frame taken
                 in it is not trustworthy.
-            InterlockError: the lid is open, before or during the block.
+            InterlockError: the lid is open, before or during the block, or it was and nobody
+                acknowledged that.
+            SupervisorError: there is no supervisor, or it ended during the block.
+            LedError: the current of the LED is not what it should be; do not try again.
             DeviceClosedError: the light is not open.
+        """
+
+    def acknowledge_lid(self) -> None:
+        """Allow light again after the lid was open; called on a person's word only.
+
+        Raises InterlockError while the lid is open.
         """
 
     def off(self) -> None:

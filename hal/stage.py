@@ -26,7 +26,9 @@ class Travel:
 
 
 class Stage(Protocol):
-    """Moves the slide.  One owner thread; only :meth:`stop` may be called from another.
+    """Moves the slide.  :class:`hal.guarded_stage.GuardedStage` adds limits and the last approach.
+
+    One owner thread; only :meth:`stop` may be called from another.
 
     After any :class:`~hal.errors.StageError` the stage stands still.  After an alarm, a reset or a
     reconnect :attr:`homed` is False and moves are refused until :meth:`home` succeeds.
@@ -44,7 +46,16 @@ class Stage(Protocol):
         """Connect and identify the controller.  Raises DeviceTimeoutError or StageError."""
 
     def home(self, cancel: Event | None = None) -> None:
-        """Run the homing cycle; blocks until done.  Raises StageAlarmError, Cancelled."""
+        """Run the homing cycle; blocks until done.
+
+        z goes first, away from the objective; x and y move when it is there.
+
+        Raises:
+            StageError: the controller failed, StageAlarmError where it says so itself.
+            DeviceTimeoutError: no end before the deadline; motion was stopped.
+            Cancelled: ``cancel`` was set; motion was stopped, the position is not known.
+            DeviceClosedError: the stage is not open.
+        """
 
     def move_to(
         self,

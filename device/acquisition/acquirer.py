@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from device.acquisition.background import BlankGlass
+from device.acquisition.background import BlankGlass, JudgeLed
 from device.acquisition.dose import DoseLedger
 from device.acquisition.focus import (
     FocusMap,
@@ -73,6 +73,7 @@ class Acquisition:
         cancel: ends every wait with Cancelled.
         beat: called while waiting for the stage.
         note: stores what was found, as kind and data.
+        judge_led: told how bright the LED is; raises LedError when it is worn.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Acquisition:
         cancel: Event,
         beat: Callable[[], None],
         note: Callable[[str, dict[str, Any]], None],
+        judge_led: JudgeLed,
     ) -> None:
         self._camera = camera
         self._settings = settings
@@ -108,6 +110,7 @@ class Acquisition:
             lid_opened=lid_opened,
             retries=settings.scan.tile_retries,
             frame_timeout_ms=settings.camera.frame_timeout_ms,
+            warm_up_pause_s=settings.light.warm_up_pause_s,
         )
         self._focuser = Focuser(self._imager, self._mover, ledger, settings.scan)
         self._watch = SharpnessWatch(settings.scan.refocus_sharpness_ratio)
@@ -119,6 +122,7 @@ class Acquisition:
             exposure_ms=settings.camera.exposure_ms,
             longest_pulse_ms=light.max_pulse_ms,
             note=note,
+            judge_led=judge_led,
         )
         self._map: FocusMap | None = None
         self._shift_um = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,11 @@ MAX_ROUGHNESS = 0.025
 """Relative variation on the scale of cells: clean glass 0.002, the thinnest smear 0.03."""
 
 
+JudgeLed = Callable[[float, bool], None]
+"""Takes the brightness, full scales per second without gain, and whether a background was taken
+at it, so that it can be the measure of later ones."""
+
+
 class BlankGlass:
     """Takes frames of the blank part of the slide.
 
@@ -45,6 +51,7 @@ class BlankGlass:
         longest_pulse_ms: hard maximum of the light.
         exposure_ms: exposure to begin with.
         note: stores what was found, as kind and data.
+        judge_led: raises LedError when the LED is worn.
     """
 
     def __init__(
@@ -57,12 +64,14 @@ class BlankGlass:
         exposure_ms: float,
         longest_pulse_ms: float,
         note: Callable[[str, dict[str, Any]], None],
+        judge_led: JudgeLed,
     ) -> None:
         self._camera = camera
         self._imager = imager
         self._mover = mover
         self._scan = scan
         self._note = note
+        self._judge_led = judge_led
         self._exposure_ms = exposure_ms
         self._longest_ms = min(MAX_EXPOSURE_MS, MAX_PULSE_SHARE * longest_pulse_ms)
         self._frames = 0
@@ -73,9 +82,11 @@ class BlankGlass:
         Raises:
             SampleRefusedError: no exposure is neither saturated nor too dark, or the place is not
                 blank.
+            LedError: the LED is worn.
             LeukoluxError: as camera and light raise.
         """
-        full_scale = self._find_exposure().pixel_format.full_scale
+        suitable = self._find_exposure()
+        full_scale = suitable.pixel_format.full_scale
         dark_level = float(self._imager.take_dark().pixels.mean())
         count = self._scan.background_frames
         frames = [np.asarray(self._take().pixels, np.float32) for _ in range(count)]
@@ -97,6 +108,7 @@ class BlankGlass:
                 "where scan.blank_x_um and scan.blank_y_um say.",
                 code="SAMPLE-NOT-BLANK",
             )
+        self._judge_led(brightness_per_s(float(blank.mean()) - dark_level, suitable), True)
         return Background(blank, full_scale, dark_level)
 
     def _find_exposure(self) -> Frame:
@@ -112,6 +124,8 @@ class BlankGlass:
             self._exposure_ms = wanted_ms
         if WEAKEST_LEVEL <= level < SATURATED_LEVEL:
             return frame
+        if level < WEAKEST_LEVEL:
+            self._judge_led(brightness_per_s(float(frame.pixels.mean()), frame), False)
         raise SampleRefusedError(
             f"Blank glass shows {100 * level:.0f} % of full scale at {self._exposure_ms:.0f} ms.",
             remedy="Check that the blank part of the slide is clean and lies where "
@@ -139,6 +153,12 @@ def bright_level(frame: Frame) -> float:
     full_scale = frame.pixel_format.full_scale
     counts = cv2.calcHist([pixels], [0], None, [full_scale + 1], [0, full_scale + 1]).ravel()
     return float(np.searchsorted(np.cumsum(counts), 0.999 * pixels.size)) / full_scale
+
+
+def brightness_per_s(level: float, frame: Frame) -> float:
+    """Return a mean level of blank glass, counts, as full scales per second without gain."""
+    gain = math.pow(10.0, frame.gain_db / 20.0)
+    return level / frame.pixel_format.full_scale / (frame.exposure_us / 1e6) / gain
 
 
 def roughness(image: NDArray[np.float32]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -13,27 +14,87 @@ class Dose:
     light_s: float = 0.0
 
 
-class DoseLedger:
-    """Counts exposures per field against the limit; a field is named by its row and column.
+@dataclass(frozen=True)
+class DoseLimits:
+    """How much light is allowed.
 
-    Args:
-        max_exposures: exposures one field may receive, focus search included.
-        irradiance_mw_per_cm2: irradiance at the sample.
+    Attributes:
+        exposures: of one field, focus search included.
+        field_mj_per_cm2: dose of one field.
+        sample_j_per_cm2: sum of the doses of all fields of a sample, in all its runs.
     """
 
-    def __init__(self, max_exposures: int, irradiance_mw_per_cm2: float) -> None:
-        self._max_exposures = max_exposures
+    exposures: int
+    field_mj_per_cm2: float = math.inf
+    sample_j_per_cm2: float = math.inf
+
+
+class DoseLedger:
+    """Counts the light of every field against the limits; a field is named by row and column.
+
+    Fields with a negative row are blank glass, which is not the sample.
+
+    Args:
+        limits: what is allowed.
+        irradiance_mw_per_cm2: irradiance at the sample.
+        former_j_per_cm2: what the sample received in former runs.
+    """
+
+    def __init__(
+        self, limits: DoseLimits, irradiance_mw_per_cm2: float, former_j_per_cm2: float = 0.0
+    ) -> None:
+        self.limits = limits
         self._irradiance_mw_per_cm2 = irradiance_mw_per_cm2
+        self._former_j_per_cm2 = former_j_per_cm2
         self._doses: dict[tuple[int, int], Dose] = {}
+        self._exposures = 0
+        self._light_s = 0.0
+        self._sample_light_s = 0.0
+        self._longest_s = 0.0
+
+    @property
+    def exposures_given(self) -> int:
+        """Exposures of all fields, blank glass included."""
+        return self._exposures
+
+    @property
+    def light_s(self) -> float:
+        """Seconds of light on all fields, blank glass included."""
+        return self._light_s
+
+    @property
+    def run_j_per_cm2(self) -> float:
+        """Sum of the doses that the sample's fields received in this run."""
+        return self._irradiance_mw_per_cm2 * self._sample_light_s / 1000.0
+
+    @property
+    def sample_j_per_cm2(self) -> float:
+        """Sum of the doses of the sample's fields, former runs included."""
+        return self._former_j_per_cm2 + self.run_j_per_cm2
 
     def add(self, field: tuple[int, int], light_s: float) -> None:
         """Enter one exposure of ``light_s`` seconds."""
         dose = self._of(field)
         self._doses[field] = Dose(dose.exposures + 1, dose.light_s + light_s)
+        self._exposures += 1
+        self._light_s += light_s
+        self._sample_light_s += 0.0 if field[0] < 0 else light_s
+        self._longest_s = max(self._longest_s, light_s)
 
     def remaining(self, field: tuple[int, int]) -> int:
-        """Return how many exposures ``field`` may still receive."""
-        return max(0, self._max_exposures - self.exposures(field))
+        """Return how many more exposures like the longest so far ``field`` may receive."""
+        left = max(0, self.limits.exposures - self.exposures(field))
+        each_mj_per_cm2 = self._irradiance_mw_per_cm2 * self._longest_s
+        if each_mj_per_cm2 <= 0.0 or math.isinf(self.limits.field_mj_per_cm2):
+            return left
+        free_mj_per_cm2 = self.limits.field_mj_per_cm2 - self.dose_mj_per_cm2(field)
+        # The last digit of a sum must not cost an exposure.
+        return max(0, min(left, math.floor(free_mj_per_cm2 / each_mj_per_cm2 + 1e-9)))
+
+    def sample_is_spent(self) -> bool:
+        """Return whether one more exposure would bring the sample beyond its limit."""
+        next_j_per_cm2 = self._irradiance_mw_per_cm2 * self._longest_s / 1000.0
+        return self.sample_j_per_cm2 + next_j_per_cm2 > self.limits.sample_j_per_cm2
 
     def exposures(self, field: tuple[int, int]) -> int:
         """Return how many exposures ``field`` received."""
@@ -47,12 +108,12 @@ class DoseLedger:
         return self._doses.get(field, Dose())
 
     def summary(self) -> dict[str, float]:
-        """Return exposures and light of the whole sample and the highest dose of a field."""
-        doses = self._doses.values()
+        """Return exposures and light of the run, the highest dose of a field, the sample's dose."""
         return {
-            "exposures": sum(dose.exposures for dose in doses),
-            "light_s": sum(dose.light_s for dose in doses),
+            "exposures": self._exposures,
+            "light_s": self._light_s,
             "max_field_mj_per_cm2": max(
                 (self.dose_mj_per_cm2(field) for field in self._doses), default=0.0
             ),
+            "sample_j_per_cm2": self.sample_j_per_cm2,
         }

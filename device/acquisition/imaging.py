@@ -7,15 +7,13 @@ from collections.abc import Callable
 
 from device.acquisition.dose import DoseLedger
 from device.acquisition.plan import Field
+from device.errors import SampleRefusedError
 from hal.camera import Camera, Frame
 from hal.clock import Clock
 from hal.errors import DeviceError, FrameError, InterlockError, LightError
 from hal.light import Light
 
 log = logging.getLogger(__name__)
-
-DARK_PAUSE_S = 30.0
-"""After this long without light the LED has cooled, and the next frame is dropped."""
 
 
 class DoseLimitError(DeviceError):
@@ -32,6 +30,8 @@ class Imager:
         lid_opened: called when the interlock ended an exposure; returns when it may be repeated.
         retries: further tries after a lost frame or a pulse that ended early.
         frame_timeout_ms: longest wait for a frame.
+        warm_up_pause_s: after this long without light the LED has cooled, and the next frame is
+            dropped.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Imager:
         lid_opened: Callable[[], None],
         retries: int,
         frame_timeout_ms: float,
+        warm_up_pause_s: float,
     ) -> None:
         self._camera = camera
         self._light = light
@@ -54,6 +55,7 @@ class Imager:
         self._lid_opened = lid_opened
         self._retries = retries
         self._frame_timeout_ms = frame_timeout_ms
+        self._warm_up_pause_s = warm_up_pause_s
         self._last_lit_s: float | None = None
 
     def take(self, field: Field, lost: int = 0) -> Frame:
@@ -67,6 +69,8 @@ class Imager:
             FrameError: no frame in spite of all retries.
             LightError: no full pulse in spite of all retries.
             DoseLimitError: the field may receive no more light.
+            SampleRefusedError: the sample may receive no more light.
+            LedError: the LED does not do what it should.
             CameraError, Cancelled: as the devices and the gate raise them.
         """
         return self._with_retries(lambda: self.take_once(field), lost)
@@ -114,7 +118,7 @@ class Imager:
 
     def _cold(self) -> bool:
         now_s = self._clock.monotonic_s()
-        return self._last_lit_s is None or now_s - self._last_lit_s > DARK_PAUSE_S
+        return self._last_lit_s is None or now_s - self._last_lit_s > self._warm_up_pause_s
 
     def _warm_up(self, field: Field) -> None:
         """Take a frame and drop it."""
@@ -126,12 +130,7 @@ class Imager:
 
     def _expose(self, field: Field) -> None:
         key = (field.row, field.column)
-        if self._ledger.remaining(key) == 0:
-            raise DoseLimitError(
-                f"Row {field.row}, column {field.column} has received "
-                f"{self._ledger.exposures(key)} exposures.",
-                remedy="Scan another place, or raise scan.max_exposures_per_field.",
-            )
+        self._require_dose(key)
         lit_before_s = self._light.on_time_s
         try:
             with self._light.pulse(self._light.max_pulse_ms):
@@ -142,3 +141,20 @@ class Imager:
             if lit_s > 0.0:
                 self._ledger.add(key, lit_s)
                 self._last_lit_s = self._clock.monotonic_s()
+
+    def _require_dose(self, field: tuple[int, int]) -> None:
+        ledger = self._ledger
+        if ledger.sample_is_spent():
+            raise SampleRefusedError(
+                f"The sample has received {ledger.sample_j_per_cm2:.2f} J/cm2, with former runs; "
+                f"{ledger.limits.sample_j_per_cm2:g} J/cm2 are allowed.",
+                remedy="Use another slide under another id; the result has what was counted.",
+                code="SAMPLE-DOSE",
+            )
+        if ledger.remaining(field) == 0:
+            raise DoseLimitError(
+                f"Row {field[0]}, column {field[1]} has received {ledger.exposures(field)} "
+                f"exposures, {ledger.dose_mj_per_cm2(field):.1f} mJ/cm2.",
+                remedy="Scan another place, or raise scan.max_exposures_per_field and "
+                "scan.max_field_mj_per_cm2.",
+            )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from threading import Condition
 from typing import Any
 
+from device.status import StopReason
 from hal.errors import LeukoluxError
 
 
@@ -20,6 +21,7 @@ class Notice:
         sample_id: its sample.
         started_s: instrument clock at its start.
         ended_s: instrument clock at its end, None while it runs.
+        reason: why the last run ended.
         error: what the instrument is in fault or paused for.
         lid_closed: as read last.
         self_tested: whether the last self-test passed.
@@ -33,6 +35,7 @@ class Notice:
     sample_id: str | None = None
     started_s: float | None = None
     ended_s: float | None = None
+    reason: StopReason | None = None
     error: LeukoluxError | None = None
     lid_closed: bool = False
     self_tested: bool = False

@@ -77,7 +77,7 @@ def _store(
     end = end_of_run(run.facts(), state, reason, error.as_dict() if error is not None else None)
     services.records.finish_run(run.id, end)
     log.info("run %d: %s, %s", run.id, state, reason)
-    services.board.put(activity=ENDINGS[reason], error=None)
+    services.board.put(activity=ENDINGS[reason], reason=reason, error=None)
     services.events.publish(
         EventKind.RESULT, {"run_id": run.id, "state": state.value, "reason": reason.value}
     )

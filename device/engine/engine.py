@@ -12,6 +12,7 @@ from threading import Lock, Thread
 from device.engine.board import Board
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
+from device.engine.front import FrontPanel
 from device.engine.machine import StateMachine
 from device.engine.progress import Progress
 from device.engine.requests import Requests
@@ -27,9 +28,8 @@ from device.settings import Settings
 from device.status import StartCondition
 from device.version import version
 from hal.clock import Clock
-from hal.errors import DeviceError, LeukoluxError
+from hal.errors import DeviceError, InterlockError, LeukoluxError
 from hal.factory import Hardware
-from hal.panel import Lamp
 from models.runtime import ModelSet
 
 log = logging.getLogger(__name__)
@@ -39,15 +39,6 @@ POLL_S = 0.05
 
 START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 60.0
-
-LAMPS = {
-    State.IDLE: Lamp.READY,
-    State.COMPLETE: Lamp.DONE,
-    State.FAULT: Lamp.FAULT,
-    State.SHUTTING_DOWN: Lamp.OFF,
-}
-"""What the lamp shows; busy in every other state."""
-
 
 WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
@@ -88,6 +79,7 @@ class Engine:
         self.machine = StateMachine(self._enter, self.make_safe, self._entered)
         self._settings = settings
         self._hardware = hardware
+        self._front = FrontPanel(hardware.panel)
         self._records = records
         self._clock = clock
         self._events = events
@@ -197,13 +189,21 @@ class Engine:
             self._hardware.light.off()
             if state in (State.PAUSED, State.ABORTING, State.FAULT, State.SHUTTING_DOWN):
                 self._hardware.stage.stop()
-        self._hardware.panel.show(LAMPS.get(state, Lamp.BUSY))
+        self._front.enter(state, self.board.notice.reason)
 
     def _entered(self, state: State) -> None:
         self.board.put()
 
     def _beat(self) -> None:
         self._beat_s = time.monotonic()
+
+    def _tend(self) -> None:
+        """Pass a check point of a run."""
+        self._beat()
+        self._front.tend()
+        if self._front.take_abort() and self.machine.state in RUNNING:
+            log.info("abort by the button")
+            self.requests.put(Event.ABORT)
 
     def _boot(self) -> None:
         self._open_devices()
@@ -237,11 +237,13 @@ class Engine:
 
     def _become_idle(self, event: Event) -> None:
         self.requests.clear()
+        self._front.forget()
         self.board.put(activity="Waiting for a sample.", error=None)
         self.machine.fire(event)
 
     def _idle(self) -> None:
         self.requests.wait(POLL_S)
+        self._front.tend()
         self._read_panel()
         if self.requests.take(Event.START):
             with self._order_lock:
@@ -250,15 +252,15 @@ class Engine:
                 self._begin(order)
 
     def _read_panel(self) -> None:
-        panel = self._hardware.panel
-        lid_closed = panel.lid_closed
+        lid_closed = self._hardware.panel.lid_closed
         if lid_closed != self.board.notice.lid_closed:
             self.board.put(lid_closed=lid_closed)
-        if panel.take_start_press() and self.machine.state is State.IDLE:
+        if self.machine.state is State.IDLE and self._front.take_start():
             self._begin(StartOrder(self.board.notice.waiting_sample_id))
 
     def _await_acknowledge(self) -> None:
         self.requests.wait(POLL_S)
+        self._front.tend()
         if self.machine.state is State.COMPLETE:
             self._read_panel()
         if not self.requests.take(Event.ACKNOWLEDGE):
@@ -284,8 +286,13 @@ class Engine:
         unmet = [condition for condition in self._conditions(order.sample_id) if not condition.met]
         if unmet:
             refusal = StartRefusedError(unmet)
-            self.board.put(activity=refusal.cause)
-            order.run_id.set_exception(refusal)
+            self._refuse(order, refusal)
+            return
+        try:
+            # Whoever starts a run has seen that the lid is closed.
+            self._hardware.light.acknowledge_lid()
+        except InterlockError as error:
+            self._refuse(order, error)
             return
         try:
             run = self._start_run(order.sample_id)
@@ -295,9 +302,17 @@ class Engine:
         order.run_id.set_result(run.id)
         conduct(run, self._services(), self.make_safe)
 
+    def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:
+        self.board.put(activity=refusal.cause)
+        try:
+            self._front.refuse()
+        finally:
+            order.run_id.set_exception(refusal)
+
     def _start_run(self, sample_id: str) -> Run:
         """Enter the preparing state with a new run in the records."""
         self.requests.clear()
+        self._front.forget()
         self.latest.put(None)
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
@@ -327,5 +342,5 @@ class Engine:
             latest=self.latest,
             models=self._models,
             make_analyzer=self._make_analyzer,
-            beat=self._beat,
+            beat=self._tend,
         )

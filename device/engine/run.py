@@ -8,7 +8,7 @@ from typing import Any
 from scipy.special import gammaincinv
 
 from device.acquisition.acquirer import Acquisition
-from device.acquisition.dose import DoseLedger
+from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.imaging import DoseLimitError
 from device.acquisition.plan import Field, make_plan
 from device.analysis.registry import CellRegistry
@@ -16,6 +16,7 @@ from device.analysis.tile_analyzer import TileAnalysis
 from device.differential import MINIMUM_COUNT
 from device.engine.counting import CellCounter
 from device.engine.keeping import TileKeeper
+from device.engine.light_book import LightBook
 from device.engine.pipeline import POLL_S, AnalysisPipeline
 from device.engine.progress import Counts, Progress
 from device.engine.result import RunFacts
@@ -65,8 +66,19 @@ class Run:
         settings = services.settings
         self._scan = settings.scan
         self._plan = make_plan(settings.scan, settings.camera)
+        with services.records.reader() as reader:
+            former_j_per_cm2 = reader.sample_dose_j_per_cm2(sample_id)
         self._ledger = DoseLedger(
-            settings.scan.max_exposures_per_field, settings.light.irradiance_mw_per_cm2
+            DoseLimits(
+                settings.scan.max_exposures_per_field,
+                settings.scan.max_field_mj_per_cm2,
+                settings.scan.max_sample_j_per_cm2,
+            ),
+            settings.light.irradiance_mw_per_cm2,
+            former_j_per_cm2,
+        )
+        self._book = LightBook(
+            services.records, settings.light, sample_id, self._ledger, self._note
         )
         self.progress = Progress()
         self._pipeline: AnalysisPipeline | None = None
@@ -89,6 +101,7 @@ class Run:
             cancel=services.requests.cancel,
             beat=services.beat,
             note=self._note,
+            judge_led=self._book.judge,
         )
 
     def execute(self) -> StopReason:
@@ -116,6 +129,7 @@ class Run:
             self._pipeline.drain(self._services.beat)
         if self._keeper is not None:
             self._keeper.close(self._services.beat)
+        self._book.enter(0.0)
 
     def close(self) -> None:
         """End the threads of stage, analysis and pictures."""
@@ -134,7 +148,7 @@ class Run:
             counts=counts,
             area_mm2=self._plan.area_mm2(counts.analysed),
             lid_openings=self._lid_openings,
-            dose=self._ledger.summary(),
+            dose={**self._ledger.summary(), **self._book.summary()},
             versions=self._versions,
             duration_s=self._services.clock.monotonic_s() - self._started_s,
         )
@@ -258,6 +272,7 @@ class Run:
     def _gate(self) -> None:
         """Resolve requests; called between exposures only."""
         self._check_wanted()
+        self._book.enter()
         if not self._services.hardware.panel.lid_closed:
             self._hold(Event.LID_OPENED)
         elif self._services.requests.take(Event.PAUSE):
@@ -302,9 +317,17 @@ class Run:
                 services.machine.fire(Event.LID_OPENED)
             elif closed != services.board.notice.lid_closed:
                 services.board.put(lid_closed=closed)
-            if services.requests.take(Event.RESUME) and closed:
+            if services.requests.take(Event.RESUME) and closed and self._lid_acknowledged():
                 return
             services.requests.wait(POLL_S)
+
+    def _lid_acknowledged(self) -> bool:
+        """Let the light work again on a person's word; False when the lid has just opened."""
+        try:
+            self._services.hardware.light.acknowledge_lid()
+        except InterlockError:
+            return False
+        return True
 
     def _explain_lid(self) -> None:
         self._acquisition.distrust_focus()

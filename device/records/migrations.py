@@ -103,3 +103,25 @@ def _first(db: Database) -> None:
         foreign_keys=[("run_id", "runs", "id")],
     )
     db.table("events").create_index(["run_id"])
+
+
+@MIGRATIONS(name="0002_leds_sample_doses")
+def _light(db: Database) -> None:
+    db.table("leds").create(
+        {
+            "name": str,
+            "exposures": int,
+            "light_s": float,
+            "first_brightness_per_s": float,
+            "last_brightness_per_s": float,
+            "first_utc": str,
+            "last_utc": str,
+        },
+        pk="name",
+        not_null={"exposures", "light_s", "first_utc", "last_utc"},
+    )
+    db.table("sample_doses").create(
+        {"sample_id": str, "exposures": int, "j_per_cm2": float, "last_utc": str},
+        pk="sample_id",
+        not_null={"exposures", "j_per_cm2", "last_utc"},
+    )

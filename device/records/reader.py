@@ -101,6 +101,11 @@ class RecordsReader:
         row = self._one("SELECT * FROM runs WHERE id = ?", (run_id,))
         return _run(row) if row is not None else None
 
+    def sample_dose_j_per_cm2(self, sample_id: str) -> float:
+        """Return the sum of the doses that the fields of a sample received in all its runs."""
+        row = self._one("SELECT j_per_cm2 FROM sample_doses WHERE sample_id = ?", (sample_id,))
+        return float(row["j_per_cm2"]) if row is not None else 0.0
+
     def result(self, run_id: int) -> dict[str, Any] | None:
         """Return the newest version of the result document of a run."""
         row = self._one(

@@ -117,6 +117,26 @@ class CellRecord(_Row):
 
 
 @dataclass(frozen=True)
+class LedRecord(_Row):
+    """The life of one LED.
+
+    Attributes:
+        name: as in the settings.
+        exposures: given with it.
+        light_s: seconds it was on.
+        first_brightness_per_s: on blank glass when it was new, full scales per second; None
+            until a background was taken with it.
+        last_brightness_per_s: likewise, in the last run.
+    """
+
+    name: str
+    exposures: int
+    light_s: float
+    first_brightness_per_s: float | None
+    last_brightness_per_s: float
+
+
+@dataclass(frozen=True)
 class EventRecord(_Row):
     """Something that happened, in a run or outside one (``run_id`` None)."""
 

@@ -25,7 +25,7 @@ from device.cell import Cell
 from device.errors import RecordsError
 from device.records.migrations import MIGRATIONS
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
-from device.records.record_types import RunState, TileState
+from device.records.record_types import LedRecord, RunState, TileState
 from device.records.tile_pictures import TilePictures
 from device.status import StopReason
 from hal.clock import Clock, SystemClock
@@ -55,6 +55,25 @@ class TileEntry:
     analysis_ms: float | None = None
     exposure_ms: float | None = None
     error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class LightEntry:
+    """Light that was given since the last entry.
+
+    Attributes:
+        led: name of the LED.
+        sample_id: the sample under it.
+        exposures: their number.
+        light_s: seconds of light.
+        sample_j_per_cm2: sum of the doses of the sample's fields.
+    """
+
+    led: str
+    sample_id: str
+    exposures: int
+    light_s: float
+    sample_j_per_cm2: float
 
 
 @dataclass(frozen=True)
@@ -165,6 +184,46 @@ class Records:
                 db.table("cells").update(cell_id, row)
             return [_insert(db, "cells", row) for row in rows]
 
+    def add_light(self, entry: LightEntry) -> None:
+        """Add to the life of the LED and to the dose of the sample."""
+        with self._transaction() as db:
+            self._require_led(db, entry.led)
+            db.execute(
+                "UPDATE leds SET exposures = exposures + ?, light_s = light_s + ?, last_utc = ? "
+                "WHERE name = ?",
+                [entry.exposures, entry.light_s, self._stamp(), entry.led],
+            )
+            db.execute(
+                "INSERT INTO sample_doses (sample_id, exposures, j_per_cm2, last_utc) "
+                "VALUES (?, ?, ?, ?) ON CONFLICT (sample_id) DO UPDATE SET "
+                "exposures = exposures + excluded.exposures, "
+                "j_per_cm2 = j_per_cm2 + excluded.j_per_cm2, last_utc = excluded.last_utc",
+                [entry.sample_id, entry.exposures, entry.sample_j_per_cm2, self._stamp()],
+            )
+
+    def judge_led(self, name: str, brightness_per_s: float, *, sound: bool) -> LedRecord:
+        """Store the brightness of an LED; return its life so far.
+
+        Args:
+            name: of the LED.
+            brightness_per_s: on blank glass, full scales per second.
+            sound: whether it becomes the measure of later ones, where there is none.
+        """
+        with self._transaction() as db:
+            self._require_led(db, name)
+            db.execute(
+                "UPDATE leds SET last_brightness_per_s = ?1, "
+                "first_brightness_per_s = coalesce(first_brightness_per_s, iif(?3, ?1, NULL)) "
+                "WHERE name = ?2",
+                [brightness_per_s, name, sound],
+            )
+            row = db.execute(
+                "SELECT name, exposures, light_s, first_brightness_per_s, last_brightness_per_s "
+                "FROM leds WHERE name = ?",
+                [name],
+            ).fetchone()
+            return LedRecord(*row)
+
     def add_event(self, run_id: int | None, kind: str, data: Mapping[str, Any]) -> None:
         """Store something that happened."""
         with self._transaction() as db:
@@ -205,6 +264,14 @@ class Records:
     def _transaction(self) -> Iterator[Database]:
         with self._lock, records_errors(self.path), self._db.atomic():
             yield self._db
+
+    def _require_led(self, db: Database, name: str) -> None:
+        now = self._stamp()
+        db.execute(
+            "INSERT INTO leds (name, exposures, light_s, first_utc, last_utc) "
+            "VALUES (?, 0, 0.0, ?, ?) ON CONFLICT (name) DO NOTHING",
+            [name, now, now],
+        )
 
     def _insert_event(
         self, db: Database, run_id: int | None, kind: str, data: Mapping[str, Any]

@@ -14,7 +14,8 @@ from hal.clock import Clock
 from hal.errors import Cancelled, DeviceError, DeviceTimeoutError, StageError
 from hal.grbl import wire
 from hal.grbl.codes import alarm_error, refusal_error
-from hal.grbl.link import Deadline, SerialLink
+from hal.grbl.link import SerialLink
+from hal.serial_port import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,9 @@ class Controller:
             reply = wire.parse_line(line)
             if isinstance(reply, wire.Banner):
                 return reply.version
+            if reply == wire.RESET_WANTED:
+                # A reset in the half second between the alarm and this message was not heard.
+                self._write(wire.SOFT_RESET)
             log.debug("before the banner: %r", line)
         return None
 

@@ -20,8 +20,9 @@ from hal.errors import (
 from hal.grbl import wire
 from hal.grbl.controller import Controller
 from hal.grbl.frame import AXES, StageFrame
-from hal.grbl.link import Deadline, SerialLink
-from hal.grbl.profile import check_profile
+from hal.grbl.link import SerialLink
+from hal.grbl.profile import check_identity, check_profile
+from hal.serial_port import Deadline
 from hal.stage import Position, Travel
 
 log = logging.getLogger(__name__)
@@ -72,13 +73,8 @@ class GrblStage:
             version = self._controller.connect()
             if self._controller.status().state not in ("Idle", "Alarm"):
                 version = self._controller.soft_reset()
-            build = [r for r in self._controller.command("$I") if isinstance(r, wire.Info)]
-            if not any(info.key == "VER" for info in build):
-                raise StageError(
-                    f"The stage controller does not identify itself as GRBL: {build}.",
-                    remedy="Check stage.port: another device may be connected there.",
-                    code="STAGE-IDENTITY",
-                )
+            replies = self._controller.command("$I")
+            check_identity(reply for reply in replies if isinstance(reply, wire.Info))
             replies = self._controller.command("$$")
             check_profile(
                 self._config, {r.number: r.value for r in replies if isinstance(r, wire.Setting)}
@@ -130,9 +126,6 @@ class GrblStage:
     ) -> Position:
         """Move the named axes to absolute positions and wait until the stage stands still there.
 
-        Axes that go down first pass their target by the approach distance and come back up, so
-        that every move ends from the same side and backlash is a constant.
-
         Raises: as :meth:`hal.stage.Stage.move_to`.
         """
         self._stop_asked.clear()
@@ -142,10 +135,6 @@ class GrblStage:
         if not targets_mm:
             return self._position(status)
         deadline = Deadline(self._clock, self._config.move_timeout_s)
-        from_mm = self._frame.best_mm(status.machine_mm, self._arrived_mm)
-        before_mm = self._frame.approach_mm(from_mm, targets_mm)
-        if before_mm != targets_mm:
-            status = self._jog(before_mm, status, deadline, cancel)
         status = self._jog(targets_mm, status, deadline, cancel)
         return self._position(status)
 
@@ -223,7 +212,7 @@ class GrblStage:
         try:
             self._check_wanted(cancel)
             self._send_jog(line)
-            status = self._await_arrival(line, goal_mm, deadline, cancel)
+            status = self._await_arrival(line, start.machine_mm, goal_mm, deadline, cancel)
         except LeukoluxError:
             self._halt()
             raise
@@ -242,20 +231,36 @@ class GrblStage:
             log.warning("%s", error)
 
     def _await_arrival(
-        self, line: str, goal_mm: wire.Axes, deadline: Deadline, cancel: Event | None
+        self,
+        line: str,
+        start_mm: wire.Axes,
+        goal_mm: wire.Axes,
+        deadline: Deadline,
+        cancel: Event | None,
     ) -> wire.Status:
+        """Return the status at the goal; a line that was lost, so that nothing moved, goes again.
+
+        A stage that stands elsewhere was stopped by somebody, and is not sent on.
+        """
         resends_left = 1
         while True:
             self._check_wanted(cancel)
             status = self._controller.status()
+            if not self._frame.is_between(status.machine_mm, start_mm, goal_mm):
+                # A digit lost on the line makes another target, which nothing else would notice.
+                raise StageError(
+                    f"The stage went to {status.machine_mm} mm on its way to {goal_mm} mm.",
+                    remedy="Check the serial cable and its shielding, then try again.",
+                    code="STAGE-ASTRAY",
+                )
             if status.state == "Idle":
                 if self._frame.is_at(status.machine_mm, goal_mm):
                     return status
                 self._check_wanted(cancel)
-                if resends_left == 0:
+                if resends_left == 0 or status.machine_mm != start_mm:
                     raise StageError(
                         f"The stage stands at {status.machine_mm} mm instead of {goal_mm} mm.",
-                        remedy="Check the serial cable, then home the stage.",
+                        remedy="Try again; if it happens often, check the serial cable.",
                         code="STAGE-NOT-ARRIVED",
                     )
                 resends_left -= 1

@@ -17,6 +17,7 @@ from hal.stage import Position, Travel
 
 AXES = "XYZ"
 REPORT_RESOLUTION_UM = 1.0
+ASTRAY_MM = 0.1
 _LIMIT_SLACK_UM = 1e-6
 
 
@@ -33,7 +34,6 @@ class StageFrame:
         self.travel = Travel(*self._lengths_um)
         xy, z = config.steps_per_mm_xy, config.steps_per_mm_z
         self._steps_per_mm = (xy, xy, z)
-        self._approach_um = (config.approach_xy_um, config.approach_xy_um, config.approach_z_um)
 
     def targets_mm(self, targets_um: Sequence[float | None]) -> dict[str, float]:
         """Return machine coordinates by axis letter, of the axes that are named.
@@ -56,22 +56,6 @@ class StageFrame:
             targets_mm[axis] = origin_mm + target_um / 1000.0
         return targets_mm
 
-    def approach_mm(self, from_mm: Axes, targets_mm: dict[str, float]) -> dict[str, float]:
-        """Return the targets with those axes lowered that would arrive from above.
-
-        Args:
-            from_mm: as :meth:`best_mm`: a step may be smaller than the resolution of a report.
-            targets_mm: machine coordinates by axis letter.
-        """
-        before_mm = dict(targets_mm)
-        for index, axis in enumerate(AXES):
-            if axis not in targets_mm:
-                continue
-            if self.whole_step_mm(index, targets_mm[axis]) < from_mm[index] - 1e-6:
-                lowered_mm = targets_mm[axis] - self._approach_um[index] / 1000.0
-                before_mm[axis] = max(lowered_mm, self.origin_mm[index])
-        return before_mm
-
     def feed_mm_per_min(self, start_mm: Axes, goal_mm: Axes) -> float:
         """Return the speed along the path at which no axis exceeds its own."""
         xy_mm = math.dist(start_mm[:2], goal_mm[:2])
@@ -86,6 +70,13 @@ class StageFrame:
         return all(
             abs(at - goal) <= 0.5 / steps + REPORT_RESOLUTION_UM / 2000.0 + 1e-9
             for at, goal, steps in zip(machine_mm, goal_mm, self._steps_per_mm, strict=True)
+        )
+
+    def is_between(self, machine_mm: Axes, start_mm: Axes, goal_mm: Axes) -> bool:
+        """Return whether each axis is between start and goal, with some room for rounding."""
+        return all(
+            min(start, goal) - ASTRAY_MM <= at <= max(start, goal) + ASTRAY_MM
+            for at, start, goal in zip(machine_mm, start_mm, goal_mm, strict=True)
         )
 
     def whole_step_mm(self, index: int, target_mm: float) -> float:

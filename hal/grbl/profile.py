@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from hal.config import StageConfig
 from hal.errors import StageError
+from hal.grbl import wire
+
+OLDEST_VERSION = (1, 1)
+"""The first with jogs ($J=), which a cancel stops with the position kept."""
+
+LONGEST_JOG_BYTES = 79
+"""One line is in flight at a time, and it must fit the receive buffer as a whole."""
+
+ZERO_AT_HOME = "Z"
+"""Build option: homing makes its own place the origin instead of counting from the far end."""
 
 SETTING_NAMES: dict[int, str] = {
     10: "status report mask",
@@ -53,6 +64,43 @@ def expected_settings(config: StageConfig) -> dict[int, float]:
         131: config.travel_y_mm,
         132: config.travel_z_mm,
     }
+
+
+def check_identity(build: Iterable[wire.Info]) -> None:
+    """Check the answer to ``$I``: a GRBL new enough for jogs, built to count as the profile does.
+
+    Raises:
+        StageError: another device, an old firmware, or one built differently.
+    """
+    told = {info.key: info.text for info in build}
+    if "VER" not in told:
+        raise StageError(
+            f"The stage controller does not identify itself as GRBL: {told}.",
+            remedy="Check stage.port: another device may be connected there.",
+            code="STAGE-IDENTITY",
+        )
+    version = re.match(r"(\d+)\.(\d+)", told["VER"])
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_VERSION:
+        raise StageError(
+            f"The stage controller's firmware is GRBL {told['VER']}, which is too old.",
+            remedy="Install GRBL 1.1 or newer on the controller.",
+            code="STAGE-FIRMWARE",
+        )
+    letters, _, sizes = told.get("OPT", "").partition(",")
+    if ZERO_AT_HOME in letters:
+        raise StageError(
+            "The stage controller's firmware is built to make the end of homing its origin.",
+            remedy="Install firmware without HOMING_FORCE_SET_ORIGIN.",
+            code="STAGE-FIRMWARE",
+        )
+    receive_bytes = sizes.split(",")[1:2]
+    if receive_bytes and receive_bytes[0].isdecimal() and int(receive_bytes[0]) < LONGEST_JOG_BYTES:
+        raise StageError(
+            f"The stage controller's receive buffer of {receive_bytes[0]} bytes does not hold a "
+            "whole command.",
+            remedy="Install firmware with a receive buffer of 128 bytes.",
+            code="STAGE-FIRMWARE",
+        )
 
 
 def check_profile(config: StageConfig, found: Mapping[int, float]) -> None:

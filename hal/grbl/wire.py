@@ -88,6 +88,9 @@ class Damaged:
     text: str
 
 
+RESET_WANTED = Info("MSG", "Reset to continue")
+"""Said half a second after the alarms that stop everything; only now a reset is heard."""
+
 Reply: TypeAlias = Ok | ErrorCode | AlarmCode | Banner | Status | Setting | Info | Damaged
 
 

@@ -29,13 +29,17 @@ _DOME_UM = 2.5
 
 @dataclass
 class Draft:
-    """A cell being drawn: depth maps of cell and nucleus, um, and the mass stack."""
+    """A cell being drawn: depth maps of cell and nucleus, um, and the mass stack.
+
+    The cytoplasm thins out over a rim; ``edge_um`` deep, where half of it is left, lies the edge.
+    """
 
     donor: Donor
     sketch: Sketch
     cell: Float32Array
     nucleus: Float32Array
     masses: Float32Array
+    edge_um: float = 0.0
 
 
 def nucleic_acid_pg_of(rng: np.random.Generator, donor: Donor) -> float:
@@ -172,7 +176,8 @@ def fill_cytoplasm(
     common = _COMMON_PROTEIN_PG_PER_UM2 * donor.mass_factor
     protein_pg_per_um2 = blended(protein_pg_per_um2, common, donor)
     rna_pg_per_um2 = blended(rna_pg_per_um2, _COMMON_RNA_PG_PER_UM2, donor)
-    shape = sketch.soft(draft.cell - np.float32(rim_um / 2.0 - 0.2), rim_um)
+    draft.edge_um = rim_um / 2.0 - 0.2
+    shape = sketch.soft(draft.cell - np.float32(draft.edge_um), rim_um)
     dome = 0.75 + 0.3 * np.clip(draft.cell / _DOME_UM, 0.0, 1.0)
     filled = shape * (1.0 - sketch.soft(draft.nucleus, 0.45)) * dome * texture
     draft.masses[Channel.PROTEIN] += filled * np.float32(protein_pg_per_um2)

@@ -44,7 +44,7 @@ class CellStamp:
     Attributes:
         masses: float32 (CHANNELS, n, n), see :class:`hal.sim.masses.Channel`.
         depth_um: float32 (2, n, n), how deep inside the cell and inside its nucleus a point lies,
-            within 1 um; negative outside.
+            within 1 um; negative outside.  Both edges lie where half of the mass is left.
         area_um2: of the whole cell.
         nucleus_area_um2: of the nucleus.
         nucleic_acid_pg: in the whole cell.
@@ -90,7 +90,8 @@ def white_cell(
     """
     rng = generator(*key)
     draft = _DRAW[kind](rng, diameter_um, donor, pixel_um)
-    depth_um = np.clip(np.stack([draft.cell, draft.nucleus]), -1.0, 1.0).astype(np.float32)
+    depth_um = np.stack([draft.cell - np.float32(draft.edge_um), draft.nucleus])
+    depth_um = np.clip(depth_um, -1.0, 1.0).astype(np.float32)
     labels = labels_of(depth_um)
     pixel_um2 = pixel_um**2
     return CellStamp(

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import tempfile
-import termios
-import tty
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock
 
 from hal.clock import Clock
 from hal.config import StageConfig
@@ -18,9 +11,8 @@ from hal.sim.grbl_firmware import GrblFirmware
 from hal.sim.grbl_motion import Mechanics, Vector
 from hal.sim.grbl_settings import GrblSettings
 from hal.sim.place_log import PlaceLog
+from hal.sim.pseudo_terminal import PseudoTerminal
 
-_TICK_S = 0.001
-_IDLE_TICK_S = 0.02
 _BOOTLOADER_S = 0.5
 
 
@@ -30,14 +22,58 @@ class WireFaults:
 
     garbled_lines: int = 0
     lost_oks: int = 0
+    lost_bytes: int = 0
+    lost_from: int = 0
     silent: bool = False
+
+
+class _GrblBoard:
+    """The controller and its USB chip, as :class:`~hal.sim.pseudo_terminal.Board`."""
+
+    def __init__(self, firmware: GrblFirmware, *, resets_on_open: bool) -> None:
+        self.firmware = firmware
+        self.faults = WireFaults()
+        self._resets_on_open = resets_on_open
+
+    @property
+    def has_work(self) -> bool:
+        return self.firmware.next_event_s() is not None
+
+    def connected(self, now_s: float) -> None:
+        self.firmware.advance(now_s)
+        self.firmware.take_lines()  # said while nobody listened
+        if self._resets_on_open:
+            self.firmware.power_cycle(now_s, _BOOTLOADER_S)
+
+    def powered_off(self, now_s: float) -> None:
+        self.firmware.power_cycle(now_s)
+
+    def exchange(self, data: bytes, now_s: float) -> list[bytes]:
+        if self.faults.lost_bytes > 0 and len(data) > 1:
+            first = self.faults.lost_from
+            data = data[:first] + data[first + self.faults.lost_bytes :]
+            self.faults.lost_bytes = 0
+        self.firmware.receive(b"" if self.faults.silent else data, now_s)
+        lines = self.firmware.take_lines()
+        said = [] if self.faults.silent else [self._on_the_wire(line) for line in lines]
+        return [line + b"\r\n" for line in said if line is not None]
+
+    def _on_the_wire(self, line: str) -> bytes | None:
+        """Return what becomes of a line on its way, or None when it is lost."""
+        if line == "ok" and self.faults.lost_oks > 0:
+            self.faults.lost_oks -= 1
+            return None
+        said = line.encode("ascii")
+        if self.faults.garbled_lines > 0 and said:
+            self.faults.garbled_lines -= 1
+            return b"\xfe" + said[1 : max(1, len(said) - 2)] + b"\xc3"
+        return said
 
 
 class GrblEmulator:
     """A stage on a serial port that is not there: :attr:`port` opens like any other.
 
-    Opening the port restarts the controller, as it does on the usual boards.  All switches are
-    safe from any thread.
+    All switches are safe from any thread.
 
     Args:
         config: profile the controller is set to; travel and homing pull-off give the stage frame.
@@ -45,6 +81,7 @@ class GrblEmulator:
         start_um: where the slide is at power-up, stage frame.
         mechanics: play and stopping error.
         seed: of the stopping errors.
+        resets_on_open: whether opening the port restarts the controller, as on most boards.
     """
 
     def __init__(
@@ -54,6 +91,8 @@ class GrblEmulator:
         start_um: Vector = (40_000.0, 40_000.0, 8_000.0),
         mechanics: Mechanics | None = None,
         seed: int = 0,
+        *,
+        resets_on_open: bool = True,
     ) -> None:
         settings = GrblSettings.for_stage(config)
         self._clock = clock
@@ -64,21 +103,16 @@ class GrblEmulator:
             for at, origin in zip(start_um, self._origin_mm, strict=True)
         )
         self._firmware = GrblFirmware(settings, (x, y, z), mechanics or Mechanics(), seed)
-        self._faults = WireFaults()
-        self._stop = Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="leukolux-stage-")
-        self._link = Path(self._folder.name) / "tty"
-        self._master: int | None = None
-        self._connected = False
+        self._firmware.power_cycle(clock.monotonic_s())
+        board = _GrblBoard(self._firmware, resets_on_open=resets_on_open)
+        self._faults = board.faults
         self._places = PlaceLog()
-        self.plug_in()
-        self._thread = Thread(target=self._run, name="grbl-emulator", daemon=True)
-        self._thread.start()
+        self._terminal = PseudoTerminal(board, clock, self._lock, "stage", self._note_place)
 
     @property
     def port(self) -> str:
         """Path to give to the driver; stays the same when unplugged and plugged in again."""
-        return str(self._link)
+        return self._terminal.port
 
     def true_position_um(self) -> Vector:
         """Return where the slide really is, stage frame, um: with play and stopping error."""
@@ -99,6 +133,11 @@ class GrblEmulator:
         """Swallow the next ``count`` acknowledgements."""
         with self._lock:
             self._faults.lost_oks = count
+
+    def lose_bytes(self, count: int, first: int = 0) -> None:
+        """Let ``count`` bytes of the host's next line never reach the controller."""
+        with self._lock:
+            self._faults.lost_bytes, self._faults.lost_from = count, first
 
     def set_silent(self, silent: bool) -> None:
         """Neither hear nor speak, while axes in motion go on."""
@@ -129,32 +168,15 @@ class GrblEmulator:
 
     def unplug(self) -> None:
         """Pull the cable: the port is gone and the board has no power."""
-        with self._lock:
-            self._firmware.power_cycle(self._clock.monotonic_s())
-            self._close_master()
-            self._link.unlink(missing_ok=True)
+        self._terminal.unplug()
 
     def plug_in(self) -> None:
         """Put the cable back."""
-        with self._lock:
-            if self._master is not None:
-                return
-            self._master, slave = os.openpty()
-            # Raw before anybody opens it, or the terminal would echo the banner back to the board.
-            tty.setraw(slave, termios.TCSANOW)
-            os.set_blocking(self._master, False)
-            self._link.symlink_to(os.ttyname(slave))
-            # Closed again, so that the master end can tell whether somebody has the port open.
-            os.close(slave)
-            self._connected = False
+        self._terminal.plug_in()
 
     def close(self) -> None:
         """Stop the thread and remove the port.  Can be called twice."""
-        self._stop.set()
-        self._thread.join()
-        with self._lock:
-            self._close_master()
-        self._folder.cleanup()
+        self._terminal.close()
 
     def _true_um(self, now_s: float) -> Vector:
         place_mm = self._firmware.true_mm(now_s)
@@ -163,63 +185,5 @@ class GrblEmulator:
         )
         return (x, y, z)
 
-    def _close_master(self) -> None:
-        if self._master is not None:
-            os.close(self._master)
-            self._master = None
-
-    def _run(self) -> None:
-        poller = select.poll()
-        registered: int | None = None
-        while not self._stop.is_set():
-            with self._lock:
-                master = self._master
-                due = self._firmware.next_event_s() is not None
-            if master != registered:
-                if registered is not None:
-                    with contextlib.suppress(KeyError):
-                        poller.unregister(registered)
-                if master is not None:
-                    poller.register(master, select.POLLIN)
-                registered = master
-            if master is None or not self._serve(master, poller, _TICK_S if due else _IDLE_TICK_S):
-                self._stop.wait(_IDLE_TICK_S)
-
-    def _serve(self, master: int, poller: select.poll, tick_s: float) -> bool:
-        """Wait up to one tick for bytes and answer; return whether a host is connected."""
-        events = dict(poller.poll(tick_s * 1000.0)).get(master, 0)
-        with self._lock:
-            if self._master != master:
-                return False
-            now_s = self._clock.monotonic_s()
-            if events & select.POLLHUP:
-                self._connected = False
-                return False
-            if not self._connected:
-                self._connected = True
-                self._firmware.power_cycle(now_s, _BOOTLOADER_S)
-            data = b""
-            if events & select.POLLIN:
-                with contextlib.suppress(OSError):
-                    data = os.read(master, 4096)
-            if data:
-                self._places.note(now_s, self._true_um(now_s))
-            self._firmware.receive(b"" if self._faults.silent else data, now_s)
-            self._answer(master)
-        return True
-
-    def _answer(self, master: int) -> None:
-        """Write what the firmware said, as far as the faults let it through."""
-        for line in self._firmware.take_lines():
-            if self._faults.silent:
-                continue
-            if line == "ok" and self._faults.lost_oks > 0:
-                self._faults.lost_oks -= 1
-                continue
-            data = line.encode("ascii")
-            if self._faults.garbled_lines > 0 and data:
-                self._faults.garbled_lines -= 1
-                data = b"\xfe" + data[1 : max(1, len(data) - 2)] + b"\xc3"
-            # A host that does not read loses bytes, as on a line without flow control.
-            with contextlib.suppress(OSError):
-                os.write(master, data + b"\r\n")
+    def _note_place(self, now_s: float) -> None:
+        self._places.note(now_s, self._true_um(now_s))

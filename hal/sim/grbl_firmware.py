@@ -15,19 +15,18 @@ from hal.sim.grbl_axes import Axes
 from hal.sim.grbl_gcode import GcodeError, LineBuffer, Modal, Move, parse_block, parse_jog
 from hal.sim.grbl_homing import homing_alarm_after, homing_duration_s
 from hal.sim.grbl_motion import Block, Mechanics, Mover, Vector
-from hal.sim.grbl_report import StatusReport
+from hal.sim.grbl_report import BANNER, LOCKED, StatusReport
 from hal.sim.grbl_settings import GrblSettings
 from hal.sim.grbl_system import answer_system_line, require_rest
+from hal.sim.grbl_uart import Uart
 
 RX_BYTES = 128
 LINE_CHARS = 79
-BYTE_S = 10.0 / 115200.0
 BOOT_S = 0.03
+PARSE_S = 0.002
 ALARM_MESSAGE_S = 0.5
 # Steps already prepared when a hold comes are still made, and speeds are reported as prepared.
 PREPARED_S = 0.05
-BANNER = "Grbl 1.1h ['$' for help]"
-LOCKED = "[MSG:'$H'|'$X' to unlock]"
 
 
 class GrblFirmware:
@@ -52,7 +51,7 @@ class GrblFirmware:
         self._out: list[str] = []
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
-        self._arrivals: deque[tuple[float, int]] = deque()
+        self._uart = Uart()
         self._rx: deque[int] = deque()
         self._state = "Alarm"
         self._pins: set[str] = set()
@@ -63,18 +62,14 @@ class GrblFirmware:
 
     def receive(self, data: bytes, now_s: float) -> None:
         """Take bytes that begin to arrive at ``now_s``, one after the other at 115200 baud."""
-        at_s = max(now_s, self._arrivals[-1][0] + BYTE_S) if self._arrivals else now_s
-        for byte in data:
-            self._arrivals.append((at_s, byte))
-            at_s += BYTE_S
+        self._uart.send(data, now_s)
         self.advance(now_s)
 
     def advance(self, now_s: float) -> None:
         """Let everything happen that is due until ``now_s``, in order."""
         while (next_s := self.next_event_s()) is not None and next_s <= now_s:
-            if self._arrivals and self._arrivals[0][0] <= next_s:
-                _, byte = self._arrivals.popleft()
-                self._take_byte(byte, next_s)
+            if self._uart.next_s is not None and self._uart.next_s <= next_s:
+                self._take_byte(self._uart.take(), next_s)
             elif self._mover.end_s is not None and self._mover.end_s <= next_s:
                 self._axes.end_block(next_s)
                 self._cancelling = False
@@ -85,9 +80,7 @@ class GrblFirmware:
 
     def next_event_s(self) -> float | None:
         """Return when something will happen by itself, or None when nothing will."""
-        times = [self._mover.end_s]
-        if self._arrivals:
-            times.append(self._arrivals[0][0])
+        times = [self._mover.end_s, self._uart.next_s]
         if self._events:
             times.append(self._events[0][0])
         return min((time_s for time_s in times if time_s is not None), default=None)
@@ -134,9 +127,12 @@ class GrblFirmware:
         self._modal = Modal()
         self._pending: Block | None = None
         self._held: list[Block] | None = None
+        self._holds_for = "Hold"
         self._report = StatusReport()
         self._booting = False
+        self._parsing = False
         self._mute = False
+        self._hears_reset = False
         self._late_ok = False
         self._homing = False
         self._status_asked = False
@@ -160,6 +156,8 @@ class GrblFirmware:
         if self._booting:
             return
         if self._mute:
+            if not self._hears_reset:
+                return
             if self._late_ok:
                 self._out.append("ok")
             self._reboot(now_s)
@@ -180,7 +178,12 @@ class GrblFirmware:
         self._state = "Alarm"
         self._mute = True
         self._out.append(f"ALARM:{code}")
-        self._at(now_s + ALARM_MESSAGE_S, lambda _: self._out.append("[MSG:Reset to continue]"))
+        self._at(now_s + ALARM_MESSAGE_S, self._ask_for_reset)
+
+    def _ask_for_reset(self, _: float) -> None:
+        """Listen for a reset; one that came earlier is forgotten, as the firmware does."""
+        self._out.append("[MSG:Reset to continue]")
+        self._hears_reset = True
 
     def _homing_failed(self, code: int, machine_mm: Vector, now_s: float) -> None:
         """Say the alarm and, half a second later, ``ok`` all the same, as the firmware does."""
@@ -207,8 +210,8 @@ class GrblFirmware:
                 self._status_asked = True
             else:
                 self._say_status(now_s)
-        elif byte == 0x21:
-            self._feed_hold(now_s)
+        elif byte in (0x21, 0x84):
+            self._hold(now_s, door=byte == 0x84)
         elif byte == 0x7E:
             self._resume(now_s)
         elif byte == 0x85:
@@ -217,13 +220,18 @@ class GrblFirmware:
         elif byte < 0x80 and len(self._rx) < RX_BYTES:
             self._rx.append(byte)
 
-    def _feed_hold(self, now_s: float) -> None:
-        if self._mover.is_jogging:
-            if not self._cancelling:
-                self._cancel_jog(now_s)
-        elif self._state == "Idle" and self._held is None:
-            self._held = self._mover.unfinished()
-            self._brake(now_s)
+    def _hold(self, now_s: float, *, door: bool) -> None:
+        """Stop for a feed hold or an open door: a jog is forgotten, other moves wait."""
+        if door:
+            self._out.append("[MSG:Check Door]")
+        jogging = self._mover.is_jogging
+        if jogging and not self._cancelling:
+            self._cancel_jog(now_s)
+        if self._state == "Idle" and self._held is None and (door or not jogging):
+            self._held = [] if jogging else self._mover.unfinished()
+            self._holds_for = "Door" if door else "Hold"
+            if not jogging:
+                self._brake(now_s)
 
     def _resume(self, now_s: float) -> None:
         if self._held is not None and not self._mover.is_moving:
@@ -246,6 +254,7 @@ class GrblFirmware:
         """Whether the line interpreter is held up; bytes then pile up in the buffer."""
         return (
             self._booting
+            or self._parsing
             or self._mute
             or self._homing
             or self._cancelling
@@ -270,8 +279,13 @@ class GrblFirmware:
     # -- lines -----------------------------------------------------------------------------------
 
     def _execute_when_complete(self, line: str | None, now_s: float) -> None:
-        if line is None:
-            return
+        """Run a line once it is interpreted: a question that came with it is answered before."""
+        if line is not None:
+            self._parsing = True
+            self._at(now_s + PARSE_S, lambda then_s: self._answer_line(line, then_s))
+
+    def _answer_line(self, line: str, now_s: float) -> None:
+        self._parsing = False
         try:
             done = self._execute(line, now_s)
         except GcodeError as refusal:
@@ -359,8 +373,6 @@ class GrblFirmware:
         self._state = "Idle"
         self._out.append("ok")
 
-    # -- words -----------------------------------------------------------------------------------
-
     def _say_status(self, now_s: float) -> None:
         self._out.append(
             self._report.line(
@@ -375,7 +387,10 @@ class GrblFirmware:
         if self._state != "Idle":
             return self._state
         if self._held is not None:
-            return "Hold:1" if self._mover.is_moving else "Hold:0"
+            if not self._mover.is_moving:
+                return f"{self._holds_for}:0"
+            if not self._cancelling:
+                return "Door:2" if self._holds_for == "Door" else "Hold:1"
         if self._mover.is_moving:
             return "Jog" if self._mover.is_jogging else "Run"
         return "Idle"

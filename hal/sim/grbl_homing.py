@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hal.sim.grbl_motion import Trapezoid, Vector
+from hal.sim.grbl_motion import Vector
 from hal.sim.grbl_settings import GrblSettings
+from hal.sim.trapezoid import Trapezoid
 
 # The firmware homes z first, then x and y together.
 _CYCLES: tuple[tuple[int, ...], ...] = ((2,), (0, 1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+BANNER = "Grbl 1.1h ['$' for help]"
+LOCKED = "[MSG:'$H'|'$X' to unlock]"
 BUILD_INFO = ("[VER:1.1h.20190830:]", "[OPT:V,15,128]")
 PARAMETERS = (
     *(f"[{name}:0.000,0.000,0.000]" for name in ("G54", "G55", "G56", "G57", "G58", "G59")),
@@ -14,7 +16,7 @@ PARAMETERS = (
 PARSER_STATE = "[GC:G0 G54 G17 G21 G90 G94 M5 M9 T0 F0 S0]"
 HELP = "[HLP:$$ $# $G $I $N $x=val $Nx=line $J=line $SLP $C $X $H ~ ! ? ctrl-x]"
 
-_BUSY = frozenset({"Home", "Run", "Jog", "Hold:0", "Hold:1"})
+_BUSY = frozenset({"Home", "Run", "Jog", "Hold:0", "Hold:1", "Door:0", "Door:2"})
 _OFFSET_EVERY = {True: 30, False: 10}
 _OVERRIDE_EVERY = {True: 20, False: 10}
 

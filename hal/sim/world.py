@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Protocol
 
 from hal.clock import Clock
 from hal.config import HardwareConfig
 from hal.errors import DeviceError
+from hal.sim.apt_emulator import AptEmulator
 from hal.sim.camera import READOUT_MS, SimCamera
 from hal.sim.donors import make_donor
 from hal.sim.gentl.features import SIZE_STEP_PX
 from hal.sim.gentl.process import CameraProcess, ProducerFolder
 from hal.sim.gpio import FakeGpio
+from hal.sim.gpio_lines import FileLines, MemoryLines
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.microscope import VirtualMicroscope
 from hal.sim.smear import Smear
+from hal.sim.supervisor import InnerSupervisor
+
+
+class StageEmulator(Protocol):
+    """The stage's controllers and mechanics, whichever family they are of."""
+
+    @property
+    def port(self) -> str:
+        """Serial port to give to the driver."""
+
+    def true_position_um(self) -> tuple[float, float, float]:
+        """Return where the slide really is, stage frame, um."""
+
+    def true_position_um_at(self, time_s: float) -> tuple[float, float, float]:
+        """Return where the slide was at ``time_s`` of the clock, when it was at rest then."""
+
+    def restart(self) -> None:
+        """Let the controller lose its power for a moment."""
+
+    def unplug(self) -> None:
+        """Pull the controller's cable."""
+
+    def plug_in(self) -> None:
+        """Put it back."""
+
+    def close(self) -> None:
+        """Stop it.  Can be called twice."""
 
 
 class SimulatedWorld:
@@ -23,11 +54,15 @@ class SimulatedWorld:
     Attributes:
         smear: the slide with its ground truth.
         microscope: renders it.
-        emulator: the stage's controller; its methods are fault switches.
+        emulator: the stage's controllers; its methods are fault switches.
+        stage_config: the stage's settings with the ports of the emulated controllers.
+        apt_config: likewise.
         camera: the camera, or with ``simulation.wire`` the process of the camera that a driver
             finds behind ``camera.producer``; ``camera.inject(...)`` and ``camera.unplug()`` are
             fault switches of either.
-        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch.
+        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so is
+            ``gpio.lines.couple(...)`` for the current of the LED.
+        supervisor: watches the light from inside; None where a process of its own does.
 
     Raises:
         DeviceError: with ``simulation.wire``, the producer cannot be built or does not start.
@@ -43,9 +78,24 @@ class SimulatedWorld:
             height_px=config.camera.height_px,
             pixel_um=config.camera.pixel_um,
         )
-        self.gpio = FakeGpio()
+        folder = config.simulation.gpio_directory
+        lines = FileLines(Path(folder)) if folder else MemoryLines()
+        self.gpio = FakeGpio(lines)
+        if config.light.readback_pin:
+            lines.couple(config.light.pin, config.light.readback_pin)
+            lines.drive(config.light.readback_pin, self.gpio.LOW)
+        self.supervisor: InnerSupervisor | None = None
+        if config.light.supervisor and not folder:
+            self.supervisor = InnerSupervisor(config.light, lines)
         self.set_lid(closed=config.simulation.lid_closed)
-        self.emulator = GrblEmulator(config.stage, clock)
+        self.apt_config = config.apt
+        self.emulator: StageEmulator
+        if config.stage.driver == "apt":
+            self.emulator = controllers = AptEmulator(config.apt, clock)
+            self.apt_config = config.apt.model_copy(update={"port_z": controllers.port_z})
+        else:
+            self.emulator = GrblEmulator(config.stage, clock)
+        self.stage_config = config.stage.model_copy(update={"port": self.emulator.port})
         self._folder: ProducerFolder | None = None
         self._process: CameraProcess | None = None
         if config.simulation.wire:
@@ -106,8 +156,13 @@ class SimulatedWorld:
         self.gpio.set_input(self._config.panel.start_pin, level)
 
     def close(self) -> None:
-        """Stop the emulated controller and the camera's process.  Can be called twice."""
+        """Stop the emulated controller, the inner supervisor and the camera's process.
+
+        Can be called twice.
+        """
         self.emulator.close()
+        if self.supervisor is not None:
+            self.supervisor.close()
         if self._process is not None:
             self._process.close()
         if self._folder is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread, Timer
 from typing import Protocol
 
@@ -14,7 +15,10 @@ from hal.config import LightConfig
 from hal.errors import DeviceClosedError, InterlockError, LightError
 from hal.gpio_light import GpioLight
 from hal.light import Light
+from hal.light_lease import LightLease
 from hal.sim.gpio import FakeGpio
+from hal.sim.gpio_lines import FileLines, Lines
+from hal.sim.supervisor import InnerSupervisor
 
 MAX_PULSE_MS = 150.0
 # A loaded computer wakes the watchdog late; a hardware one-shot covers what software cannot.
@@ -110,9 +114,22 @@ class LightContract:
         with pytest.raises(InterlockError), opened.pulse(10.0):
             pytest.fail("the block was entered")
         assert probe.pulses_ms() == []
+
+    def test_after_an_open_lid_light_needs_a_closed_lid_and_a_persons_word(
+        self, opened: Light, probe: Probe
+    ) -> None:
+        probe.set_lid(closed=False)
+        with pytest.raises(InterlockError), opened.pulse(10.0):
+            pytest.fail("the block was entered")
+        with pytest.raises(InterlockError):
+            opened.acknowledge_lid()
         probe.set_lid(closed=True)
+        with pytest.raises(InterlockError), opened.pulse(10.0):
+            pytest.fail("the block was entered")
+        assert probe.pulses_ms() == []
+        opened.acknowledge_lid()
         with opened.pulse(MAX_PULSE_MS):
-            pass
+            assert probe.is_lit()
 
     def test_opening_the_lid_ends_a_pulse(self, opened: Light, probe: Probe) -> None:
         def open_the_lid() -> None:
@@ -120,10 +137,13 @@ class LightContract:
                 probe.set_lid(closed=False)
                 time.sleep(0.04)
                 assert not probe.is_lit()
+                probe.set_lid(closed=True)
 
         with pytest.raises(InterlockError):
             open_the_lid()
         assert probe.pulses_ms()[0] < MAX_PULSE_MS
+        with pytest.raises(InterlockError), opened.pulse(10.0):
+            pytest.fail("a lid that was open is forgotten")
 
     def test_off_from_another_thread_ends_a_pulse(self, opened: Light, probe: Probe) -> None:
         def switch_off_from_outside() -> None:
@@ -213,3 +233,42 @@ class TestGpioLight(LightContract):
         light = GpioLight(probe.gpio, self.config, interlock=lambda: probe.lid_closed)
         yield light
         light.close()
+
+
+class TestSupervisedGpioLight(TestGpioLight):
+    """On lines that the supervisor may drive at any time, as through the registers."""
+
+    def supervisors_lines(self, probe: FakeGpioProbe) -> Lines:
+        return probe.gpio.lines
+
+    @pytest.fixture
+    def light(self, probe: FakeGpioProbe) -> Iterator[Light]:
+        supervisor = InnerSupervisor(self.config, self.supervisors_lines(probe))
+        lease = LightLease(str(supervisor.socket))
+        light = GpioLight(probe.gpio, self.config, lambda: probe.lid_closed, lease)
+        yield light
+        light.close()
+        supervisor.close()
+
+
+class TestSupervisedGpioLightOnExclusiveLines(TestSupervisedGpioLight):
+    """On lines that have one owner at a time, as on the kernel's character device."""
+
+    @pytest.fixture
+    def probe(self, tmp_path: Path) -> FakeGpioProbe:
+        return FakeGpioProbe(FakeGpio(FileLines(tmp_path)), self.config.pin)
+
+    def supervisors_lines(self, probe: FakeGpioProbe) -> Lines:
+        assert isinstance(probe.gpio.lines, FileLines)
+        return FileLines(probe.gpio.lines.folder)
+
+
+class TestGpioLightWithCurrentReadback(TestGpioLight):
+    config = LightConfig(max_pulse_ms=MAX_PULSE_MS, readback_pin=37)
+
+    @pytest.fixture
+    def probe(self) -> FakeGpioProbe:
+        gpio = FakeGpio()
+        gpio.lines.couple(self.config.pin, self.config.readback_pin)
+        gpio.lines.drive(self.config.readback_pin, gpio.LOW)
+        return FakeGpioProbe(gpio, self.config.pin)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import pytest
 
 from hal.clock import ManualClock
 from hal.config import PanelConfig
-from hal.errors import DeviceClosedError
+from hal.errors import DeviceClosedError, DeviceError
 from hal.gpio_panel import GpioPanel
-from hal.panel import Lamp, Panel
+from hal.panel import Lamp, Panel, Press, Sound
 from hal.sim.gpio import FakeGpio
 
 
@@ -19,6 +20,8 @@ class Finger(Protocol):
     """Presses, opens, looks, and lets time pass."""
 
     def hold_start(self, *, down: bool) -> None: ...
+    def buzzes(self) -> bool: ...
+    def break_a_lamp(self) -> None: ...
     def set_lid(self, *, closed: bool) -> None: ...
     def lamps(self) -> tuple[bool, ...]: ...
     def wait_ms(self, duration_ms: float) -> None: ...
@@ -44,14 +47,27 @@ class PanelContract:
         count = 0
         for _ in range(round(duration_ms / 5.0)):
             finger.wait_ms(5.0)
-            count += panel.take_start_press()
+            count += panel.take_press() is Press.SHORT
         return count
+
+    def rhythm(self, panel: Panel, finger: Finger) -> tuple[bool, ...]:
+        """Whether anything is lit, every 50 ms for four seconds."""
+        seen = []
+        for _ in range(80):
+            panel.tick()
+            seen.append(any(finger.lamps()))
+            finger.wait_ms(50.0)
+        return tuple(seen)
 
     def test_closed_after_construction(self, panel: Panel) -> None:
         with pytest.raises(DeviceClosedError):
             _ = panel.lid_closed
         with pytest.raises(DeviceClosedError):
-            panel.take_start_press()
+            panel.take_press()
+        with pytest.raises(DeviceClosedError):
+            panel.tick()
+        with pytest.raises(DeviceClosedError):
+            panel.sound(Sound.CLICK)
         with pytest.raises(DeviceClosedError):
             panel.show(Lamp.READY)
 
@@ -70,6 +86,57 @@ class PanelContract:
             seen.add(finger.lamps())
         assert len(seen) == len(Lamp)
 
+    def test_every_lamp_has_its_own_rhythm_for_who_sees_no_colours(
+        self, opened: Panel, finger: Finger
+    ) -> None:
+        seen = {}
+        for lamp in Lamp:
+            opened.show(lamp)
+            seen[lamp] = self.rhythm(opened, finger)
+        assert len(set(seen.values())) == len(Lamp)
+        assert all(seen[Lamp.READY])
+        assert not any(seen[Lamp.OFF])
+        flashes = [
+            sum(later and not now for now, later in pairwise(lit)) / 4.0 for lit in seen.values()
+        ]
+        assert max(flashes) < 3.0, "three flashes per second can harm"
+
+    def test_a_lamp_blinks_only_when_somebody_ticks(self, opened: Panel, finger: Finger) -> None:
+        opened.show(Lamp.FAULT)
+        finger.wait_ms(300.0)
+        assert any(finger.lamps())
+        opened.tick()
+        assert not any(finger.lamps())
+
+    def test_every_sound_differs_and_ends(self, opened: Panel, finger: Finger) -> None:
+        heard = set()
+        for sound in Sound:
+            opened.sound(sound)
+            pattern = []
+            for _ in range(400):
+                opened.tick()
+                pattern.append(finger.buzzes())
+                finger.wait_ms(10.0)
+            assert pattern[0]
+            assert not any(pattern[-50:])
+            heard.add(tuple(pattern))
+        assert len(heard) == len(Sound)
+
+    def test_closing_silences_the_buzzer(self, opened: Panel, finger: Finger) -> None:
+        opened.sound(Sound.FAULT)
+        assert finger.buzzes()
+        opened.close()
+        assert not finger.buzzes()
+
+    def test_after_an_error_it_is_dark_and_silent(self, opened: Panel, finger: Finger) -> None:
+        opened.show(Lamp.DONE)
+        opened.sound(Sound.FAULT)
+        finger.break_a_lamp()
+        finger.wait_ms(250.0)
+        with pytest.raises(DeviceError):
+            opened.tick()
+        assert not finger.buzzes()
+
     def test_the_lid_is_read(self, opened: Panel, finger: Finger) -> None:
         finger.set_lid(closed=False)
         assert not opened.lid_closed
@@ -84,6 +151,33 @@ class PanelContract:
         finger.hold_start(down=True)
         assert self.presses(opened, finger, 100.0) == 1
 
+    def test_a_long_press_comes_once_after_the_short_one(
+        self, opened: Panel, finger: Finger
+    ) -> None:
+        finger.hold_start(down=True)
+        seen = []
+        for index in range(1000):
+            press = opened.take_press()
+            if press is not None:
+                seen.append((press, index * 5))
+            finger.wait_ms(5.0)
+        assert [press for press, _ in seen] == [Press.SHORT, Press.LONG]
+        assert [at_ms for _, at_ms in seen] == pytest.approx([30, 2000], abs=5)
+        finger.hold_start(down=False)
+        assert self.presses(opened, finger, 100.0) == 0
+
+    def test_a_held_button_that_bounces_is_no_long_press(
+        self, opened: Panel, finger: Finger
+    ) -> None:
+        for _ in range(20):
+            finger.hold_start(down=True)
+            for _ in range(100):
+                assert opened.take_press() is not Press.LONG
+                finger.wait_ms(5.0)
+            finger.hold_start(down=False)
+            opened.take_press()
+            finger.wait_ms(5.0)
+
     def test_bouncing_is_no_press(self, opened: Panel, finger: Finger) -> None:
         count = 0
         for _ in range(20):
@@ -96,7 +190,9 @@ class PanelContract:
     def test_a_button_held_while_opening_is_no_press(self, panel: Panel, finger: Finger) -> None:
         finger.hold_start(down=True)
         panel.open()
-        assert self.presses(panel, finger, 200.0) == 0
+        for _ in range(1000):
+            assert panel.take_press() is None
+            finger.wait_ms(5.0)
 
     def test_it_works_again_after_reopening(self, opened: Panel, finger: Finger) -> None:
         opened.close()
@@ -117,6 +213,12 @@ class GpioFinger:
     def set_lid(self, *, closed: bool) -> None:
         self.gpio.set_input(self.config.lid_pin, self.gpio.HIGH if closed else self.gpio.LOW)
 
+    def buzzes(self) -> bool:
+        return self.gpio.level(self.config.buzzer_pin) == self.gpio.HIGH
+
+    def break_a_lamp(self) -> None:
+        self.gpio.fail(self.config.lamp_green_pin)
+
     def lamps(self) -> tuple[bool, ...]:
         pins = (self.config.lamp_green_pin, self.config.lamp_amber_pin, self.config.lamp_red_pin)
         return tuple(self.gpio.level(pin) == self.gpio.HIGH for pin in pins)
@@ -128,10 +230,21 @@ class GpioFinger:
 class TestGpioPanel(PanelContract):
     @pytest.fixture
     def finger(self) -> GpioFinger:
-        return GpioFinger(PanelConfig())
+        return GpioFinger(PanelConfig(buzzer_pin=36))
 
     @pytest.fixture
     def panel(self, finger: GpioFinger) -> Iterator[Panel]:
         panel = GpioPanel(finger.gpio, finger.config, finger.clock)
         yield panel
         panel.close()
+
+
+def test_without_a_buzzer_sounds_are_silent_and_no_error() -> None:
+    finger = GpioFinger(PanelConfig())
+    panel = GpioPanel(finger.gpio, finger.config, finger.clock)
+    panel.open()
+    for sound in Sound:
+        panel.sound(sound)
+        panel.tick()
+    panel.close()
+    assert {edge.pin for edge in finger.gpio.lines.edges()} == set()

@@ -273,9 +273,16 @@ class Bench:
         return not self.hardware.light.is_on
 
 
-def small_settings(folder: Path, **scan: Any) -> Settings:
+def small_settings(
+    folder: Path,
+    panel: dict[str, Any] | None = None,
+    light: dict[str, Any] | None = None,
+    **scan: Any,
+) -> Settings:
     return parse_settings(
         {
+            "panel": panel or {},
+            "light": light or {},
             "camera": {"width_px": 256, "height_px": 192},
             "stage": {"feed_xy_mm_per_min": 1500.0},
             "scan": {
@@ -303,7 +310,7 @@ def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench
     Args:
         folder: of its records.
         physics: whether the camera sees the virtual smear, or cheap discs.
-        scan: settings of the scan.
+        scan: settings of the scan; ``panel`` and ``light`` are tables of their own.
     """
     made = Bench(folder, physics=physics, **scan)
     made.instrument.open()

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.acquisition.background import BlankGlass, bright_level, roughness
+from device.acquisition.background import BlankGlass, JudgeLed, bright_level, roughness
 from device.config import ScanConfig
 from device.errors import SampleRefusedError
 from hal.camera import Frame, PixelFormat
+from hal.errors import LedError
 
 
-def a_frame(pixels: NDArray[np.uint16]) -> Frame:
-    return Frame(pixels, 0, 0, 50_000.0, 0.0, PixelFormat.MONO12, None)
+def a_frame(pixels: NDArray[np.uint16], exposure_ms: float = 50.0) -> Frame:
+    return Frame(pixels, 0, 0, 1000.0 * exposure_ms, 0.0, PixelFormat.MONO12, None)
 
 
 class Glass:
@@ -38,13 +39,17 @@ class Glass:
         if self.speck_at_um is not None:
             x_px = round((self.speck_at_um - self.x_um) / 0.165) + 160
             cv2.circle(light, (x_px, 120), 30, 40.0, -1)
-        return a_frame(np.clip(light, 0, 4095).astype(np.uint16))
+        return a_frame(np.clip(light, 0, 4095).astype(np.uint16), self.exposure_ms)
 
     def take_dark(self) -> Frame:
         return a_frame(np.full((240, 320), 40, np.uint16))
 
 
-def blank_glass(glass: Glass, notes: list[dict[str, float]] | None = None) -> BlankGlass:
+def blank_glass(
+    glass: Glass,
+    notes: list[dict[str, float]] | None = None,
+    judge_led: JudgeLed = lambda brightness_per_s, sound: None,
+) -> BlankGlass:
     return BlankGlass(
         glass,  # type: ignore[arg-type]
         glass,  # type: ignore[arg-type]
@@ -53,6 +58,7 @@ def blank_glass(glass: Glass, notes: list[dict[str, float]] | None = None) -> Bl
         exposure_ms=50.0,
         longest_pulse_ms=150.0,
         note=lambda kind, data: (notes if notes is not None else []).append(data),
+        judge_led=judge_led,
     )
 
 
@@ -103,3 +109,30 @@ def test_the_bright_level_ignores_a_few_hot_pixels() -> None:
     pixels = np.full((100, 100), 2048, np.uint16)
     pixels[0, :5] = 4095
     assert bright_level(a_frame(pixels)) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(("counts_per_ms", "factor"), [(60.0, 1.0), (30.0, 0.5), (300.0, 5.0)])
+def test_the_brightness_of_the_led_does_not_depend_on_the_exposure_that_suits(
+    counts_per_ms: float, factor: float
+) -> None:
+    found: list[tuple[float, bool]] = []
+    blank_glass(Glass(counts_per_ms), judge_led=lambda *led: found.append(led)).take_background()
+    ((brightness_per_s, sound),) = found
+    assert brightness_per_s == pytest.approx(factor * 60.0 * 0.925 * 1000.0 / 4095, rel=0.02)
+    assert sound
+
+
+def test_a_glass_that_is_too_dark_is_no_measure_of_the_led() -> None:
+    found: list[tuple[float, bool]] = []
+    with pytest.raises(SampleRefusedError):
+        blank_glass(Glass(2.0), judge_led=lambda *led: found.append(led)).take_background()
+    ((_, sound),) = found
+    assert not sound
+
+
+def test_a_worn_led_is_a_fault_rather_than_a_refused_sample() -> None:
+    def worn(brightness_per_s: float, sound: bool) -> None:
+        raise LedError("The LED is worn.", remedy="Replace it.")
+
+    with pytest.raises(LedError):
+        blank_glass(Glass(2.0), judge_led=worn).take_background()

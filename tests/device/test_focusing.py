@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from device.acquisition.dose import DoseLedger
+from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.focus import Peak
 from device.acquisition.focusing import RESERVED_EXPOSURES, Focuser
 from device.acquisition.plan import Field
@@ -29,7 +29,7 @@ class Slide:
         self.best_um = best_um
         self.empty = empty
         self.z_um = 0.0
-        self.ledger = DoseLedger(MAX_EXPOSURES, 1.0)
+        self.ledger = DoseLedger(DoseLimits(MAX_EXPOSURES), 1.0)
         self.visited: list[tuple[int, float]] = []
         rng = np.random.default_rng(0)
         self.image = np.full((96, 128), 3000.0, np.float32)

@@ -9,8 +9,8 @@ from threading import Event as Signal
 import numpy as np
 import pytest
 
-from device.acquisition.dose import DoseLedger
-from device.acquisition.imaging import DARK_PAUSE_S, DoseLimitError, Imager
+from device.acquisition.dose import DoseLedger, DoseLimits
+from device.acquisition.imaging import DoseLimitError, Imager
 from device.acquisition.plan import Field
 from hal.camera import Frame, PixelFormat
 from hal.clock import ManualClock
@@ -18,6 +18,7 @@ from hal.errors import Cancelled, FrameError, InterlockError, LightError
 
 FIELD = Field(3, 4, 0.0, 0.0)
 KEY = (3, 4)
+DARK_PAUSE_S = 30.0
 
 
 class Rig:
@@ -81,7 +82,7 @@ class Imaging:
     def __init__(self, max_exposures: int = 16, gate: Callable[[], None] = lambda: None) -> None:
         self.rig = Rig()
         self.clock = ManualClock()
-        self.ledger = DoseLedger(max_exposures, irradiance_mw_per_cm2=6.3)
+        self.ledger = DoseLedger(DoseLimits(max_exposures), irradiance_mw_per_cm2=6.3)
         self.held = 0
         self.imager = Imager(
             self.rig,
@@ -92,6 +93,7 @@ class Imaging:
             lid_opened=self.hold,
             retries=2,
             frame_timeout_ms=2000.0,
+            warm_up_pause_s=DARK_PAUSE_S,
         )
 
     def hold(self) -> None:
@@ -218,7 +220,7 @@ def test_what_comes_after_the_exposure_happens_in_the_dark_before_the_readout() 
 
 
 def test_the_ledger_sums_the_sample_and_names_its_worst_field() -> None:
-    ledger = DoseLedger(4, irradiance_mw_per_cm2=10.0)
+    ledger = DoseLedger(DoseLimits(4), irradiance_mw_per_cm2=10.0)
     for field, light_s in (((0, 0), 0.1), ((0, 1), 0.1), ((0, 1), 0.2)):
         ledger.add(field, light_s)
     summary = ledger.summary()

@@ -281,7 +281,8 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) 
 def test_a_full_disk_is_an_error_with_a_remedy_and_loses_nothing_stored(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     run_id = records.begin_run("S-1", {}, {})
-    records._db.execute("PRAGMA max_page_count = 20")  # as full as a disk can be
+    pages = records._db.execute("PRAGMA page_count").fetchone()[0]
+    records._db.execute(f"PRAGMA max_page_count = {pages + 12}")  # as full as a disk can be
     stored: list[int] = []
 
     def fill() -> None:

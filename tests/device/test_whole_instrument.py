@@ -14,9 +14,13 @@ from device.settings import parse_settings
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_small_scan_finds_the_cells_that_are_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("driver", ["grbl", "apt"])
+def test_a_small_scan_finds_the_cells_that_are_there(tmp_path: Path, driver: str) -> None:
+    if driver == "apt":
+        pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
     settings = parse_settings(
         {
+            "stage": {"driver": driver},
             "simulation": {"smear": "healthy:1234", "speed": 20.0},
             "scan": {
                 "left_um": 34_000.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -11,12 +12,19 @@ import numpy as np
 import pytest
 
 from hal.clock import SystemClock
-from hal.config import CameraConfig, HardwareConfig, LightConfig, SimulationConfig, StageConfig
+from hal.config import (
+    AptConfig,
+    CameraConfig,
+    HardwareConfig,
+    LightConfig,
+    SimulationConfig,
+    StageConfig,
+)
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware, camera_alone
 from hal.genicam.camera import GenicamCamera
-from hal.grbl.driver import GrblStage
-from hal.panel import Lamp
+from hal.guarded_stage import GuardedStage
+from hal.panel import Lamp, Press
 from hal.sim.gentl.process import CameraProcess
 from hal.sim.gpio import FakeGpio
 
@@ -24,6 +32,7 @@ SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
 
 
 WIRED = SMALL.model_copy(update={"simulation": SimulationConfig(wire=True, speed=4.0)})
+APT = SMALL.model_copy(update={"stage": StageConfig(driver="apt")})
 
 
 @pytest.fixture
@@ -31,11 +40,13 @@ def hardware() -> Hardware:
     return build_hardware(SMALL, SystemClock(50.0))
 
 
-@pytest.fixture(params=["plain", "wire"])
+@pytest.fixture(params=["plain", "apt", "wire"])
 def either(request: pytest.FixtureRequest) -> Iterator[Hardware]:
-    """The simulated instrument without and with a real camera driver."""
-    if request.param == "plain":
-        hardware = build_hardware(SMALL, SystemClock(50.0))
+    """The simulated instrument, with either family of stage, and with a real camera driver."""
+    if request.param == "apt":
+        pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    if request.param != "wire":
+        hardware = build_hardware(APT if request.param == "apt" else SMALL, SystemClock(50.0))
     else:
         request.getfixturevalue("gentl")
         hardware = build_hardware(WIRED, SystemClock(WIRED.simulation.speed))
@@ -91,6 +102,7 @@ def test_the_lid_of_the_simulation_stops_the_light(hardware: Hardware) -> None:
     with pytest.raises(LightError), hardware.light.pulse(10.0):
         pytest.fail("the block was entered")
     hardware.simulation.set_lid(closed=True)
+    hardware.light.acknowledge_lid()
     with hardware.light.pulse(100.0):
         pass
     hardware.close()
@@ -103,7 +115,7 @@ def test_the_start_button_of_the_simulation_is_seen(hardware: Hardware) -> None:
     deadline_s = time.monotonic() + 2.0
     pressed = False
     while not pressed and time.monotonic() < deadline_s:
-        pressed = hardware.panel.take_start_press()
+        pressed = hardware.panel.take_press() is Press.SHORT
     hardware.close()
     assert pressed
 
@@ -130,8 +142,8 @@ def test_closing_goes_on_when_a_device_fails_and_can_be_repeated(
     with caplog.at_level(logging.ERROR):
         hardware.close()
         hardware.close()
-    assert "GrblStage could not be closed" in caplog.text
-    assert not hardware.simulation.emulator._thread.is_alive()
+    assert "GuardedStage could not be closed" in caplog.text
+    assert not any(thread.name.endswith("-emulator") for thread in threading.enumerate())
     assert hardware.simulation.gpio.level(SMALL.light.pin) == 0
 
 
@@ -140,6 +152,12 @@ def test_closing_goes_on_when_a_device_fails_and_can_be_repeated(
     [
         HardwareConfig(stage=StageConfig(port="/dev/ttyUSB0")),
         HardwareConfig(light=LightConfig(gpio="RPi.GPIO")),
+        HardwareConfig(stage=StageConfig(driver="apt"), apt=AptConfig(port_z="/dev/ttyUSB1")),
+        HardwareConfig(
+            stage=StageConfig(driver="apt", port="/dev/ttyUSB0"),
+            camera=CameraConfig(driver="genicam"),
+            light=LightConfig(gpio="RPi.GPIO"),
+        ),
         HardwareConfig(camera=CameraConfig(driver="genicam")),
     ],
 )
@@ -149,8 +167,14 @@ def test_simulated_and_real_devices_are_not_mixed(config: HardwareConfig) -> Non
 
 
 @pytest.mark.slow
-def test_the_place_is_that_of_the_exposure_though_the_stage_has_gone_on(gentl: None) -> None:
-    hardware = build_hardware(WIRED, SystemClock(WIRED.simulation.speed))
+@pytest.mark.parametrize("driver", ["grbl", "apt"])
+def test_the_place_is_that_of_the_exposure_though_the_stage_has_gone_on(
+    gentl: None, driver: str
+) -> None:
+    if driver == "apt":
+        pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    config = WIRED.model_copy(update={"stage": StageConfig(driver=driver)})
+    hardware = build_hardware(config, SystemClock(WIRED.simulation.speed))
     assert hardware.simulation is not None
     hardware.open()
     hardware.stage.home()
@@ -165,6 +189,13 @@ def test_the_place_is_that_of_the_exposure_though_the_stage_has_gone_on(gentl: N
     finally:
         hardware.close()
     assert np.corrcoef(at_rest.ravel(), moved_on.ravel())[0, 1] > 0.9
+
+
+def test_limits_beyond_the_travel_are_refused_and_nothing_stays_behind() -> None:
+    config = SMALL.model_copy(update={"stage": StageConfig(limit_right_um=400_000.0)})
+    with pytest.raises(SettingsError, match="limits in x"):
+        build_hardware(config, SystemClock())
+    assert not any(thread.name.endswith("-emulator") for thread in threading.enumerate())
 
 
 def test_a_pulse_that_ends_in_the_exposure_darkens_the_frame(gentl: None) -> None:
@@ -224,14 +255,20 @@ def test_a_real_instrument_gets_the_real_drivers(
     gentl: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "RPi.GPIO", FakeGpio())
+    # The light's supervisor is that of a simulated instrument.
+    simulated = build_hardware(SMALL, SystemClock(50.0))
+    assert simulated.simulation is not None
+    assert simulated.simulation.supervisor is not None
+    socket = str(simulated.simulation.supervisor.socket)
     config = HardwareConfig(
         camera=CameraConfig(driver="genicam"),
         stage=StageConfig(port="/dev/no-such-port"),
-        light=LightConfig(gpio="RPi.GPIO"),
+        light=LightConfig(gpio="RPi.GPIO", supervisor_socket=socket),
     )
     hardware = build_hardware(config, SystemClock())
     assert hardware.simulation is None
-    assert isinstance(hardware.stage, GrblStage)
+    assert isinstance(hardware.stage, GuardedStage)
     assert isinstance(hardware.camera, GenicamCamera)
     with pytest.raises(DeviceError, match="no-such-port"):
         hardware.open()
+    simulated.close()

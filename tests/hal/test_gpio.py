@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import types
@@ -17,7 +18,7 @@ from hal.errors import DeviceClosedError, DeviceError, InterlockError, LightErro
 from hal.gpio import load_gpio
 from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
-from hal.sim import gpio as sim_gpio
+from hal.sim import gpio_lines
 from hal.sim.gpio import FakeGpio
 
 PIN = LightConfig().pin
@@ -47,6 +48,21 @@ def test_a_provider_is_set_to_board_numbering(monkeypatch: pytest.MonkeyPatch) -
     assert load_gpio("wired_gpio").BOARD == 10
 
 
+def test_a_jetsons_chip_stays_open_when_a_channel_is_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As in Jetson.GPIO 2.1.13: the number of a closed descriptor is closed again later.
+    jetson = types.ModuleType("Jetson.GPIO.gpio_cdev")
+    jetson.close_chip = os.close  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "Jetson.GPIO.gpio_cdev", jetson)
+    monkeypatch.setitem(sys.modules, "jetsons_gpio", FakeGpio())
+    load_gpio("jetsons_gpio")
+    somebodys = os.open(os.devnull, os.O_RDONLY)
+    jetson.close_chip(somebodys)
+    os.fstat(somebodys)
+    os.close(somebodys)
+
+
 @given(
     st.lists(st.floats(0.0, 10.0), max_size=12),
     st.floats(0.0, 10.0),
@@ -60,13 +76,13 @@ def test_the_lit_share_is_the_overlap_of_pulses_and_interval(
     clock = iter(times_s)
     gpio = FakeGpio()
     gpio.setup(PIN, gpio.OUT, initial=gpio.LOW)
-    real_time = sim_gpio.time
-    sim_gpio.time = types.SimpleNamespace(monotonic=lambda: next(clock))  # type: ignore[assignment]
+    real_time = gpio_lines.time
+    gpio_lines.time = types.SimpleNamespace(monotonic=lambda: next(clock))  # type: ignore[assignment]
     try:
         for index in range(len(times_s)):
             gpio.output(PIN, 1 - index % 2)
     finally:
-        sim_gpio.time = real_time
+        gpio_lines.time = real_time
     ends = [*times_s[1::2], float("inf")]
     expected = sum(
         max(0.0, min(fall, end_s) - max(rise, start_s))

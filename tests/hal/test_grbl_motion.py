@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal.sim.grbl_firmware import RX_BYTES, GrblFirmware
-from hal.sim.grbl_motion import Carriage, Mechanics, Trapezoid
+from hal.sim.grbl_motion import Carriage, Mechanics
 from hal.sim.grbl_settings import GrblSettings
+from hal.sim.trapezoid import Trapezoid
 
 lengths = st.floats(1e-4, 200.0)
 speeds = st.floats(0.1, 100.0)
@@ -90,6 +91,18 @@ def test_one_line_at_a_time_never_overflows() -> None:
         firmware.advance(now_s)
     assert firmware.take_lines() == ["ok"] * 60
     assert firmware.true_mm(now_s)[0] + 99.0 == pytest.approx(0.60, abs=1e-6)
+
+
+def test_a_question_written_together_with_a_jog_is_answered_before_it_begins() -> None:
+    firmware, now_s = homed_firmware()
+    firmware.receive(b"$J=G90 G21 G53 X-50 F1500\n?", now_s)
+    firmware.advance(now_s + 0.05)
+    status, ok = firmware.take_lines()
+    assert status.startswith("<Idle|MPos:-99.000")
+    assert ok == "ok"
+    firmware.receive(b"?", now_s + 0.05)
+    firmware.advance(now_s + 0.1)
+    assert firmware.take_lines()[0].startswith("<Jog|")
 
 
 def test_the_buffer_holds_128_bytes_while_the_interpreter_waits() -> None:

@@ -68,18 +68,6 @@ def test_small_focus_steps_are_resolved(rig: StageRig) -> None:
     assert truths[-1] - truths[0] == pytest.approx(2.0, abs=0.8)
 
 
-def test_every_move_ends_from_the_same_side(rig: StageRig) -> None:
-    def error_um(come_from_um: float) -> float:
-        rig.stage.move_to(x_um=come_from_um)
-        rig.stage.move_to(x_um=10_000.0)
-        return rig.emulator.true_position_um()[0] - 10_000.0
-
-    # 4 um of backlash would separate the two directions; 1 um (sigma) of stopping error remains.
-    from_below = sum(error_um(8000.0) for _ in range(8)) / 8
-    from_above = sum(error_um(12_000.0) for _ in range(8)) / 8
-    assert abs(from_above - from_below) < 2.5
-
-
 def test_axes_that_are_not_named_stay(rig: StageRig) -> None:
     rig.stage.move_to(5000.0, 6000.0, 3000.0)
     position = rig.stage.move_to(y_um=6500.0)

@@ -1,0 +1,102 @@
+"""What the light of a run adds to the life of the LED and to the dose of the sample."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from device.acquisition.dose import DoseLedger
+from device.records.records import LightEntry, Records
+from hal.config import LightConfig
+from hal.errors import LedError
+
+log = logging.getLogger(__name__)
+
+ENTER_S: Final = 1.0
+"""Seconds of light after which the records are brought up to date; a killed process loses less."""
+
+
+class LightBook:
+    """Keeps the records of LED and sample up to date with the ledger of a run.
+
+    Args:
+        records: where the lives of LEDs and the doses of samples are kept.
+        config: which LED is fitted, and when it is worn.
+        sample_id: of the run.
+        ledger: of the run.
+        note: stores what was found, as kind and data.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        config: LightConfig,
+        sample_id: str,
+        ledger: DoseLedger,
+        note: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._records = records
+        self._config = config
+        self._sample_id = sample_id
+        self._ledger = ledger
+        self._note = note
+        self._exposures = 0
+        self._light_s = 0.0
+        self._j_per_cm2 = 0.0
+        self._share: float | None = None
+
+    def enter(self, at_least_s: float = ENTER_S) -> None:
+        """Enter the light since the last entry, when it is that much.  Raises RecordsError."""
+        ledger = self._ledger
+        exposures, light_s = ledger.exposures_given, ledger.light_s
+        run_j_per_cm2 = ledger.run_j_per_cm2
+        if exposures == self._exposures or light_s - self._light_s < at_least_s:
+            return
+        self._records.add_light(
+            LightEntry(
+                led=self._config.led,
+                sample_id=self._sample_id,
+                exposures=exposures - self._exposures,
+                light_s=light_s - self._light_s,
+                sample_j_per_cm2=run_j_per_cm2 - self._j_per_cm2,
+            )
+        )
+        self._exposures, self._light_s, self._j_per_cm2 = exposures, light_s, run_j_per_cm2
+
+    def judge(self, brightness_per_s: float, sound: bool) -> None:
+        """Compare the LED with its first brightness; exposures make up for what is missing.
+
+        Args:
+            brightness_per_s: full scales per second on blank glass, without gain.
+            sound: whether it may become the first brightness, where there is none.
+
+        Raises:
+            LedError: the LED, or what lies between it and the camera, gives too little light.
+            RecordsError: as the records raise.
+        """
+        record = self._records.judge_led(self._config.led, brightness_per_s, sound=sound)
+        if not record.first_brightness_per_s:
+            return
+        self._share = brightness_per_s / record.first_brightness_per_s
+        found = {
+            "led": record.name,
+            "light_h": record.light_s / 3600.0,
+            "brightness_per_s": brightness_per_s,
+            "share_of_first": self._share,
+        }
+        self._note("led", found)
+        log.info("LED: %s", found)
+        if self._share < self._config.worn_fraction:
+            raise LedError(
+                f"The UV LED {record.name!r} gives {100 * self._share:.0f} % of the light it gave "
+                f"when it was new, after {record.light_s / 3600.0:.1f} hours; "
+                f"{100 * self._config.worn_fraction:.0f} % are needed.",
+                remedy="Clean the optics and the blank glass; when it stays, have the LED replaced "
+                "and its new name entered as light.led.",
+                code="LIGHT-WORN",
+            )
+
+    def summary(self) -> dict[str, float]:
+        """Return the LED's share of its first brightness, where it was found."""
+        return {} if self._share is None else {"led_share_of_first": self._share}

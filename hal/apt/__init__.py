@@ -1,0 +1,1 @@
+"""Thorlabs APT motion controllers: messages, axes and the stage driver."""

@@ -1,0 +1,46 @@
+"""Why a pulse of the UV light was refused or ended early, in words."""
+
+from __future__ import annotations
+
+from hal.errors import InterlockError, LightError, SupervisorError
+
+
+def deadline_cut() -> LightError:
+    """The deadline passed."""
+    return LightError(
+        "The pulse was ended by its deadline, so its frame is not exposed as asked.",
+        remedy="Try again; if it happens often, the computer is overloaded.",
+        code="LIGHT-DEADLINE",
+    )
+
+
+def lid_cut() -> InterlockError:
+    """The lid is open."""
+    return InterlockError(
+        "The lid is open, so the UV light stays off.", remedy="Close the lid, then go on."
+    )
+
+
+def latched_cut() -> InterlockError:
+    """The lid was open, and nobody acknowledged it."""
+    return InterlockError(
+        "The lid was open; the UV light stays off until a person goes on.",
+        remedy="Check that the lid is closed, then go on.",
+    )
+
+
+def alone_cut() -> SupervisorError:
+    """The supervisor ended."""
+    return SupervisorError(
+        "The light supervisor ended during a pulse, so the light was switched off.",
+        remedy="Start the light supervisor, then try again.",
+    )
+
+
+def asked_cut() -> LightError:
+    """Somebody switched the light off."""
+    return LightError(
+        "The pulse was ended because the light was switched off.",
+        remedy="Nothing to do if it was asked for.",
+        code="LIGHT-OFF",
+    )

@@ -1,0 +1,134 @@
+"""Instrument and light supervisor as processes of their own, on lines that outlive them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hal.config import LightConfig
+from hal.sim.gpio_lines import Edge, FileLines
+
+PIN = LightConfig().pin
+PATIENCE_S = 30.0
+HERE = Path(__file__).resolve().parent
+COMMAND = "from device.cli import cli; cli()"
+
+
+class LightRig:
+    """Starts and ends processes; sees the line as an oscilloscope does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # The path of a socket must be short.
+        self._run = tempfile.TemporaryDirectory(prefix="leukolux-")
+        self.socket = Path(self._run.name) / "light.sock"
+        self.lines = FileLines(folder / "lines", exclusive=False)
+        self._processes: list[subprocess.Popen[str]] = []
+        self.settings = folder / "leukolux.toml"
+        self.settings.write_text(
+            f"[light]\nsupervisor_socket = {json.dumps(str(self.socket))}\nmax_pulse_ms = 200.0\n"
+            f"[simulation]\ngpio_directory = {json.dumps(str(folder / 'lines'))}\n",
+            encoding="utf-8",
+        )
+
+    def supervisor(self) -> subprocess.Popen[str]:
+        """Start `leukolux light-supervisor`, and wait until it listens."""
+        words = ["-c", COMMAND, "light-supervisor", "--settings", str(self.settings)]
+        process = self._start(words)
+        self.wait_until(self.socket.exists)
+        return process
+
+    def instrument(self, mode: str = "exclusive") -> subprocess.Popen[str]:
+        """Start a process with an open light."""
+        folder, socket = str(self.folder / "lines"), str(self.socket)
+        process = self._start([str(HERE / "lit_process.py"), folder, socket, mode])
+        assert hear(process) == "open"
+        return process
+
+    def edges(self) -> list[Edge]:
+        """Return all edges of the light's line."""
+        return [edge for edge in self.lines.edges() if edge.pin == PIN]
+
+    def is_lit(self) -> bool:
+        """Whether the line is high."""
+        return self.lines.level(PIN) == 1
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that another process does."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < give_up_s, "never happened"
+            time.sleep(0.0005)
+
+    def kill_in_a_pulse(self) -> float | None:
+        """Kill -9 an instrument whose light is on; return how long the line stayed high, ms.
+
+        Returns None when this computer was so slow that the pulse was over before the kill.
+        """
+        process = self.instrument()
+        before = len(self.edges())
+        light_up(process)
+        os.kill(process.pid, signal.SIGKILL)
+        killed_s = time.monotonic()
+        self.wait_until(lambda: not self.is_lit())
+        process.wait()
+        rise, fall = self.edges()[before:]
+        assert (rise.level, rise.pid) == (1, process.pid)
+        assert fall.level == 0
+        return None if fall.pid == process.pid else (fall.time_s - killed_s) * 1000.0
+
+    def close(self) -> None:
+        """End every process that was started."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+        self._run.cleanup()
+
+    def _start(self, words: list[str]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=HERE.parent.parent,
+            env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+        )
+        self._processes.append(process)
+        return process
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    """Return the next word of a process."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def light_up(process: subprocess.Popen[str]) -> None:
+    """Let an instrument give a pulse, and return when the light is on."""
+    go_on(process)
+    assert hear(process) == "lit"
+
+
+def gives_light(process: subprocess.Popen[str]) -> bool:
+    """Whether a pulse works; one that a busy computer made late is given again."""
+    for _ in range(20):
+        light_up(process)
+        go_on(process)
+        word = hear(process)
+        if word != "LIGHT-DEADLINE":
+            return word == "over"
+    return False
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    """Send a line: it begins a pulse, or ends it."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()

@@ -1,0 +1,100 @@
+"""The read-back line of the LED: current that is missing or does not end is a fault, light off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from hal.config import LightConfig
+from hal.errors import LedError, LightError
+from hal.gpio_light import GpioLight
+from hal.sim.gpio import FakeGpio
+
+READBACK = 37
+CONFIG = LightConfig(readback_pin=READBACK)
+PIN = CONFIG.pin
+
+
+@pytest.fixture
+def gpio() -> FakeGpio:
+    gpio = FakeGpio()
+    gpio.lines.couple(PIN, READBACK)
+    gpio.lines.drive(READBACK, gpio.LOW)
+    return gpio
+
+
+@pytest.fixture
+def light(gpio: FakeGpio) -> Iterator[GpioLight]:
+    light = GpioLight(gpio, CONFIG, lambda: True)
+    light.open()
+    yield light
+    light.close()
+
+
+def wait_for_low(gpio: FakeGpio) -> None:
+    give_up_s = time.monotonic() + 10.0
+    while gpio.level(PIN) == gpio.HIGH:
+        assert time.monotonic() < give_up_s
+        time.sleep(0.001)
+
+
+def test_an_led_without_current_is_a_fault_and_its_line_goes_low(
+    gpio: FakeGpio, light: GpioLight
+) -> None:
+    gpio.lines.couple(PIN, None)
+
+    def pulse() -> None:
+        with light.pulse(150.0):
+            wait_for_low(gpio)
+
+    with pytest.raises(LedError, match="does not flow") as caught:
+        pulse()
+    assert caught.value.error_code == "LIGHT-READBACK"
+    rise, fall = gpio.edges(PIN)
+    assert fall.time_s - rise.time_s < 0.140
+    assert not isinstance(caught.value, LightError), "it would be tried again"
+
+
+def test_current_that_flows_only_during_the_exposure_is_enough(
+    gpio: FakeGpio, light: GpioLight
+) -> None:
+    gpio.lines.couple(PIN, None)
+    with light.pulse(150.0):
+        gpio.set_input(READBACK, gpio.HIGH)
+        time.sleep(0.005)
+        gpio.set_input(READBACK, gpio.LOW)
+        time.sleep(0.03)
+        assert light.is_on
+
+
+def test_current_that_flows_before_a_pulse_forbids_it(gpio: FakeGpio, light: GpioLight) -> None:
+    gpio.set_input(READBACK, gpio.HIGH)
+    with pytest.raises(LedError, match="although the light is off"), light.pulse(100.0):
+        pytest.fail("the block was entered")
+    assert gpio.edges(PIN) == []
+
+
+def test_current_that_does_not_end_with_the_pulse_is_a_fault(
+    gpio: FakeGpio, light: GpioLight
+) -> None:
+    def pulse() -> None:
+        with light.pulse(150.0):
+            gpio.lines.couple(PIN, None)
+
+    with pytest.raises(LedError, match="still flows"):
+        pulse()
+    assert gpio.level(PIN) == gpio.LOW
+
+
+def test_a_readback_that_fails_in_a_pulse_ends_it(gpio: FakeGpio, light: GpioLight) -> None:
+    def pulse() -> None:
+        with light.pulse(150.0):
+            gpio.fail(READBACK)
+            wait_for_low(gpio)
+
+    gpio.lines.couple(PIN, None)
+    with pytest.raises(LedError, match="cannot be read"):
+        pulse()
+    gpio.fail(READBACK, failing=False)
