@@ -71,14 +71,22 @@ class CameraLink:
         return self._acquirer.remote_device.node_map
 
     def find(self, producers: Sequence[Path]) -> list[FoundCamera]:
-        """Load the producers and return their cameras."""
+        """Load the producers and return their cameras; one of several may be broken."""
         key = self._binding.core.ParameterKey
         self._harvester = self._binding.core.Harvester(
             config=self._binding.core.ParameterSet({key.LOGGER: self._binding.log})
         )
+        broken: list[CameraError] = []
         for path in producers:
-            self._probe(path)
-            self._harvester.add_file(str(path))
+            try:
+                self._probe(path)
+            except CameraError as error:
+                log.warning("%s", error.cause)
+                broken.append(error)
+            else:
+                self._harvester.add_file(str(path))
+        if len(broken) == len(producers):
+            raise broken[0]
         with self._binding.translated("Looking for cameras"):
             self._harvester.update()
             return [self._described(info) for info in self._harvester.device_info_list]

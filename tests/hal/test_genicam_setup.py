@@ -178,6 +178,18 @@ def test_producers_are_found_where_the_standard_says(
     camera.close()
 
 
+def test_a_broken_producer_does_not_hide_the_others(
+    camera_process: CameraProcess,
+    wire_config: CameraConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broken.cti").write_bytes(b"not a library")
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", f"{tmp_path}:{camera_process.producer.parent}")
+    camera = GenicamCamera(wire_config.model_copy(update={"producer": ""}), SystemClock())
+    assert [found.serial for found in camera.find()] == [camera_process.serial]
+
+
 def test_without_a_producer_it_says_where_it_looked(
     wire_config: CameraConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
