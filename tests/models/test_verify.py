@@ -90,7 +90,7 @@ def test_other_arithmetic_of_the_same_weights_passes(
 
 
 def darker(images: Bytes) -> Bytes:
-    return (images * 0.95).astype(np.uint8)
+    return (images * 0.9).astype(np.uint8)
 
 
 def brighter(images: Bytes) -> Bytes:
