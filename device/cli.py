@@ -20,9 +20,14 @@ COMMANDS = (
     "sweep",
     "evidence",
     "bench",
+    "light-off",
     "models",
     "settings",
 )
+
+
+def _identifier(name: str) -> str:
+    return name.replace("-", "_")
 
 
 class InstrumentGroup(click.Group):
@@ -36,7 +41,7 @@ class InstrumentGroup(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.modules = {name: f"device.commands.{name}" for name in COMMANDS}
+        self.modules = {name: f"device.commands.{_identifier(name)}" for name in COMMANDS}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -45,8 +50,12 @@ class InstrumentGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, importing its module on first use."""
         if cmd_name in self.modules and cmd_name not in self.commands:
-            self.add_command(getattr(import_module(self.modules[cmd_name]), cmd_name))
+            self.add_command(self._load(cmd_name))
         return super().get_command(ctx, cmd_name)
+
+    def _load(self, name: str) -> click.Command:
+        command: click.Command = getattr(import_module(self.modules[name]), _identifier(name))
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with the error's own code when it failed as anticipated."""

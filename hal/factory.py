@@ -16,6 +16,7 @@ from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
 from hal.light import Light
+from hal.light_off import take_line_low
 from hal.panel import Panel
 from hal.stage import Stage
 
@@ -153,3 +154,21 @@ def _real_camera(config: HardwareConfig) -> Camera:
 def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:
     panel = GpioPanel(gpio, config.panel, safety_clock)
     return GpioLight(gpio, config.light, interlock=lambda: panel.lid_closed), panel
+
+
+def take_light_off(config: HardwareConfig, clock: Clock, patience_s: float) -> bool:
+    """Drive the line of a light whose process has ended low; False where it is simulated.
+
+    Args:
+        config: names the GPIO provider and the line.
+        clock: real time.
+        patience_s: how long to try while somebody else holds the line.
+
+    Raises:
+        DeviceError: the GPIO provider is not available.
+        LightError: as :func:`hal.light_off.take_line_low`.
+    """
+    if config.light.gpio == "sim":
+        return False
+    take_line_low(load_gpio(config.light.gpio), config.light.pin, clock, patience_s)
+    return True

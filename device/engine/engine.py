@@ -23,6 +23,7 @@ from device.engine.states import LIT, RUNNING, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
 from device.records.records import Records
+from device.service_manager import NoWatchdog, Watchdog
 from device.settings import Settings
 from device.status import StartCondition
 from device.version import version
@@ -30,7 +31,7 @@ from hal.clock import Clock
 from hal.errors import DeviceError, LeukoluxError
 from hal.factory import Hardware
 from hal.panel import Lamp
-from models.runtime import ModelSet
+from models.runtime import ModelSet, builds_engines
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ POLL_S = 0.05
 
 START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 60.0
+
+ENGINES_S = 1200.0
+"""Longest time that TensorRT may take to build its engines, once per board."""
 
 LAMPS = {
     State.IDLE: Lamp.READY,
@@ -67,6 +71,7 @@ class Engine:
         conditions: the start conditions for a sample id, judged by the engine's thread.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
+        watchdog: is told wherever the owner thread passes or waits.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Engine:
         conditions: Callable[[str], Sequence[StartCondition]],
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.board = Board()
         self.requests = Requests()
@@ -94,6 +100,7 @@ class Engine:
         self._conditions = conditions
         self._load_models = load_models
         self._make_analyzer = make_analyzer
+        self._watchdog = watchdog if watchdog is not None else NoWatchdog()
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
         self._order_lock = Lock()
@@ -204,6 +211,7 @@ class Engine:
 
     def _beat(self) -> None:
         self._beat_s = time.monotonic()
+        self._watchdog.beat()
 
     def _boot(self) -> None:
         self._open_devices()
@@ -218,6 +226,8 @@ class Engine:
 
     def _test(self) -> None:
         self.board.put(activity="Testing itself.")
+        if builds_engines(self._settings.analysis.provider):
+            self._watchdog.allow(ENGINES_S)
         self._models = run_self_test(
             self._hardware,
             self._records,
