@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hal.camera import Camera
 from hal.clock import Clock, SystemClock
-from hal.config import HardwareConfig
+from hal.config import HardwareConfig, LightConfig
 from hal.errors import DeviceError, LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
@@ -156,11 +156,11 @@ def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[L
     return GpioLight(gpio, config.light, interlock=lambda: panel.lid_closed), panel
 
 
-def take_light_off(config: HardwareConfig, clock: Clock, patience_s: float) -> bool:
+def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
     """Drive the line of a light whose process has ended low; False where it is simulated.
 
     Args:
-        config: names the GPIO provider and the line.
+        light: names the GPIO provider and the line.
         clock: real time.
         patience_s: how long to try while somebody else holds the line.
 
@@ -168,7 +168,7 @@ def take_light_off(config: HardwareConfig, clock: Clock, patience_s: float) -> b
         DeviceError: the GPIO provider is not available.
         LightError: as :func:`hal.light_off.take_line_low`.
     """
-    if config.light.gpio == "sim":
+    if light.gpio == "sim":
         return False
-    take_line_low(load_gpio(config.light.gpio), config.light.pin, clock, patience_s)
+    take_line_low(load_gpio(light.gpio), light.pin, clock, patience_s)
     return True

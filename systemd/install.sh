@@ -79,6 +79,8 @@ finish() {
     printf 'install.sh: it failed while %s.\n' "$STEP" >&2
     if [ -z "$CHANGED" ]; then
         say 'install.sh: nothing was changed; mend that and run it again.' >&2
+    elif [ -n "$UNINSTALL" ]; then
+        say 'install.sh: mend that and run it again: it goes on where it stopped.' >&2
     else
         say 'install.sh: mend that and run it again: it goes on where it stopped.' >&2
         say 'install.sh: --uninstall takes off what is there; settings and data stay.' >&2
@@ -130,6 +132,7 @@ files() {
 }
 
 systemd_runs() { [ -z "$ROOT" ] && [ -d /run/systemd/system ]; }
+udev_runs() { [ -z "$ROOT" ] && [ -e /run/udev/control ]; }
 
 # Enabling is a matter of links, and works without a running systemd.
 set_links() {
@@ -348,7 +351,7 @@ install_program() {
     fi
     STEP='checking the program'
     check_program
-    rm -rf "${ROOT:?}$RELEASE/packages" "$ROOT$RELEASE/source"
+    rm -rf -- "$ROOT$RELEASE/packages" "$ROOT$RELEASE/source"
     touch "$ROOT$RELEASE/.complete"
 }
 
@@ -463,7 +466,7 @@ start_units() {
     run systemctl daemon-reload
     run systemctl restart systemd-modules-load.service || say 'a driver of serial ports is missing'
     run systemd-tmpfiles --create leukolux.conf
-    if command -v udevadm >/dev/null; then
+    if udev_runs; then
         run udevadm control --reload
         run udevadm trigger --subsystem-match=tty --subsystem-match=usb --subsystem-match=gpio
         run udevadm settle --timeout=30
@@ -506,6 +509,7 @@ uninstall() {
     fi
     check_idle
     STEP='stopping the services'
+    [ -n "$DRY" ] || CHANGED=yes
     for unit in leukolux-kiosk leukolux leukolux-light; do
         [ -e "$ROOT/etc/systemd/system/$unit.service" ] || continue
         if systemd_runs; then run systemctl stop "$unit.service"; fi
@@ -521,7 +525,8 @@ uninstall() {
     take_off "$PREFIX"
     if systemd_runs; then
         run systemctl daemon-reload
-        if command -v udevadm >/dev/null; then run udevadm control --reload; fi
+        for unit in $UNITS; do systemctl reset-failed "$unit.service" 2>/dev/null || true; done
+        if udev_runs; then run udevadm control --reload; fi
     fi
     if [ -z "$PURGE" ]; then
         say "Leukolux is taken off; what stays: /etc/leukolux, $DATA, the users"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from device.cli import cli
 from hal.clock import ManualClock
-from hal.config import HardwareConfig, LightConfig
+from hal.config import LightConfig
 from hal.errors import LightError
 from hal.factory import take_light_off
 from hal.light_off import supervisor_listens, take_line_low
@@ -80,7 +80,7 @@ def test_a_line_that_does_not_obey_is_an_error_and_is_released() -> None:
 
 
 def test_a_simulated_light_needs_nothing() -> None:
-    assert not take_light_off(HardwareConfig(), ManualClock(), 0.0)
+    assert not take_light_off(LightConfig(), ManualClock(), 0.0)
 
 
 def test_only_a_listening_supervisor_counts(tmp_path: Path) -> None:
@@ -121,6 +121,34 @@ def test_the_command_takes_the_line_of_the_settings_low(
     code, output = light_off("--settings", str(path), "--supervisor", "/nowhere/light.sock")
     assert (code, gpio.level(PIN)) == (0, gpio.LOW)
     assert f"pin {PIN}" in output
+
+
+@pytest.mark.parametrize("wrong", ["[scan]\ntarget_cels = 1\n", "[panel]\nlid_pin = 33\n"])
+def test_other_settings_that_are_wrong_do_not_keep_the_light_on(
+    real_settings: tuple[Path, FakeGpio], wrong: str
+) -> None:
+    path, gpio = real_settings
+    path.write_text(path.read_text(encoding="utf-8") + wrong, encoding="utf-8")
+    assert light_off("--settings", str(path))[0] == 0
+    assert gpio.level(PIN) == gpio.LOW
+
+
+def test_the_light_may_be_on_a_line_that_is_another_ones_by_default(
+    real_settings: tuple[Path, FakeGpio],
+) -> None:
+    path, gpio = real_settings
+    path.write_text('[light]\ngpio = "RPi.GPIO"\npin = 16\n', encoding="utf-8")
+    gpio.set_input(16, gpio.HIGH)
+    assert light_off("--settings", str(path))[0] == 0
+    assert gpio.level(16) == gpio.LOW
+
+
+def test_wrong_settings_of_the_light_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "leukolux.toml"
+    path.write_text("[light]\npin = 99\n", encoding="utf-8")
+    code, output = light_off("--settings", str(path))
+    assert code == 2
+    assert "light.pin" in output
 
 
 def test_the_command_leaves_the_line_to_a_live_supervisor(
