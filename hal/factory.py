@@ -95,6 +95,24 @@ def build_clock(config: HardwareConfig) -> SystemClock:
     return SystemClock(config.simulation.speed if all_simulated else 1.0)
 
 
+def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
+    """Drive the line of a light whose process has ended low; False where it is simulated.
+
+    Args:
+        light: names the GPIO provider and the line.
+        clock: real time.
+        patience_s: how long to try while somebody else holds the line.
+
+    Raises:
+        DeviceError: the GPIO provider is not available.
+        LightError: as :func:`hal.light_off.take_line_low`.
+    """
+    if light.gpio == "sim":
+        return False
+    take_line_low(load_gpio(light.gpio), light.pin, clock, patience_s)
+    return True
+
+
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
     return {
         "camera.driver": config.camera.driver == "sim",
@@ -154,21 +172,3 @@ def _real_camera(config: HardwareConfig) -> Camera:
 def _on_gpio(config: HardwareConfig, gpio: Gpio, safety_clock: Clock) -> tuple[Light, Panel]:
     panel = GpioPanel(gpio, config.panel, safety_clock)
     return GpioLight(gpio, config.light, interlock=lambda: panel.lid_closed), panel
-
-
-def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
-    """Drive the line of a light whose process has ended low; False where it is simulated.
-
-    Args:
-        light: names the GPIO provider and the line.
-        clock: real time.
-        patience_s: how long to try while somebody else holds the line.
-
-    Raises:
-        DeviceError: the GPIO provider is not available.
-        LightError: as :func:`hal.light_off.take_line_low`.
-    """
-    if light.gpio == "sim":
-        return False
-    take_line_low(load_gpio(light.gpio), light.pin, clock, patience_s)
-    return True

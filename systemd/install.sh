@@ -190,7 +190,7 @@ check_python() {
 
 # A run that is under way is worth more than a new version.
 check_idle() {
-    systemd_runs || return 0
+    systemd_runs && systemctl --quiet is-active leukolux.service || return 0
     doing=$(systemctl show --property=StatusText --value leukolux.service 2>/dev/null || true)
     case $doing in
         preparing* | scanning* | paus* | finishing* | aborting*)

@@ -64,6 +64,7 @@ def run(
             report(assembly.instrument, manager, stop)
         stop.wait()
         manager.stopping()
+        manager.status("shutting down")
     logging.getLogger(__name__).info("stopped")
 
 
