@@ -303,7 +303,7 @@ import onnxruntime
 
 print(f"onnxruntime {onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}")
 END
-    in_root "$RELEASE/bin/leukolux" models verify
+    in_root "$RELEASE/bin/leukolux" models verify --provider cpu
 }
 
 install_program() {

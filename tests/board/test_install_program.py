@@ -94,7 +94,7 @@ def test_the_program_goes_into_a_release_and_current_points_to_it(image: Image) 
     assert image.releases == {image.current}
     assert f"pip --quiet --disable-pip-version-check install /opt/leukolux/{image.current}" in calls
     assert "any.whl[genicam,pi]" in calls
-    assert f"/opt/leukolux/{image.current}/bin/leukolux models verify" in calls
+    assert f"/opt/leukolux/{image.current}/bin/leukolux models verify --provider cpu" in calls
     assert not (image.path / f"opt/leukolux/{image.current}/source").exists()
 
 
