@@ -11,6 +11,7 @@ import cv2
 
 from device.instrument import Instrument
 from device.records.records import Records
+from device.service_manager import Watchdog
 from device.settings import Settings, changed_settings
 from hal.factory import Hardware, build_clock, build_hardware
 
@@ -28,8 +29,12 @@ class Assembly:
 
 
 @contextmanager
-def assembled(settings: Settings) -> Iterator[Assembly]:
+def assembled(settings: Settings, watchdog: Watchdog | None = None) -> Iterator[Assembly]:
     """Open records, hardware and instrument; close them in reverse order whatever happens.
+
+    Args:
+        settings: effective settings.
+        watchdog: is fed by the owner of the hardware; None where nobody watches.
 
     Raises:
         RecordsError: the database cannot be used.
@@ -42,7 +47,7 @@ def assembled(settings: Settings) -> Iterator[Assembly]:
     try:
         hardware = build_hardware(settings, clock)
         try:
-            with Instrument(settings, hardware, records, clock) as instrument:
+            with Instrument(settings, hardware, records, clock, watchdog=watchdog) as instrument:
                 yield Assembly(instrument, records, hardware)
         finally:
             hardware.close()

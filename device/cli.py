@@ -22,6 +22,7 @@ COMMANDS = (
     "bench",
     "camera",
     "light-supervisor",
+    "light-off",
     "models",
     "settings",
 )

@@ -17,6 +17,7 @@ from device.engine.states import Event, Refusal, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
 from device.records.records import Records
+from device.service_manager import Watchdog
 from device.settings import Settings
 from device.status import StartCondition, Status
 from hal.clock import Clock
@@ -63,6 +64,7 @@ class Instrument:
         load_models: opens the networks, one set per call; None opens those that came with the
             software where the settings say, and puts them to the known-answer test.
         make_analyzer: builds the analysis of a run, one per analysis thread.
+        watchdog: is fed by the owner of the hardware; None where nobody watches.
 
     Raises:
         SettingsError: the scan settings make no plan.
@@ -77,6 +79,7 @@ class Instrument:
         *,
         load_models: Callable[[], ModelSet] | None = None,
         make_analyzer: MakeAnalyzer = TileAnalyzer,
+        watchdog: Watchdog | None = None,
     ) -> None:
         make_plan(settings.scan, settings.camera)
         self.events = EventBus()
@@ -94,6 +97,7 @@ class Instrument:
             conditions=self._conditions,
             load_models=load_models or partial(load_tested_models, settings.analysis.provider),
             make_analyzer=make_analyzer,
+            watchdog=watchdog,
         )
         self._board = self._engine.board
         self._board.listen(self._publish_status)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from device.config import AnalysisConfig, RecordsConfig, ScanConfig, WebConfig
-from hal.config import HardwareConfig
+from hal.config import HardwareConfig, LightConfig, Section
 from hal.errors import SettingsError
 
 
@@ -45,6 +45,12 @@ class Settings(HardwareConfig):
         return self
 
 
+class _Light(Section):
+    """The light's table alone."""
+
+    light: LightConfig = LightConfig()
+
+
 def load_settings(path: Path | None = None) -> Settings:
     """Read ``path``, or give the defaults for None.
 
@@ -52,10 +58,25 @@ def load_settings(path: Path | None = None) -> Settings:
         SettingsError: the file is missing or not TOML, or a key is unknown, of the wrong type or
             out of range; names the key, the value and what is allowed.
     """
-    if path is None:
-        return Settings()
+    return Settings() if path is None else parse_settings(_read(path))
+
+
+def load_light(path: Path | None = None) -> LightConfig:
+    """Read the light's settings alone, so that it can be switched off whatever else is wrong.
+
+    Raises:
+        SettingsError: the file is missing or not TOML, or the light's own settings are wrong.
+    """
+    document = {} if path is None else _read(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _Light.model_validate({"light": document.get("light", {})}).light
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"The settings file {path} cannot be read: {error}.",
@@ -65,7 +86,6 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(
             f"The settings file {path} is not valid TOML: {error}.", remedy="Mend that line."
         ) from error
-    return parse_settings(document)
 
 
 def parse_settings(document: dict[str, Any]) -> Settings:
@@ -73,10 +93,7 @@ def parse_settings(document: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors(include_url=False)]
-        raise SettingsError(
-            " ".join(problems), remedy="`leukolux settings` prints every key with its range."
-        ) from error
+        raise _refusal(error) from error
 
 
 def changed_settings(settings: Settings, **changes: object) -> Settings:
@@ -90,6 +107,13 @@ def changed_settings(settings: Settings, **changes: object) -> Settings:
         section, key = name.split("__")
         document[section][key] = value
     return parse_settings(document)
+
+
+def _refusal(error: ValidationError) -> SettingsError:
+    problems = [_explain(problem) for problem in error.errors(include_url=False)]
+    return SettingsError(
+        " ".join(problems), remedy="`leukolux settings` prints every key with its range."
+    )
 
 
 def _explain(problem: Any) -> str:

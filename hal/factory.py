@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hal.apt.driver import AptStage
 from hal.camera import Camera
 from hal.clock import Clock, SystemClock
-from hal.config import AptConfig, CameraConfig, HardwareConfig, StageConfig
+from hal.config import AptConfig, CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
@@ -21,6 +21,7 @@ from hal.grbl.driver import GrblStage
 from hal.guarded_stage import GuardedStage
 from hal.light import Light
 from hal.light_lease import LightLease
+from hal.light_off import take_line_low
 from hal.light_supervisor import LightSupervisor
 from hal.panel import Panel
 from hal.stage import Stage
@@ -122,6 +123,24 @@ def build_clock(config: HardwareConfig) -> SystemClock:
     """Return the clock of the configured hardware: scaled only where everything is simulated."""
     all_simulated = all(_simulated_drivers(config).values())
     return SystemClock(config.simulation.speed if all_simulated else 1.0)
+
+
+def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
+    """Drive the line of a light whose process has ended low; False where it is simulated.
+
+    Args:
+        light: names the GPIO provider and the line.
+        clock: real time.
+        patience_s: how long to try while somebody else holds the line.
+
+    Raises:
+        DeviceError: the GPIO provider is not available.
+        LightError: as :func:`hal.light_off.take_line_low`.
+    """
+    if light.gpio == "sim":
+        return False
+    take_line_low(load_gpio(light.gpio), light.pin, clock, patience_s)
+    return True
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:

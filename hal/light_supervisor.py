@@ -114,33 +114,6 @@ class LightSupervisor:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
-    def take_low(self) -> None:
-        """Take the line low once and give it back, instead of :meth:`open`.
-
-        Where another supervisor runs, it does that itself.
-
-        Raises:
-            DeviceError: a process that is not supervised keeps the line.
-        """
-        try:
-            self._be_the_only_one()
-        except BlockingIOError:
-            log.info("another supervisor runs, and has the line")
-            return
-        except OSError as error:
-            # Without a place for the lock there is no supervisor either; the line comes first.
-            log.warning("no lock: %s", error)
-        self._secure()
-        while self._securing_since_s is not None:
-            if time.monotonic() - self._securing_since_s > HURRY_S:
-                raise DeviceError(
-                    f"Another process keeps the UV line (pin {self._pin}).",
-                    remedy="Switch the instrument off.",
-                    code="LIGHT-LINE",
-                )
-            time.sleep(CLAIM_RETRY_S)
-            self._try_to_secure()
-
     def serve(self) -> None:
         """Watch until :meth:`stop`."""
         while not self._stopping:

@@ -113,6 +113,12 @@ def choose_execution(wanted: WantedProvider, entries: Mapping[str, NetworkEntry]
     return execution
 
 
+def builds_engines(wanted: WantedProvider) -> bool:
+    """Return whether opening the networks may take minutes, because TensorRT prepares itself."""
+    execution = choose_provider(wanted, available_providers(), memory_gb(), symmetric=True)
+    return execution.provider is Provider.TENSORRT
+
+
 def _open(
     folder: Path, entries: Mapping[str, NetworkEntry], provider: Provider
 ) -> dict[str, Network]:

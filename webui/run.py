@@ -6,12 +6,21 @@ import logging
 import signal
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from device.assembly import assembled, simulated_settings
+from device.engine.states import State
+from device.service_manager import ServiceManager
 from device.settings import changed_settings, load_settings
 from webui.server import WebServer
+
+if TYPE_CHECKING:
+    from device.instrument import Instrument
+
+LOOK_S: Final = 0.5
+"""How often a request to end is looked for while systemd is told of the state."""
 
 
 @click.command()
@@ -45,12 +54,37 @@ def run(
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    manager = ServiceManager.from_environment()
     with (
-        assembled(settings) as assembly,
+        assembled(settings, manager) as assembly,
         WebServer(assembly.instrument, assembly.records, settings) as server,
     ):
         click.echo(f"Leukolux is at {server.url}  (Ctrl-C ends it; research use only)")
         if settings.web.lan:
             click.echo(f"Results for the local network: port {server.network_port}, with a token")
+        if manager.listens:
+            report(assembly.instrument, manager, stop)
         stop.wait()
+        manager.stopping()
+        manager.status("shutting down")
     logging.getLogger(__name__).info("stopped")
+
+
+def report(instrument: Instrument, manager: ServiceManager, stop: Event) -> None:
+    """Tell ``manager`` of every state, until ``stop``.
+
+    The instrument is up when its pages answer and its self-test has begun; also when a device
+    failed before that, because the screen then says what to do.
+    """
+    ready, told = False, ""
+    with instrument.events.subscribe() as events:
+        while not stop.is_set() and not events.closed:
+            status = instrument.status()
+            text = f"{status.state.replace('_', ' ')}: {status.activity}"
+            if text != told:
+                manager.status(text)
+                told = text
+            if not ready and status.state != State.BOOTING:
+                manager.ready()
+                ready = True
+            events.next(LOOK_S)

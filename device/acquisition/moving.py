@@ -76,7 +76,8 @@ class Mover:
     def _settle_ahead(self) -> None:
         """Wait for a move ahead that nobody wants any more; the next move shows its failure."""
         if self._ahead is not None:
-            wait([self._ahead])
+            while not wait([self._ahead], BEAT_S).done:
+                self._beat()
             self._ahead = None
 
     def _wait_for(self, motion: Future[Result]) -> Result:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from device.service_manager import ServiceManager
 from device.settings import load_settings
 from hal.factory import build_light_supervisor
 
@@ -18,18 +19,12 @@ from hal.factory import build_light_supervisor
     type=click.Path(path_type=Path, dir_okay=False),
     help="Settings file, the same as the instrument's.",
 )
-@click.option("--off", is_flag=True, help="Only take the UV line low, then end.")
-def light_supervisor(settings_path: Path | None, off: bool) -> None:
+def light_supervisor(settings_path: Path | None) -> None:
     """Hold the UV line low unless the instrument has a lease; ends with Ctrl-C or SIGTERM."""
     supervisor = build_light_supervisor(load_settings(settings_path))
-    if off:
-        try:
-            supervisor.take_low()
-        finally:
-            supervisor.close()
-        return
     supervisor.stop_on(signal.SIGINT, signal.SIGTERM)
     supervisor.open()
+    ServiceManager.from_environment().ready()
     try:
         supervisor.serve()
     finally:

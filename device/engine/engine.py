@@ -24,13 +24,14 @@ from device.engine.states import LIT, RUNNING, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
 from device.records.records import Records
+from device.service_manager import NoWatchdog, Watchdog
 from device.settings import Settings
 from device.status import StartCondition
 from device.version import version
 from hal.clock import Clock
 from hal.errors import DeviceError, InterlockError, LeukoluxError
 from hal.factory import Hardware
-from models.runtime import ModelSet
+from models.runtime import ModelSet, builds_engines
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ POLL_S = 0.05
 
 START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 60.0
+
+ENGINES_S = 1200.0
+"""Longest time that TensorRT may take to build its engines, once per board."""
 
 WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
@@ -58,6 +62,7 @@ class Engine:
         conditions: the start conditions for a sample id, judged by the engine's thread.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
+        watchdog: is told wherever the owner thread passes or waits.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Engine:
         conditions: Callable[[str], Sequence[StartCondition]],
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.board = Board()
         self.requests = Requests()
@@ -86,6 +92,7 @@ class Engine:
         self._conditions = conditions
         self._load_models = load_models
         self._make_analyzer = make_analyzer
+        self._watchdog = watchdog if watchdog is not None else NoWatchdog()
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
         self._order_lock = Lock()
@@ -196,6 +203,7 @@ class Engine:
 
     def _beat(self) -> None:
         self._beat_s = time.monotonic()
+        self._watchdog.beat()
 
     def _tend(self) -> None:
         """Pass a check point of a run."""
@@ -218,6 +226,8 @@ class Engine:
 
     def _test(self) -> None:
         self.board.put(activity="Testing itself.")
+        if builds_engines(self._settings.analysis.provider):
+            self._watchdog.allow(ENGINES_S)
         self._models = run_self_test(
             self._hardware,
             self._records,

@@ -23,6 +23,7 @@ from device.engine.states import State
 from device.instrument import Instrument
 from device.records.record_types import RunRecord
 from device.records.records import Records
+from device.service_manager import Watchdog
 from device.settings import Settings, parse_settings
 from device.status import Status
 from device.tile import Tile
@@ -206,7 +207,9 @@ class WatchedCamera:
 class Bench:
     """One instrument with everything a test may reach for."""
 
-    def __init__(self, folder: Path, *, physics: bool, **scan: Any) -> None:
+    def __init__(
+        self, folder: Path, *, physics: bool, watchdog: Watchdog | None = None, **scan: Any
+    ) -> None:
         self.settings = small_settings(folder, **scan)
         clock = SystemClock(SPEED)
         hardware = build_hardware(self.settings, clock)
@@ -225,6 +228,7 @@ class Bench:
             clock,
             load_models=lambda: cast(ModelSet, FakeModels({"scout": "5c07"})),
             make_analyzer=self.script.make_analyzer,
+            watchdog=watchdog,
         )
 
     def _cheap_camera(self, clock: SystemClock) -> SimCamera:

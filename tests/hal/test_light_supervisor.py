@@ -23,7 +23,7 @@ from hal.gpio_light import GpioLight
 from hal.light_lease import LightLease
 from hal.light_supervisor import LightSupervisor
 from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines, MemoryLines
+from hal.sim.gpio_lines import MemoryLines
 from hal.sim.supervisor import InnerSupervisor
 
 BOUND_MS = 100.0
@@ -360,46 +360,3 @@ def test_the_lease_is_there_before_the_line_goes_high(gpio: FakeGpio) -> None:
 def test_lines_inside_the_process_cannot_be_supervised_from_outside() -> None:
     with pytest.raises(SettingsError, match="inside"):
         build_light_supervisor(HardwareConfig())
-
-
-@pytest.mark.parametrize("folder", [".", "missing"])
-def test_off_takes_a_line_low_that_a_killed_process_left_high(
-    lines: MemoryLines, gpio: FakeGpio, tmp_path: Path, folder: str
-) -> None:
-    lines.drive(PIN, gpio.HIGH)
-    path = tmp_path / folder / "light.sock"
-    rescuer = LightSupervisor(FakeGpio(lines), PIN, path, max_pulse_ms=150.0, grace_ms=GRACE_MS)
-    rescuer.take_low()
-    rescuer.close()
-    assert gpio.level(PIN) == gpio.LOW
-    assert not path.exists()
-
-
-def test_off_leaves_the_line_to_a_supervisor_that_runs(
-    gpio: FakeGpio, lines: MemoryLines, light: GpioLight, supervisor: InnerSupervisor
-) -> None:
-    light.open()
-    rescuer = LightSupervisor(
-        FakeGpio(lines), PIN, supervisor.socket, max_pulse_ms=150.0, grace_ms=GRACE_MS
-    )
-    with light.pulse(150.0):
-        rescuer.take_low()
-        assert gpio.level(PIN) == gpio.HIGH
-    rescuer.close()
-    with light.pulse(150.0):
-        assert gpio.level(PIN) == gpio.HIGH
-
-
-def test_off_says_when_somebody_keeps_the_line(tmp_path: Path) -> None:
-    somebody = FakeGpio(FileLines(tmp_path / "lines"))
-    somebody.setup(PIN, somebody.OUT, initial=somebody.HIGH)
-    rescuer = LightSupervisor(
-        FakeGpio(FileLines(tmp_path / "lines")),
-        PIN,
-        tmp_path / "light.sock",
-        max_pulse_ms=150.0,
-        grace_ms=GRACE_MS,
-    )
-    with pytest.raises(DeviceError, match="keeps the UV line"):
-        rescuer.take_low()
-    rescuer.close()
