@@ -15,34 +15,48 @@ from webui.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "hal/README.md", "models/train/README.md", "systemd/README.md"]
 
 
-def shell_lines() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+def shell_lines(*pages: str) -> list[str]:
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in pages)
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
     return [line for line in lines if line]
 
 
-def commands() -> list[list[str]]:
-    return [shlex.split(line)[1:] for line in shell_lines() if line.startswith("leukolux ")]
+def commands(*pages: str) -> list[list[str]]:
+    return [shlex.split(line)[1:] for line in shell_lines(*pages) if line.startswith("leukolux ")]
 
 
-def parse(words: list[str]) -> click.Context:
+def links(page: str) -> list[str]:
+    return re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+
+
+def parse(
+    words: list[str],
+    command: click.Command = cli,
+    name: str | None = "leukolux",
+    parent: click.Context | None = None,
+) -> click.Context:
     """Parse without running; click raises UsageError for what it does not know."""
-    context = cli.make_context("leukolux", list(words), resilient_parsing=False)
+    context = command.make_context(name, list(words), parent=parent)
+    if not isinstance(command, click.Group):
+        return context
     rest = [*context._protected_args, *context.args]
-    name, command, remainder = cli.resolve_command(context, rest)
-    assert command is not None, name
-    return command.make_context(name, list(remainder), parent=context)
+    name, inner, remainder = command.resolve_command(context, rest)
+    assert inner is not None, name
+    return parse(remainder, inner, name, context)
 
 
 def test_the_readme_shows_commands() -> None:
-    names = {words[0] for words in commands()}
+    names = {words[0] for words in commands("README.md")}
     assert {"run", "scan", "simulate", "analyze", "settings"} <= names
+    assert {"camera", "light-off", "scan"} <= {words[0] for words in commands("hal/README.md")}
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_every_command_of_the_readme_parses(
+@pytest.mark.parametrize("words", commands(*PAGES), ids=" ".join)
+def test_every_command_of_the_pages_parses(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -50,7 +64,7 @@ def test_every_command_of_the_readme_parses(
         # Paths that must exist before the command runs.
         if word.endswith((".png", ".tif", ".toml")):
             (tmp_path / word).touch()
-        elif "/" not in word and "." not in word and not word.startswith("-"):
+        elif not re.search(r"[/.$]|^-", word):
             (tmp_path / word).mkdir(exist_ok=True)
     parse(words)
 
@@ -58,19 +72,27 @@ def test_every_command_of_the_readme_parses(
 def test_a_command_that_does_not_exist_is_noticed() -> None:
     with pytest.raises(click.UsageError):
         parse(["scan", "--no-such-option"])
+    with pytest.raises(click.UsageError):
+        parse(["camera", "no-such-command"])
 
 
 @pytest.mark.parametrize(
-    "target", sorted({line.split()[1] for line in shell_lines() if line.startswith("make ")})
+    "target",
+    sorted({line.split()[1] for line in shell_lines(*PAGES) if line.startswith("make ")}),
 )
 def test_every_make_target_of_the_readme_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_every_picture_and_file_of_the_readme_is_there() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_the_pages_have_links() -> None:
+    assert links("README.md")
+    assert links("hal/README.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_and_file_of_the_pages_is_there(page: str) -> None:
+    folder = (ROOT / page).parent
+    assert [link for link in links(page) if not (folder / link).exists()] == []
 
 
 def test_the_diagram_of_states_is_in_step_with_the_table() -> None:
