@@ -14,7 +14,7 @@ run: $(VENV)/.run ## set up and start the simulated instrument with its screen
 	$(BIN)/leukolux run --sim $(ARGS)
 
 test: $(VENV)/.dev ## set up and run the tests (ARGS="-m slow" and the like are passed on)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .

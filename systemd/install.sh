@@ -256,8 +256,8 @@ fingerprint() {
 
 extras() {
     case $BOARD in
-        jetson) echo genicam,jetson ;;
-        pi) echo genicam,pi ;;
+        jetson) echo genicam,apt,jetson ;;
+        pi) echo genicam,apt,pi ;;
         *) echo ;;
     esac
 }

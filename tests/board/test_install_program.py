@@ -93,7 +93,7 @@ def test_the_program_goes_into_a_release_and_current_points_to_it(image: Image) 
     _, calls = image.install("--board", "pi")
     assert image.releases == {image.current}
     assert f"pip --quiet --disable-pip-version-check install /opt/leukolux/{image.current}" in calls
-    assert "any.whl[genicam,pi]" in calls
+    assert "any.whl[genicam,apt,pi]" in calls
     assert f"/opt/leukolux/{image.current}/bin/leukolux models verify --provider cpu" in calls
     assert not (image.path / f"opt/leukolux/{image.current}/source").exists()
 
@@ -160,7 +160,7 @@ def test_on_a_jetson_the_onnxruntime_of_the_image_is_kept(image: Image) -> None:
 def test_a_jetson_without_one_gets_the_registrys_and_is_told(image: Image) -> None:
     said, calls = image.install("--board", "jetson")
     assert "the image has no onnxruntime" in said
-    assert "any.whl[genicam,jetson]" in calls
+    assert "any.whl[genicam,apt,jetson]" in calls
     assert "--system-site-packages" not in calls
 
 
