@@ -59,6 +59,7 @@ def test_crop_of_one_simulated_cell_gives_that_cell(models, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_figures_that_the_instrument_is_held_to(models):
     scores = evaluation(models, unseen_donors(6, 3910), tiles=25, enrichment=8.0)
     assert scores.found.k >= 0.97 * scores.found.n

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.acquisition.dose import DoseLedger
+from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.imaging import Imager
 from device.acquisition.plan import Field
 from device.acquisition.settling import (
@@ -216,11 +216,12 @@ def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPa
             hardware.camera,
             hardware.light,
             SystemClock(),
-            DoseLedger(200, 6.3),
+            DoseLedger(DoseLimits(200), 6.3),
             gate=lambda: None,
             lid_opened=lambda: None,
             retries=2,
             frame_timeout_ms=5000.0,
+            warm_up_pause_s=30.0,
         )
         smear = hardware.simulation.smear
         z_um = smear.focus_z_um(FIELDS[0].x_um, FIELDS[0].y_um)
