@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from device.instrument import Instrument
 from device.records.records import Records
 from device.settings import Settings, changed_settings
 from hal.factory import Hardware, build_clock, build_hardware
+from hal.recorder import UNRECORDED, FileRecorder, Recorder
 
 DATABASE_NAME = "leukolux.db"
+RECORDER_FOLDER = "recorder"
 RENDER_TIMEOUT_MS = 15_000.0
 
 
@@ -40,14 +42,29 @@ def assembled(settings: Settings) -> Iterator[Assembly]:
     clock = build_clock(settings)
     records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME)
     try:
-        hardware = build_hardware(settings, clock)
-        try:
-            with Instrument(settings, hardware, records, clock) as instrument:
-                yield Assembly(instrument, records, hardware)
-        finally:
-            hardware.close()
+        with _recorder(settings, clock.speed) as recorder:
+            hardware = build_hardware(settings, clock, recorder=recorder)
+            try:
+                with Instrument(settings, hardware, records, clock) as instrument:
+                    yield Assembly(instrument, records, hardware)
+            finally:
+                hardware.close()
     finally:
         records.close()
+
+
+def recorder_folder(settings: Settings) -> Path:
+    """Return where the recorder of an instrument with ``settings`` writes."""
+    return Path(settings.records.directory).expanduser() / RECORDER_FOLDER
+
+
+def _recorder(settings: Settings, speed: float) -> AbstractContextManager[Recorder]:
+    wanted = settings.recorder
+    if not wanted.enabled:
+        return nullcontext(UNRECORDED)
+    return FileRecorder(
+        recorder_folder(settings), minutes=wanted.minutes, max_mb=wanted.max_mb, speed=speed
+    )
 
 
 def simulated_settings(
