@@ -21,6 +21,7 @@ COMMANDS = (
     "evidence",
     "bench",
     "camera",
+    "diagnose",
     "light-supervisor",
     "models",
     "settings",

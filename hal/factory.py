@@ -227,6 +227,22 @@ def _on_gpio(
     return GpioLight(lines, config.light, lambda: panel.lid_closed, lease), panel
 
 
+def step_through(recording: Path, speed: float = 1.0) -> Iterator[str]:
+    """Lead the stage's driver through a recording; yield a line on the outcome of each order.
+
+    Args:
+        recording: file of a recorder, or a transcript of a GRBL controller.
+        speed: how many times faster than it was.
+
+    Raises:
+        InputError: the recording cannot be read or replayed, or the driver deviates from it.
+    """
+    # Imported here, so that a real instrument never loads the simulator.
+    from hal.sim.replay_steps import step_through_grbl
+
+    return step_through_grbl(recording, SystemClock(speed))
+
+
 def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:
     """Return the supervisor of the instrument that ``config`` describes, not yet open.
 
