@@ -32,11 +32,13 @@ _WORDS: Final = frozenset(
 
 
 def history(database: Path) -> dict[str, Any]:
-    """Return the last runs and events and the lives of the LEDs.
+    """Return the last runs and events and the lives of the LEDs; a note when there are no records.
 
     Raises:
         RecordsError: the database cannot be read.
     """
+    if not database.exists():
+        return {"note": "There are no records yet."}
     with records_errors(database):
         address = f"{database.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=5.0)) as connection:

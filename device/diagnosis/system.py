@@ -21,7 +21,7 @@ _RELEVANT = re.compile(
     re.IGNORECASE,
 )
 # How somebody has called a telephone or a stick of theirs is nobody's business.
-_PERSONAL = re.compile(r"Product:|Manufacturer:|SerialNumber:|hostname", re.IGNORECASE)
+_PERSONAL = re.compile(r"Product:|Manufacturer:|SerialNumber:|hostname|command line", re.IGNORECASE)
 _MEMORY = ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree")
 _USB = ("idVendor", "idProduct", "bDeviceClass", "speed", "version")
 
