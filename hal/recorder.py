@@ -184,7 +184,8 @@ class FileRecorder:
             self._lock_file = os.open(
                 self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
             )
-            fcntl.flock(self._lock_file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # Who asks whether somebody records holds it for a moment only.
+            fcntl.flock(self._lock_file, fcntl.LOCK_SH)
 
     def _write_notes(self) -> None:
         while self._notes:
