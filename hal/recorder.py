@@ -28,7 +28,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Final, Protocol, TypeAlias
 
 from hal.clock import Clock, SystemClock
-from hal.recording import AGAIN, FORMAT, LOCK_NAME, VERSION, kept_files, ring_files
+from hal.recording import AGAIN, FORMAT, LOCK_NAME, VERSION, is_recording, kept_files, ring_files
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,9 @@ LONGEST_TEXT: Final = 4096
 OPENING_SHARE: Final = 0.1
 """Share of a file for how a conversation began, without which the rest cannot be replayed."""
 LINES_AT_ONCE: Final = 1000
+DIED: Final = "died"
+END: Final = b'"wire": "recorder", "end": ""}\n'
+QUIET_S: Final = 3600.0
 
 
 class Recorder(Protocol):
@@ -121,12 +124,16 @@ class FileRecorder:
         self._files: list[Path] = []
         self._file: int | None = None
         self._file_since_s = 0.0
+        self._begun = False
         self._size = 0
         self._lock_file: int | None = None
         self._troubled = False
         self._writing = Lock()
         self._ended = Event()
+        died = self._previous_died()
         self._claim_folder()
+        if died:
+            self.keep(DIED)
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -143,6 +150,10 @@ class FileRecorder:
         """Write now what was noted so far, and keep what was asked to be kept.  Never raises."""
         with self._writing:
             try:
+                if DIED in self._reasons:
+                    # Before these are other files.
+                    self._reasons.remove(DIED)
+                    self._write_kept(DIED)
                 self._write_notes()
                 while self._reasons:
                     self._write_kept(self._reasons.popleft())
@@ -160,6 +171,9 @@ class FileRecorder:
         self._thread.join()
         atexit.unregister(self.close)
         self.flush()
+        if self._file is not None:
+            self.note("recorder", "end", "")
+            self.flush()
         with self._writing:
             for file in (self._file, self._lock_file):
                 if file is not None:
@@ -176,6 +190,24 @@ class FileRecorder:
         while not self._clock.wait(self._ended, WRITE_EVERY_S):
             if self._notes or self._reasons:
                 self.flush()
+
+    def _previous_died(self) -> bool:
+        """Find files of a process that did not come to its end, to be put aside.
+
+        Who dies at every start must not push out how it began, so not twice in an hour.
+        """
+        try:
+            there = ring_files(self._folder)
+            if not there or is_recording(self._folder) or there[-1].read_bytes().endswith(END):
+                return False
+            kept = [file for file in kept_files(self._folder) if file.stem.endswith(DIED)]
+            if kept and time.time() - kept[-1].stat().st_mtime < QUIET_S:
+                return False
+            heads = [file.read_bytes().split(b"\n", 1)[0] for file in there[-2:]]
+        except OSError:
+            return False
+        self._files = there[-2:] if len(set(heads)) == 1 else there[-1:]
+        return True
 
     def _claim_folder(self) -> None:
         """Show others that the instrument runs; it goes on without when it cannot."""
@@ -237,7 +269,9 @@ class FileRecorder:
         path = self._folder / f"wires-{number:06d}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o640)
-        self._files = [*self._files[-1:], path]
+        # Two of this process, of which the first has what was not repeated.
+        self._files = [*(self._files[-1:] if self._begun else []), path]
+        self._begun = True
         self._file_since_s, self._size = time.monotonic(), 0
         self._append(json.dumps(self._header).encode() + b"\n")
         for opening in self._openings.values():

@@ -61,12 +61,13 @@ def test_what_was_noted_is_read_back_byte_by_byte(make: Make, tmp_path: Path) ->
         recorder.note("camera", "set", {"ExposureTime": 50000.0})
     recording = read_recording(ring_files(tmp_path)[0])
     assert recording.speed == 4.0
-    assert recording.wires() == ["stage.port", "camera"]
+    assert recording.wires() == ["stage.port", "camera", "recorder"]
     assert [(entry.kind, entry.what) for entry in recording.entries] == [
         ("open", "/dev/ttyUSB0"),
         ("tx", everything),
         ("rx", b"ok\r\n"),
         ("set", {"ExposureTime": 50000.0}),
+        ("end", ""),
     ]
     times_s = [entry.t_s for entry in recording.entries]
     assert times_s == sorted(times_s)
@@ -154,7 +155,7 @@ def test_the_files_stay_within_their_space_and_hold_the_newest(make: Make, tmp_p
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 0.085e6
     files = ring_files(tmp_path)
     assert len(files) == 4
-    assert said(files[-1])[-1] == ("camera", "frame", {"id": 2999})
+    assert said(files[-1])[-2:] == [("camera", "frame", {"id": 2999}), ("recorder", "end", "")]
     kept = kept_files(tmp_path)
     assert [path.name.split("-", 2)[2] for path in kept] == ["STAGE-ALARM-1.jsonl"] * 2
     for path in [*files, *kept]:
@@ -214,6 +215,7 @@ def test_a_full_disk_cuts_no_line(
         ("camera", "frame", {"id": 1}),
         ("recorder", "lost", 1),
         ("camera", "frame", {"id": 3}),
+        ("recorder", "end", ""),
     ]
 
 
@@ -235,7 +237,7 @@ def test_many_threads_note_at_once_and_nothing_is_lost(make: Make, tmp_path: Pat
     heard = [entry for path in ring_files(tmp_path) for entry in said(path)]
     for number in range(4):
         assert [what for wire, _, what in heard if wire == f"wire{number}"] == list(range(500))
-    assert "recorder" not in {wire for wire, *_ in heard}
+    assert [kind for wire, kind, _ in heard if wire == "recorder"] == ["end"]
 
 
 KILLED = """
@@ -268,6 +270,12 @@ def test_a_killed_process_leaves_its_last_minutes_and_its_lock_falls(tmp_path: P
             process.send_signal(signal.SIGKILL)
     assert not is_recording(tmp_path)
     assert said(ring_files(tmp_path)[0]) == [("stage.port", "tx", b"$H\n")]
+    for _ in range(5):
+        with FileRecorder(tmp_path, minutes=1.0, max_mb=1.0) as recorder:
+            recorder.note("stage.port", "tx", b"?")
+    [kept] = kept_files(tmp_path)
+    assert kept.name == "kept-000001-died.jsonl"
+    assert said(kept) == [("stage.port", "tx", b"$H\n")], "restarts do not push it out"
 
 
 class Lease:
@@ -325,4 +333,5 @@ def test_the_light_tells_its_edges_and_leases(make: Make, tmp_path: Path) -> Non
         },
         {"pin": 33},
         "closed",
+        "",
     ]

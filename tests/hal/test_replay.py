@@ -90,7 +90,7 @@ def test_homing_and_moves_of_apt_are_lived_through_again(
         stage.close()
     emulator.close()
     recording = read_recording(ring_files(tmp_path)[0])
-    assert recording.wires() == ["stage.port", "apt.port_z"]
+    assert recording.wires() == ["stage.port", "apt.port_z", "recorder"]
     with ReplayEmulator(recording, clock) as replay:
         config = StageConfig(driver="apt", port=replay.ports["stage.port"])
         apt = APT.model_copy(update={"port_z": replay.ports["apt.port_z"]})
