@@ -126,11 +126,16 @@ def kept_files(folder: Path) -> list[Path]:
 
 
 def is_recording(folder: Path) -> bool:
-    """Return whether an instrument that records into ``folder`` runs now."""
+    """Return whether an instrument that records into ``folder`` runs now.
+
+    Who may not look has to take it that one does.
+    """
     try:
-        file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+        file = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
