@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from device.records.records import Records
 from device.service_manager import Watchdog
 from device.settings import Settings, changed_settings
 from hal.factory import Hardware, build_clock, build_hardware
+from hal.recorder import UNRECORDED, FileRecorder, Recorder
 
 DATABASE_NAME = "leukolux.db"
+RECORDER_FOLDER = "recorder"
 RENDER_TIMEOUT_MS = 15_000.0
 
 
@@ -45,14 +47,31 @@ def assembled(settings: Settings, watchdog: Watchdog | None = None) -> Iterator[
     clock = build_clock(settings)
     records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME)
     try:
-        hardware = build_hardware(settings, clock)
-        try:
-            with Instrument(settings, hardware, records, clock, watchdog=watchdog) as instrument:
-                yield Assembly(instrument, records, hardware)
-        finally:
-            hardware.close()
+        with _recorder(settings, clock.speed) as recorder:
+            hardware = build_hardware(settings, clock, recorder=recorder)
+            try:
+                with Instrument(
+                    settings, hardware, records, clock, watchdog=watchdog
+                ) as instrument:
+                    yield Assembly(instrument, records, hardware)
+            finally:
+                hardware.close()
     finally:
         records.close()
+
+
+def recorder_folder(settings: Settings) -> Path:
+    """Return where the recorder of an instrument with ``settings`` writes."""
+    return Path(settings.records.directory).expanduser() / RECORDER_FOLDER
+
+
+def _recorder(settings: Settings, speed: float) -> AbstractContextManager[Recorder]:
+    wanted = settings.recorder
+    if not wanted.enabled:
+        return nullcontext(UNRECORDED)
+    return FileRecorder(
+        recorder_folder(settings), minutes=wanted.minutes, max_mb=wanted.max_mb, speed=speed
+    )
 
 
 def simulated_settings(

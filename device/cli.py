@@ -21,6 +21,7 @@ COMMANDS = (
     "evidence",
     "bench",
     "camera",
+    "diagnose",
     "light-supervisor",
     "light-off",
     "models",

@@ -101,6 +101,14 @@ class RecordsConfig(Section):
     )
 
 
+class RecorderConfig(Section):
+    """What goes over the wires between program and devices, kept for `leukolux diagnose`."""
+
+    enabled: bool = Field(True, description="record into the folder recorder of the records")
+    minutes: float = quantity(10.0, "min", 1.0, 1440.0, "what is kept at least")
+    max_mb: float = quantity(64.0, "MB", 1.0, 10_000.0, "space of all its files")
+
+
 class WebConfig(Section):
     """Touchscreen pages and results API."""
 

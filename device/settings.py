@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from device.config import AnalysisConfig, RecordsConfig, ScanConfig, WebConfig
+from device.config import AnalysisConfig, RecorderConfig, RecordsConfig, ScanConfig, WebConfig
 from hal.config import HardwareConfig, LightConfig, Section
 from hal.errors import SettingsError
 
@@ -20,6 +20,7 @@ class Settings(HardwareConfig):
     scan: ScanConfig = ScanConfig()
     analysis: AnalysisConfig = AnalysisConfig()
     records: RecordsConfig = RecordsConfig()
+    recorder: RecorderConfig = RecorderConfig()
     web: WebConfig = WebConfig()
 
     @model_validator(mode="after")

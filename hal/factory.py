@@ -20,10 +20,12 @@ from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
 from hal.guarded_stage import GuardedStage
 from hal.light import Light
-from hal.light_lease import LightLease
+from hal.light_lease import Lease, LightLease
 from hal.light_off import take_line_low
 from hal.light_supervisor import LightSupervisor
 from hal.panel import Panel
+from hal.recorded import RecordedGpio, RecordedLease
+from hal.recorder import UNRECORDED, Recorder
 from hal.stage import Stage
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Hardware:
     light: Light
     panel: Panel
     simulation: SimulatedWorld | None
+    recorder: Recorder = UNRECORDED
 
     def open(self) -> None:
         """Open every device, the light first so that its line is low before anything else.
@@ -67,7 +70,10 @@ class Hardware:
 
 
 def build_hardware(
-    config: HardwareConfig, clock: Clock, safety_clock: Clock | None = None
+    config: HardwareConfig,
+    clock: Clock,
+    safety_clock: Clock | None = None,
+    recorder: Recorder = UNRECORDED,
 ) -> Hardware:
     """Return the devices the settings name.
 
@@ -75,6 +81,7 @@ def build_hardware(
         config: which drivers, with their settings.
         clock: paces motion and exposures; may be scaled when everything is simulated.
         safety_clock: real time, for what a person touches; the light always uses real time.
+        recorder: notes what goes over the wires; stays open.
 
     Raises:
         SettingsError: simulated and real devices are mixed, or the stage's limits do not fit its
@@ -84,18 +91,18 @@ def build_hardware(
     safety_clock = safety_clock if safety_clock is not None else SystemClock()
     simulated = _simulated_drivers(config)
     if all(simulated.values()):
-        return _simulated(config, clock, safety_clock)
+        return _simulated(config, clock, safety_clock, recorder)
     if any(simulated.values()):
         real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
         raise SettingsError(
             f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
             remedy=f'Set {", ".join(simulated)} to "sim", or none of them.',
         )
-    camera = _genicam_camera(config.camera, clock)
+    camera = _genicam_camera(config.camera, clock, recorder)
     gpio = load_gpio(config.light.gpio)
-    light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock)
-    stage = _stage(config.stage, config.apt, clock)
-    return Hardware(camera, stage, light, panel, None)
+    light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock, recorder)
+    stage = _stage(config.stage, config.apt, clock, recorder)
+    return Hardware(camera, stage, light, panel, None, recorder)
 
 
 @contextmanager
@@ -183,7 +190,9 @@ def virtual_microscope(
     )
 
 
-def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Hardware:
+def _simulated(
+    config: HardwareConfig, clock: Clock, safety_clock: Clock, recorder: Recorder = UNRECORDED
+) -> Hardware:
     # Imported here, so that a real instrument never loads the simulator.
     from hal.sim.gentl.process import CameraProcess
     from hal.sim.world import SimulatedWorld
@@ -191,43 +200,66 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
     world = SimulatedWorld(config, clock)
     inside = world.supervisor
     supervisor = str(inside.socket) if inside is not None else config.light.supervisor_socket
-    light, panel = _on_gpio(config, world.gpio, supervisor, safety_clock)
+    light, panel = _on_gpio(config, world.gpio, supervisor, safety_clock, recorder)
     camera: Camera
     try:
-        stage = _stage(world.stage_config, world.apt_config, clock)
+        stage = _stage(world.stage_config, world.apt_config, clock, recorder)
         if isinstance(world.camera, CameraProcess):
             behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
-            camera = _genicam_camera(config.camera.model_copy(update=behind), clock)
+            wired = config.camera.model_copy(update=behind)
+            camera = _genicam_camera(wired, clock, recorder)
         else:
             camera = world.camera
     except LeukoluxError:
         world.close()
         raise
-    return Hardware(camera, stage, light, panel, world)
+    return Hardware(camera, stage, light, panel, world, recorder)
 
 
-def _stage(config: StageConfig, apt: AptConfig, clock: Clock) -> Stage:
+def _stage(config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder) -> Stage:
     """Return the driver inside its guard: nobody moves it past that."""
     driver: Stage
-    driver = AptStage(config, apt, clock) if config.driver == "apt" else GrblStage(config, clock)
+    if config.driver == "apt":
+        driver = AptStage(config, apt, clock, recorder)
+    else:
+        driver = GrblStage(config, clock, recorder)
     return GuardedStage(driver, config)
 
 
-def _genicam_camera(config: CameraConfig, clock: Clock) -> Camera:
+def _genicam_camera(config: CameraConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> Camera:
     # Imported here, so that only who uses such a camera needs its libraries.
     from hal.genicam.camera import GenicamCamera
 
-    return GenicamCamera(config, clock)
+    return GenicamCamera(config, clock, recorder=recorder)
 
 
 def _on_gpio(
-    config: HardwareConfig, gpio: Gpio, supervisor: str, safety_clock: Clock
+    config: HardwareConfig, gpio: Gpio, supervisor: str, safety_clock: Clock, recorder: Recorder
 ) -> tuple[Light, Panel]:
     panel = GpioPanel(gpio, config.panel, safety_clock)
     if not config.light.supervisor:
         log.warning("the UV light works without its supervisor, as light.supervisor says")
-    lease = LightLease(supervisor) if config.light.supervisor else None
-    return GpioLight(gpio, config.light, lambda: panel.lid_closed, lease), panel
+    lease: Lease | None = None
+    if config.light.supervisor:
+        lease = RecordedLease(LightLease(supervisor), recorder)
+    lines = RecordedGpio(gpio, recorder)
+    return GpioLight(lines, config.light, lambda: panel.lid_closed, lease), panel
+
+
+def step_through(recording: Path, speed: float = 1.0) -> Iterator[str]:
+    """Lead the stage's driver through a recording; yield a line on the outcome of each order.
+
+    Args:
+        recording: file of a recorder, or a transcript of a GRBL controller.
+        speed: how many times faster than it was.
+
+    Raises:
+        InputError: the recording cannot be read or replayed, or the driver deviates from it.
+    """
+    # Imported here, so that a real instrument never loads the simulator.
+    from hal.sim.replay_steps import step_through_grbl
+
+    return step_through_grbl(recording, SystemClock(speed))
 
 
 def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:

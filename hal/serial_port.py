@@ -10,6 +10,7 @@ import serial
 
 from hal.clock import Clock
 from hal.errors import DeviceClosedError, DeviceError
+from hal.recorder import UNRECORDED, Recorder
 
 READ_SLICE_S = 0.02
 MIN_REAL_WAIT_S = 0.25
@@ -40,15 +41,23 @@ class SerialPort:
         baud: speed, 8N1.
         rtscts: whether the two ends hold each other up by their RTS and CTS lines.
         setting: name of the setting that holds ``port``, for the messages.
+        recorder: notes what goes over the line, under the name of ``setting``.
     """
 
     def __init__(
-        self, port: str, baud: int, *, rtscts: bool = False, setting: str = "stage.port"
+        self,
+        port: str,
+        baud: int,
+        *,
+        rtscts: bool = False,
+        setting: str = "stage.port",
+        recorder: Recorder = UNRECORDED,
     ) -> None:
         self.port = port
         self._baud = baud
         self._rtscts = rtscts
         self._setting = setting
+        self._recorder = recorder
         self._serial: serial.Serial | None = None
         self._write_lock = Lock()
 
@@ -69,16 +78,20 @@ class SerialPort:
                 exclusive=True,
             )
         except (OSError, ValueError) as error:
+            self._recorder.note(self._setting, "error", f"not opened: {error}")
             raise DeviceError(
                 f"The stage's serial port {self.port} cannot be opened: {error}.",
                 remedy=f"Check the cable, the setting {self._setting}, and the rights to the port.",
                 code="STAGE-PORT",
             ) from error
+        self._recorder.note(self._setting, "open", self.port)
 
     def write(self, data: bytes) -> None:
         """Send ``data``.  Raises DeviceError when the port is gone, DeviceClosedError."""
         with self._write_lock:
             port = self.require_open()
+            # Before it is sent, so that no answer is noted before its question.
+            self._recorder.note(self._setting, "tx", data)
             try:
                 port.write(data)
             except OSError as error:
@@ -94,10 +107,13 @@ class SerialPort:
         port = self.require_open()
         try:
             waiting = port.in_waiting
-            return bytes(port.read(max(1, waiting))) if waiting or blocking else b""
+            data = bytes(port.read(max(1, waiting))) if waiting or blocking else b""
         except (OSError, TypeError) as error:
             # pyserial raises TypeError when another thread closed the port under a read.
             raise self._gone(error) from error
+        if data:
+            self._recorder.note(self._setting, "rx", data)
+        return data
 
     def close(self) -> None:
         """Close the port.  Never raises; can be called twice."""
@@ -106,6 +122,7 @@ class SerialPort:
             if port is not None:
                 with contextlib.suppress(OSError):
                     port.close()
+                self._recorder.note(self._setting, "close", self.port)
 
     def require_open(self) -> serial.Serial:
         """Return the open port.  Raises DeviceClosedError."""
@@ -116,6 +133,7 @@ class SerialPort:
         return self._serial
 
     def _gone(self, error: Exception) -> DeviceError:
+        self._recorder.note(self._setting, "error", str(error))
         return DeviceError(
             f"The stage's serial port {self.port} failed: {error}.",
             remedy="Check the USB cable and the controller's power, then reconnect and home.",

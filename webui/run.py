@@ -43,7 +43,10 @@ def run(
     port: int | None,
     settings_path: Path | None,
 ) -> None:
-    """Start the instrument and its screen; ends with Ctrl-C or SIGTERM, light off."""
+    """Start the instrument and its screen; ends with Ctrl-C or SIGTERM, light off.
+
+    SIGUSR1 puts the recording of the last minutes aside, for `leukolux diagnose`.
+    """
     settings = load_settings(settings_path)
     if (smear or speed is not None or sim_wire) and not sim:
         raise click.UsageError("--smear, --speed and --sim-wire need --sim.")
@@ -59,6 +62,7 @@ def run(
         assembled(settings, manager) as assembly,
         WebServer(assembly.instrument, assembly.records, settings) as server,
     ):
+        signal.signal(signal.SIGUSR1, lambda *_: assembly.hardware.recorder.keep("signal"))
         click.echo(f"Leukolux is at {server.url}  (Ctrl-C ends it; research use only)")
         if settings.web.lan:
             click.echo(f"Results for the local network: port {server.network_port}, with a token")

@@ -176,6 +176,8 @@ class Engine:
 
     def _fail(self, error: LeukoluxError) -> None:
         self.make_safe()
+        self._hardware.recorder.note("device", "failure", error.error_code)
+        self._hardware.recorder.keep(error.error_code)
         self._reopen = self._reopen or isinstance(error, DeviceError)
         self.board.put(activity="Stopped by a failure.", error=error, self_tested=False)
         run_id = self.board.notice.run_id if self.machine.state in WITH_RUN else None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hal.apt.messages import AptCodec, Complaint, Done, FrameReader, Info, Message, Status
 from hal.errors import DeviceError
+from hal.recorder import UNRECORDED, Recorder
 from hal.serial_port import SerialPort
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,19 @@ class AptBus:
         setting: name of the setting that holds ``port``.
         codec: encodes and decodes.
         addresses: of the controllers, or their bays, on this port.
+        recorder: notes the conversation.
     """
 
     def __init__(
-        self, port: str, baud: int, setting: str, codec: AptCodec, addresses: frozenset[int]
+        self,
+        port: str,
+        baud: int,
+        setting: str,
+        codec: AptCodec,
+        addresses: frozenset[int],
+        recorder: Recorder = UNRECORDED,
     ) -> None:
-        self._port = SerialPort(port, baud, rtscts=True, setting=setting)
+        self._port = SerialPort(port, baud, rtscts=True, setting=setting, recorder=recorder)
         self._codec = codec
         self._addresses = addresses
         self._reader = FrameReader(codec, addresses | {MOTHERBOARD, NOBODY})

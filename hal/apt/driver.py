@@ -24,6 +24,7 @@ from hal.errors import (
     StageError,
     StageLimitError,
 )
+from hal.recorder import UNRECORDED, Recorder
 from hal.serial_port import Deadline
 from hal.stage import Position, Travel
 
@@ -45,15 +46,18 @@ class AptStage:
         config: port of x and y, time limits.
         apt: axes and controllers.
         clock: paces polling and deadlines; scaled in simulation.
+        recorder: notes the conversation.
 
     Raises:
         DeviceError: the library for the protocol is not installed.
     """
 
-    def __init__(self, config: StageConfig, apt: AptConfig, clock: Clock) -> None:
+    def __init__(
+        self, config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder = UNRECORDED
+    ) -> None:
         self._config = config
         self._clock = clock
-        self._axes = build_axes(config, apt, clock)
+        self._axes = build_axes(config, apt, clock, recorder)
         self._buses = list(dict.fromkeys(axis.bus for axis in self._axes))
         self._stop_asked = Event()
         self._position_known = False

@@ -7,10 +7,11 @@ from hal.apt.bus import AptBus
 from hal.apt.messages import AptCodec
 from hal.clock import Clock
 from hal.config import AptConfig, StageConfig
+from hal.recorder import UNRECORDED, Recorder
 
 
 def build_axes(
-    config: StageConfig, apt: AptConfig, clock: Clock
+    config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder = UNRECORDED
 ) -> tuple[AptAxis, AptAxis, AptAxis]:
     """Return x, y and z; axes on one port share its bus.
 
@@ -28,7 +29,7 @@ def build_axes(
         names.setdefault(port, setting)
         addresses.setdefault(port, set()).update(found)
     buses = {
-        port: AptBus(port, config.baud, setting, codec, frozenset(addresses[port]))
+        port: AptBus(port, config.baud, setting, codec, frozenset(addresses[port]), recorder)
         for port, setting in names.items()
     }
     xy = buses[config.port]

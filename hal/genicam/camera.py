@@ -16,13 +16,15 @@ from threading import Event, RLock, current_thread
 from hal.camera import Frame, PixelFormat
 from hal.clock import Clock, SystemClock
 from hal.config import CameraConfig
-from hal.errors import CameraError, DeviceClosedError, FrameError
+from hal.errors import CameraError, DeviceClosedError, DeviceError, FrameError
 from hal.genicam.binding import load_binding
 from hal.genicam.finding import FoundCamera, find_producers
 from hal.genicam.link import BUFFERS, CameraLink, Delivery
 from hal.genicam.listing import FeatureInfo, read_features
+from hal.genicam.nodes import WIRE
 from hal.genicam.setup import check_width, configure
 from hal.genicam.unpacking import PFNC_VALUES, unpack
+from hal.recorder import UNRECORDED, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +54,24 @@ class GenicamCamera:
         config: which camera, and how it is set.
         clock: paces the exposure; scaled only where the camera is simulated.
         link_clock: real time, in which frames travel.
+        recorder: notes what is read, set, ordered and delivered, but no pixels.
 
     Raises:
         DeviceError: the GenICam libraries are not installed.
     """
 
-    def __init__(self, config: CameraConfig, clock: Clock, link_clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: CameraConfig,
+        clock: Clock,
+        link_clock: Clock | None = None,
+        recorder: Recorder = UNRECORDED,
+    ) -> None:
         self._binding = load_binding()
         self._config = config
         self._clock = clock
         self._link_clock = link_clock if link_clock is not None else SystemClock()
+        self._recorder = recorder
         self._using = RLock()
         self._owner: str | None = None
         self._owner_id: int | None = None
@@ -102,9 +112,9 @@ class GenicamCamera:
         if self._link is not None:
             self._require_owner()
             return
-        with self._using:
+        with self._using, self._errors_noted():
             check_width(self._config)
-            link = CameraLink(self._binding)
+            link = CameraLink(self._binding, self._recorder)
             self._reset()
             try:
                 link.connect(find_producers(self._config.producer), self._config.serial)
@@ -207,10 +217,18 @@ class GenicamCamera:
         # Asked before the lock: a stranger is told at once, and does not wait for a frame to come.
         if self._link is not None:
             self._require_owner()
-        with self._using:
+        with self._using, self._errors_noted():
             if self._link is None:
                 raise DeviceClosedError("The camera is closed.", remedy="Open the camera first.")
             yield self._link
+
+    @contextmanager
+    def _errors_noted(self) -> Iterator[None]:
+        try:
+            yield
+        except DeviceError as error:
+            self._recorder.note(WIRE, "error", error.as_dict())
+            raise
 
     def _require_owner(self) -> None:
         if current_thread().ident != self._owner_id:

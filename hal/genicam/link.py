@@ -19,8 +19,9 @@ import numpy as np
 from hal.errors import CameraError
 from hal.genicam.binding import Binding, first_words
 from hal.genicam.finding import FoundCamera, choose_camera
-from hal.genicam.nodes import Nodes
+from hal.genicam.nodes import WIRE, Nodes
 from hal.genicam.unpacking import Bytes
+from hal.recorder import UNRECORDED, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,10 @@ class CameraLink:
         incomplete: frames that came with parts missing; their buffers are back at the camera.
     """
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, binding: Binding, recorder: Recorder = UNRECORDED) -> None:
         self.incomplete = 0
         self._binding = binding
+        self._recorder = recorder
         self._harvester: Any = None
         self._acquirer: Any = None
         self._nodes: Nodes | None = None
@@ -100,17 +102,25 @@ class CameraLink:
             self._acquirer.Events.INCOMPLETE_BUFFER,
             _incomplete_counter(self._binding.core.Callback, self),
         )
-        self._nodes = Nodes(self._binding, self.node_map)
+        self._recorder.note(WIRE, "open", serial)
+        self._nodes = Nodes(self._binding, self.node_map, self._recorder)
+
+    def count_incomplete(self) -> None:
+        """Count a frame that came with parts missing."""
+        self.incomplete += 1
+        self._recorder.note(WIRE, "incomplete", self.incomplete)
 
     def start(self) -> None:
         """Announce buffers and begin to take frames."""
         with self._binding.translated("Starting the acquisition"):
             self._acquirer.start()
+        self._recorder.note(WIRE, "acquisition", "started")
 
     def stop(self) -> None:
         """End taking frames; those under way are lost."""
         with self._binding.translated("Stopping the acquisition"):
             self._acquirer.stop()
+        self._recorder.note(WIRE, "acquisition", "stopped")
 
     @contextmanager
     def delivery(self) -> Iterator[Delivery | None]:
@@ -121,7 +131,9 @@ class CameraLink:
             yield None
             return
         try:
-            yield self._delivered(buffer)
+            delivery = self._delivered(buffer)
+            self._recorder.note(WIRE, "frame", _numbers(delivery))
+            yield delivery
         finally:
             with self._binding.translated("Returning a buffer"):
                 buffer.parent.queue_buffer(buffer)
@@ -139,6 +151,7 @@ class CameraLink:
                     self._tidily(partial(stream.stop_acquisition, kill))
             # Leaving it as a context also takes it out of what runs at the end of the process.
             self._tidily(lambda: acquirer.__exit__(None, None, None))
+            self._recorder.note(WIRE, "close", "")
         if harvester is not None:
             self._tidily(harvester.reset)
 
@@ -246,10 +259,21 @@ def _elsewhere(make: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
+def _numbers(delivery: Delivery) -> dict[str, object]:
+    """Return all of a frame but its pixels."""
+    return {
+        "id": delivery.frame_id,
+        "timestamp_ns": delivery.timestamp_ns,
+        "width_px": delivery.width_px,
+        "height_px": delivery.height_px,
+        "bytes": len(delivery.data),
+    }
+
+
 def _incomplete_counter(base: Any, link: CameraLink) -> Any:
     """Return a callback of harvesters that counts incomplete frames."""
 
     def emit(_: object, context: object = None) -> None:
-        link.incomplete += 1
+        link.count_incomplete()
 
     return type("IncompleteCounter", (base,), {"emit": emit})()

@@ -6,7 +6,9 @@ from typing import Any
 
 from hal.errors import CameraError
 from hal.genicam.binding import Binding
+from hal.recorder import UNRECORDED, Recorder
 
+WIRE = "camera"
 _SAME = 1e-6
 """Relative difference below which a value counts as the one that is set."""
 
@@ -20,10 +22,12 @@ class Nodes:
     Args:
         binding: the loaded libraries.
         node_map: of the camera.
+        recorder: notes what is really read from the camera, and what is set.
     """
 
-    def __init__(self, binding: Binding, node_map: Any) -> None:
+    def __init__(self, binding: Binding, node_map: Any, recorder: Recorder = UNRECORDED) -> None:
         self._binding = binding
+        self._recorder = recorder
         self._node_map = node_map
         modes = binding.genapi.EAccessMode
         self._readable = (modes.RO, modes.RW)
@@ -45,14 +49,14 @@ class Nodes:
         """Return a numeric feature."""
         node = self._node(name)
         with self._binding.translated(f"Reading {name}"):
-            return float(node.value)
+            return self._got(name, float(node.value))
 
     def fresh_number(self, name: str) -> float:
         """Return a numeric feature as the camera answers it now, whatever was kept of it."""
         node = self._node(name)
         with self._binding.translated(f"Reading {name}"):
             node.node.invalidate_node()
-            return float(node.value)
+            return self._got(name, float(node.value))
 
     def unit(self, name: str) -> str:
         """Return the unit of a number with a point, as the camera calls it."""
@@ -75,6 +79,7 @@ class Nodes:
                 value = int(value)
             if abs(node.value - value) > _SAME * abs(value):
                 self._require_writable(name, node)
+                self._recorder.note(WIRE, "set", {name: value})
                 node.value = value
 
     def choose(self, name: str, entry: str) -> None:
@@ -87,6 +92,7 @@ class Nodes:
                 )
             if node.value != entry:
                 self._require_writable(name, node)
+                self._recorder.note(WIRE, "set", {name: entry})
                 node.value = entry
 
     def switch(self, name: str, on: bool) -> None:
@@ -95,13 +101,19 @@ class Nodes:
         with self._binding.translated(f"Setting {name}"):
             if bool(node.value) != on:
                 self._require_writable(name, node)
+                self._recorder.note(WIRE, "set", {name: on})
                 node.value = on
 
     def execute(self, name: str) -> None:
         """Give a command."""
         node = self._node(name)
+        self._recorder.note(WIRE, "command", name)
         with self._binding.translated(name):
             node.execute()
+
+    def _got(self, name: str, value: float) -> float:
+        self._recorder.note(WIRE, "get", {name: value})
+        return value
 
     def _node(self, name: str) -> Any:
         with self._binding.translated(name):

@@ -22,6 +22,7 @@ from hal.grbl.controller import Controller
 from hal.grbl.frame import AXES, StageFrame
 from hal.grbl.link import SerialLink
 from hal.grbl.profile import check_identity, check_profile
+from hal.recorder import UNRECORDED, Recorder
 from hal.serial_port import Deadline
 from hal.stage import Position, Travel
 
@@ -38,12 +39,13 @@ class GrblStage:
     Args:
         config: port, profile and time limits.
         clock: paces polling and deadlines; scaled in simulation.
+        recorder: notes the conversation.
     """
 
-    def __init__(self, config: StageConfig, clock: Clock) -> None:
+    def __init__(self, config: StageConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> None:
         self._config = config
         self._clock = clock
-        self._link = SerialLink(config.port, config.baud)
+        self._link = SerialLink(config.port, config.baud, recorder)
         self._controller = Controller(self._link, clock)
         self._stop_asked = Event()
         self._homing = False

@@ -6,6 +6,7 @@ import logging
 from threading import Event
 
 from hal.errors import Cancelled
+from hal.recorder import UNRECORDED, Recorder
 from hal.serial_port import Deadline, SerialPort
 
 log = logging.getLogger(__name__)
@@ -16,8 +17,8 @@ _LONGEST_LINE = 512
 class SerialLink(SerialPort):
     """One serial port, read by lines."""
 
-    def __init__(self, port: str, baud: int) -> None:
-        super().__init__(port, baud)
+    def __init__(self, port: str, baud: int, recorder: Recorder = UNRECORDED) -> None:
+        super().__init__(port, baud, recorder=recorder)
         self._buffer = bytearray()
 
     def open(self) -> None:

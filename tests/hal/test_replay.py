@@ -1,0 +1,202 @@
+"""A recording stands in for the controllers: the real drivers live through the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from stage_rig import SPEED, AdjustableClock
+
+from hal import serial_port
+from hal.apt.driver import AptStage
+from hal.config import AptConfig, StageConfig
+from hal.errors import InputError, LeukoluxError, StageAlarmError, StageError
+from hal.grbl.controller import Controller
+from hal.grbl.driver import GrblStage
+from hal.grbl.link import SerialLink
+from hal.recorder import FileRecorder
+from hal.recording import Recording, read_recording, ring_files
+from hal.sim.apt_emulator import AptEmulator
+from hal.sim.grbl_emulator import GrblEmulator
+from hal.sim.replay_board import ReplayBoard
+from hal.sim.replay_emulator import ReplayEmulator
+from hal.stage import Position, Stage
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"
+GRBL = StageConfig(travel_x_mm=30.0, travel_y_mm=30.0, travel_z_mm=10.0)
+APT = AptConfig(travel_x_mm=30.0, travel_y_mm=30.0, travel_z_mm=6.0)
+
+
+@pytest.fixture(autouse=True)
+def quick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serial_port, "MIN_REAL_WAIT_S", 0.3)
+
+
+@pytest.fixture
+def clock() -> AdjustableClock:
+    return AdjustableClock(SPEED)
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[FileRecorder]:
+    with FileRecorder(folder, minutes=10.0, max_mb=20.0, speed=SPEED) as recorder:
+        yield recorder
+
+
+def home_and_move(stage: Stage) -> list[Position]:
+    stage.open()
+    stage.home()
+    places = [stage.move_to(5000.0, 7000.0, 3000.0), stage.move_to(x_um=4200.5)]
+    with pytest.raises(StageError):
+        stage.move_to(x_um=90_000.0)
+    return [*places, stage.position()]
+
+
+def test_homing_and_moves_of_grbl_are_lived_through_again(
+    tmp_path: Path, clock: AdjustableClock
+) -> None:
+    emulator = GrblEmulator(GRBL, clock, start_um=(5000.0, 6000.0, 4000.0))
+    with recorded(tmp_path) as recorder:
+        config = GRBL.model_copy(update={"port": emulator.port})
+        stage = GrblStage(config, clock, recorder)
+        places = home_and_move(stage)
+        stage.close()
+    emulator.close()
+    with ReplayEmulator(read_recording(ring_files(tmp_path)[0]), clock) as replay:
+        again = GrblStage(GRBL.model_copy(update={"port": replay.ports["stage.port"]}), clock)
+        assert home_and_move(again) == places
+        replay.check()
+        assert replay.steps_left == 1, "only the stop at closing is left"
+        with pytest.raises(LeukoluxError):
+            again.move_to(x_um=1000.0)
+        again.close()
+        with pytest.raises(InputError, match=r"\$J=G90 .* but line \d+ of the recording") as caught:
+            replay.check()
+        assert caught.value.error_code == "REPLAY-DEVIATION"
+
+
+def test_homing_and_moves_of_apt_are_lived_through_again(
+    tmp_path: Path, clock: AdjustableClock
+) -> None:
+    pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    emulator = AptEmulator(APT, clock, start_um=(5000.0, 6000.0, 2000.0))
+    config = StageConfig(driver="apt", port=emulator.port)
+    with recorded(tmp_path) as recorder:
+        apt = APT.model_copy(update={"port_z": emulator.port_z})
+        stage = AptStage(config, apt, clock, recorder)
+        places = home_and_move(stage)
+        stage.close()
+    emulator.close()
+    recording = read_recording(ring_files(tmp_path)[0])
+    assert recording.wires() == ["stage.port", "apt.port_z", "recorder"]
+    with ReplayEmulator(recording, clock) as replay:
+        config = StageConfig(driver="apt", port=replay.ports["stage.port"])
+        apt = APT.model_copy(update={"port_z": replay.ports["apt.port_z"]})
+        again = AptStage(config, apt, clock)
+        for before, now in zip(places, home_and_move(again), strict=True):
+            # A report of the same rest, perhaps not the very same one: an axis swings by counts.
+            assert (now.x_um, now.y_um, now.z_um) == pytest.approx(
+                (before.x_um, before.y_um, before.z_um), abs=0.6
+            )
+        replay.check()
+        again.close()
+
+
+def test_a_driver_that_does_something_else_is_told_the_line(
+    clock: AdjustableClock,
+) -> None:
+    lines = (FIXTURES / "04-jog-out-of-range.jsonl").read_text(encoding="utf-8").splitlines()
+    wanted = next(n for n, line in enumerate(lines, 1) if "$J" in line)
+    path = FIXTURES / "04-jog-out-of-range.jsonl"
+    with ReplayEmulator(read_recording(path), clock) as replay:
+        controller = connected(replay, clock)
+        controller.home(60.0, None)
+        with pytest.raises(LeukoluxError):
+            controller.command("$J=G90 G21 G53 X-6 F1500")
+        with pytest.raises(InputError, match="X-6 F1500") as caught:
+            replay.check()
+        assert f"line {wanted} of the recording {path}" in caught.value.cause
+
+
+def test_after_a_deviation_the_board_is_silent_until_it_is_opened_anew() -> None:
+    recording = read_recording(FIXTURES / "01-poweron-locked.jsonl")
+    board = ReplayBoard(recording.path, recording.entries, recording.speed)
+    for start_s in (0.0, 100.0):
+        board.connected(start_s)
+        banner = b"".join(board.exchange(b"", start_s + 1.0))
+        assert b"Grbl 1.1h" in banner
+        [report] = board.exchange(b"?", start_s + 1.0)
+        assert report.startswith(b"<Alarm|MPos:0.000")
+        assert board.exchange(b"$X\n", start_s + 1.0) == []
+        assert board.deviation is not None
+        assert board.exchange(b"?", start_s + 2.0) == []
+
+
+def connected(replay: ReplayEmulator, clock: AdjustableClock) -> Controller:
+    link = SerialLink(replay.ports["stage.port"], 115200)
+    controller = Controller(link, clock)
+    link.open()
+    assert controller._await_banner(5.0) == "1.1h"
+    return controller
+
+
+Ask = Callable[[Controller], object]
+
+
+def command(line: str) -> Ask:
+    return lambda controller: controller.command(line)
+
+
+def home(controller: Controller) -> None:
+    controller.home(60.0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "asks", "code"),
+    [
+        ("02-home-ok", [home], None),
+        ("04-jog-out-of-range", [home, command("$J=G90 G21 G53 X5 F1500")], "STAGE-REFUSED-15"),
+        ("06b-switch-held-at-home-alarm8", [home], "STAGE-ALARM-8"),
+        ("07-home-fail-alarm9", [home], "STAGE-ALARM-9"),
+        ("01-poweron-locked", [command("G0 X1")], "STAGE-REFUSED-9"),
+    ],
+)
+def test_the_driver_meets_the_real_firmware_again(
+    clock: AdjustableClock, name: str, asks: list[Ask], code: str | None
+) -> None:
+    with ReplayEmulator(read_recording(FIXTURES / f"{name}.jsonl"), clock) as replay:
+        controller = connected(replay, clock)
+        *before, last = asks
+        for ask in before:
+            ask(controller)
+        if code is None:
+            last(controller)
+            assert controller.position_known
+        else:
+            with pytest.raises((StageError, StageAlarmError)) as caught:
+                last(controller)
+            assert caught.value.error_code == code
+        replay.check()
+
+
+def test_answers_take_as_long_as_they_did(clock: AdjustableClock) -> None:
+    recording = read_recording(FIXTURES / "02-home-ok.jsonl")
+    sent = next(e.t_s for e in recording.entries if e.kind == "tx" and e.what == b"$H\n")
+    done = next(e.t_s for e in recording.entries if e.kind == "rx" and e.what == b"ok\r\n")
+    with ReplayEmulator(recording, clock) as replay:
+        controller = connected(replay, clock)
+        began_s = clock.monotonic_s()
+        home(controller)
+        assert clock.monotonic_s() - began_s >= done - sent
+
+
+def test_a_recording_without_a_serial_conversation_is_refused(
+    tmp_path: Path, clock: AdjustableClock
+) -> None:
+    with recorded(tmp_path) as recorder:
+        recorder.note("camera", "command", "TriggerSoftware")
+    recording: Recording = read_recording(ring_files(tmp_path)[0])
+    with pytest.raises(InputError, match="no serial conversation"):
+        ReplayEmulator(recording, clock)
