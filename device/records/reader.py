@@ -106,6 +106,18 @@ class RecordsReader:
         row = self._one("SELECT j_per_cm2 FROM sample_doses WHERE sample_id = ?", (sample_id,))
         return float(row["j_per_cm2"]) if row is not None else 0.0
 
+    def newest_utc(self) -> str | None:
+        """Return the time stamp of the newest run or event, None when there is none."""
+        stamps = [
+            row["utc"]
+            for sql in (
+                "SELECT started_utc AS utc FROM runs ORDER BY id DESC LIMIT 1",
+                "SELECT utc FROM events ORDER BY id DESC LIMIT 1",
+            )
+            if (row := self._one(sql, ())) is not None
+        ]
+        return max(stamps, default=None)
+
     def result(self, run_id: int) -> dict[str, Any] | None:
         """Return the newest version of the result document of a run."""
         row = self._one(

@@ -137,6 +137,16 @@ class Records:
             row_id = self._insert_event(db, None, "self_test", {})
             db.execute("DELETE FROM events WHERE id = ?", [row_id])
 
+    def problems(self) -> list[str]:
+        """Return what is wrong with the database; no more than three things."""
+        with self._lock, records_errors(self.path):
+            found = [str(row[0]) for row in self._db.execute("PRAGMA quick_check(3)")]
+        return [] if found == ["ok"] else found
+
+    def utc_now(self) -> datetime:
+        """Return the wall-clock time that rows are stamped with."""
+        return self._now()
+
     def begin_run(
         self, sample_id: str, settings: Mapping[str, Any], versions: Mapping[str, str]
     ) -> int:

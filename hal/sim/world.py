@@ -21,11 +21,11 @@ class SimulatedWorld:
 
     Attributes:
         smear: the slide with its ground truth.
-        microscope: renders it.
+        microscope: renders it; ``microscope.faults`` and ``microscope.sensor`` are fault switches.
         emulator: the stage's controller; its methods are fault switches.
         camera: the camera; ``camera.inject(...)`` and ``camera.unplug()`` are fault switches.
-        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so is
-            ``gpio.lines.couple(...)`` for the current of the LED.
+        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so are
+            ``gpio.lines.stick(...)`` and, for the current of the LED, ``gpio.lines.couple(...)``.
         supervisor: watches the light from inside; None where a process of its own does.
     """
 
@@ -58,6 +58,16 @@ class SimulatedWorld:
             ),
             clock=clock,
         )
+
+    def fit_objective(self, pixel_um: float) -> None:
+        """Fit an objective under which a pixel of the camera is ``pixel_um`` in the sample."""
+        self.microscope = VirtualMicroscope(
+            self.smear,
+            width_px=self._config.camera.width_px,
+            height_px=self._config.camera.height_px,
+            pixel_um=pixel_um,
+        )
+        self.camera.look_at(self.microscope)
 
     def set_lid(self, *, closed: bool) -> None:
         """Open or close the lid."""
