@@ -86,7 +86,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         _at_most(5.0, "% of full scale"),
         devices.dark_level,
         "Close the lid tightly; when it stays, have the camera and the light checked.",
-        needs=("CHECK-CAMERA-FRAMES",),
+        needs=("CHECK-LIGHT-LINE", "CHECK-CAMERA-FRAMES"),
         dark=True,
     ),
     Check(
