@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from device.config import AnalysisConfig, RecordsConfig, ScanConfig, WebConfig
+from device.config import AnalysisConfig, QualityConfig, RecordsConfig, ScanConfig, WebConfig
 from hal.config import HardwareConfig
 from hal.errors import SettingsError
 
@@ -20,6 +20,7 @@ class Settings(HardwareConfig):
     scan: ScanConfig = ScanConfig()
     analysis: AnalysisConfig = AnalysisConfig()
     records: RecordsConfig = RecordsConfig()
+    quality: QualityConfig = QualityConfig()
     web: WebConfig = WebConfig()
 
     @model_validator(mode="after")

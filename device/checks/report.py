@@ -149,6 +149,24 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class CheckProgress:
+    """How far checks are.
+
+    Attributes:
+        operator: who asked for them, empty at start-up.
+        planned: id and title of every check, in order.
+        results: of those that are done.
+        now: id of the one in progress, None at the end.
+    """
+
+    level: Level
+    operator: str
+    planned: tuple[tuple[str, str], ...]
+    results: tuple[CheckResult, ...]
+    now: str | None
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """What all checks of a level found, in order.
 

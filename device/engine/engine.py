@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from threading import Lock, Thread
 
+from device.checks.report import Level
+from device.checks.workplace import Workplace
 from device.engine.board import Board
+from device.engine.checking import CheckOrder, broken_device, check_instrument
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
 from device.engine.front import FrontPanel
 from device.engine.machine import StateMachine
 from device.engine.progress import Progress
-from device.engine.requests import Requests
+from device.engine.requests import Requests, StartOrder
 from device.engine.result import interrupted_run
 from device.engine.run import Run
-from device.engine.selftest import run_self_test
 from device.engine.services import MakeAnalyzer, Services
 from device.engine.states import LIT, RUNNING, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
+from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.settings import Settings
 from device.status import StartCondition
@@ -43,19 +44,13 @@ CLOSE_TIMEOUT_S = 60.0
 WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
 
-@dataclass(frozen=True)
-class StartOrder:
-    """Somebody wants a run and waits for its id."""
-
-    sample_id: str
-    run_id: Future[int] = field(default_factory=Future)
-
-
 class Engine:
     """Runs on its own thread from :meth:`start` to :meth:`shut_down`.
 
     Args:
-        conditions: the start conditions for a sample id, judged by the engine's thread.
+        conditions: the start conditions for a sample id, judged by the engine's thread; the
+            second argument says whether it is a control slide.
+        quality: told when a check or a run has ended.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
     """
@@ -68,7 +63,8 @@ class Engine:
         clock: Clock,
         events: EventBus,
         *,
-        conditions: Callable[[str], Sequence[StartCondition]],
+        conditions: Callable[[str, bool], Sequence[StartCondition]],
+        quality: QualityGate,
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer,
     ) -> None:
@@ -84,10 +80,12 @@ class Engine:
         self._clock = clock
         self._events = events
         self._conditions = conditions
+        self._quality = quality
         self._load_models = load_models
         self._make_analyzer = make_analyzer
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
+        self._check_order: CheckOrder | None = None
         self._order_lock = Lock()
         self._reopen = False
         self._beat_s = time.monotonic()
@@ -112,14 +110,20 @@ class Engine:
         """Real seconds since the owner thread last passed a check point."""
         return time.monotonic() - self._beat_s
 
-    def order_start(self, sample_id: str) -> int:
+    def order_check(self, order: CheckOrder) -> None:
+        """Ask for a check of the instrument; it begins when the owner comes to it."""
+        with self._order_lock:
+            self._check_order = order
+        self.requests.put(Event.CHECK)
+
+    def order_start(self, sample_id: str, control_lot: int | None = None) -> int:
         """Ask for a run and wait for its id.
 
         Raises:
             StartRefusedError: a start condition is not met.
             RequestRefusedError: another start is being worked on, or there was no answer.
         """
-        order = StartOrder(sample_id)
+        order = StartOrder(sample_id, control_lot)
         with self._order_lock:
             if self._order is not None:
                 raise RequestRefusedError("Another start is under way.", remedy="Wait for it.")
@@ -201,7 +205,7 @@ class Engine:
         """Pass a check point of a run."""
         self._beat()
         self._front.tend()
-        if self._front.take_abort() and self.machine.state in RUNNING:
+        if self._front.take_abort() and self.machine.state in RUNNING | {State.CHECKING}:
             log.info("abort by the button")
             self.requests.put(Event.ABORT)
 
@@ -217,15 +221,17 @@ class Engine:
             self._records.finish_run(run_id, end)
 
     def _test(self) -> None:
+        self.requests.clear()
         self.board.put(activity="Testing itself.")
-        self._models = run_self_test(
-            self._hardware,
-            self._records,
-            self._load_models,
-            self._settings.analysis.workers,
-            self._settings.camera.frame_timeout_ms,
-        )
+        place = self._workplace()
+        report = check_instrument(CheckOrder(Level.STARTUP), place, self.board, self._records)
+        if report.cancelled:
+            return
+        for failure in report.failures.values():
+            raise failure
+        self._models = place.models
         self._keep_interrupted_runs()
+        self._quality.refresh()
         self._records.tile_pictures.make_room(self._settings.records)
         self.board.put(
             error=None,
@@ -250,6 +256,37 @@ class Engine:
                 order = self._order
             if order is not None:
                 self._begin(order)
+        elif self.requests.take(Event.CHECK):
+            self._check()
+
+    def _check(self) -> None:
+        """Do the checks that were asked for; a device that failed ends in the fault state."""
+        with self._order_lock:
+            order, self._check_order = self._check_order, None
+        if order is None:
+            return
+        self.requests.clear()
+        self._front.forget()
+        self.board.put(activity="Checking the instrument.")
+        self.machine.fire(Event.CHECK)
+        report = check_instrument(order, self._workplace(), self.board, self._records)
+        self._quality.refresh()
+        failure = broken_device(report)
+        if failure is not None:
+            raise failure
+        self._become_idle(Event.ABORT if report.cancelled else Event.CHECKED)
+
+    def _workplace(self) -> Workplace:
+        return Workplace(
+            self._settings,
+            self._hardware,
+            self._records,
+            self._clock,
+            load_models=self._load_models,
+            make_analyzer=self._make_analyzer,
+            cancel=self.requests.cancel,
+            beat=self._tend,
+        )
 
     def _read_panel(self) -> None:
         lid_closed = self._hardware.panel.lid_closed
@@ -283,7 +320,8 @@ class Engine:
         self._reopen = False
 
     def _begin(self, order: StartOrder) -> None:
-        unmet = [condition for condition in self._conditions(order.sample_id) if not condition.met]
+        conditions = self._conditions(order.sample_id, order.control_lot is not None)
+        unmet = [condition for condition in conditions if not condition.met]
         if unmet:
             refusal = StartRefusedError(unmet)
             self._refuse(order, refusal)
@@ -295,12 +333,16 @@ class Engine:
             self._refuse(order, error)
             return
         try:
-            run = self._start_run(order.sample_id)
+            run = self._start_run(order)
         except Exception as error:
             order.run_id.set_exception(error)
             raise
         order.run_id.set_result(run.id)
-        conduct(run, self._services(), self.make_safe)
+        try:
+            conduct(run, self._services(), self.make_safe)
+        finally:
+            if order.control_lot is not None:
+                self._quality.refresh()
 
     def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:
         self.board.put(activity=refusal.cause)
@@ -309,7 +351,7 @@ class Engine:
         finally:
             order.run_id.set_exception(refusal)
 
-    def _start_run(self, sample_id: str) -> Run:
+    def _start_run(self, order: StartOrder) -> Run:
         """Enter the preparing state with a new run in the records."""
         self.requests.clear()
         self._front.forget()
@@ -317,8 +359,9 @@ class Engine:
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
         settings = self._settings.model_dump(mode="json", exclude={"web": {"lan_token"}})
-        run_id = self._records.begin_run(sample_id, settings, versions)
-        run = Run(self._services(), run_id, sample_id, versions)
+        sample_id, lot = order.sample_id, order.control_lot
+        run_id = self._records.begin_run(sample_id, settings, versions, lot)
+        run = Run(self._services(), run_id, sample_id, versions, lot)
         self.progress = run.progress
         self.board.put(
             run_id=run_id,

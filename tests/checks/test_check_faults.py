@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -16,6 +15,7 @@ from check_rig import READBACK_PIN, SPEED, CheckRig, check_rig, copy_of_the_netw
 
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level, Verdict
+from device.errors import RecordsError
 from hal.config import LightConfig, PanelConfig
 from hal.sim.camera import CameraFaults
 from hal.sim.gpio import FakeGpio
@@ -112,29 +112,16 @@ def damaged_network(rig: CheckRig) -> None:
 
 
 def full_disk(rig: CheckRig) -> None:
-    # SQLite answers as on a full disk when the database may not grow.
+    """Let the database not grow any more, which SQLite reports as a full disk, and fill it."""
     connection = rig.records._db.conn
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
-    filler = "x" * 3_000
-    with pytest.raises(sqlite3.OperationalError):
-        for _ in range(1_000):
-            connection.execute(
-                "INSERT INTO events (utc, monotonic_s, kind, data) VALUES ('', 0, '', ?)", [filler]
-            )
-    connection.rollback()
-    while True:
+    size = 4_000
+    while size >= 0:
         try:
-            connection.execute(
-                "INSERT INTO events (utc, monotonic_s, kind, data) VALUES ('2026', 0, '', ?)",
-                [filler],
-            )
-            connection.commit()
-        except sqlite3.OperationalError:
-            connection.rollback()
-            if len(filler) < 2:
-                return
-            filler = filler[: len(filler) // 2]
+            rig.records.add_event(None, "", {"text": "x" * size} if size else {})
+        except RecordsError:
+            size = size // 2 if size else -1
 
 
 def damaged_records(rig: CheckRig) -> None:
