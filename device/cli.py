@@ -22,6 +22,7 @@ COMMANDS = (
     "bench",
     "light-supervisor",
     "models",
+    "selftest",
     "settings",
 )
 

@@ -10,7 +10,7 @@ from device.checks.report import Check, Level, Limit, Verdict
 from device.settings import Settings
 
 _LINES: Final = ("CHECK-LIGHT-SUPERVISOR", "CHECK-LIGHT-LINE", "CHECK-PANEL")
-_FRAMES: Final = ("CHECK-CAMERA-FRAMES", "CHECK-CAMERA-DARK")
+_FRAMES: Final = ("CHECK-LID", "CHECK-CAMERA-FRAMES", "CHECK-CAMERA-DARK")
 _LIT: Final = (*_LINES, *_FRAMES, "CHECK-STAGE-HOME")
 _BLANK: Final = (*_LIT, "CHECK-LIGHT-PULSE", "CHECK-BLANK-LEVEL")
 _SEEN: Final = (*_BLANK, "CHECK-FOCUS")
@@ -86,7 +86,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         _at_most(5.0, "% of full scale"),
         devices.dark_level,
         "Close the lid tightly; when it stays, have the camera and the light checked.",
-        needs=("CHECK-LIGHT-LINE", "CHECK-CAMERA-FRAMES"),
+        needs=("CHECK-LIGHT-LINE", "CHECK-LID", "CHECK-CAMERA-FRAMES"),
         dark=True,
     ),
     Check(

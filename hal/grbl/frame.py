@@ -18,6 +18,7 @@ from hal.stage import Position, Travel
 AXES = "XYZ"
 REPORT_RESOLUTION_UM = 1.0
 _LIMIT_SLACK_UM = 1e-6
+SENT_DECIMALS = 4
 
 
 class StageFrame:
@@ -53,7 +54,8 @@ class StageFrame:
                     f"{length_um:g} um.",
                     remedy="Choose a target inside the travel.",
                 )
-            targets_mm[axis] = origin_mm + target_um / 1000.0
+            # To the decimals that are sent, or the controller may take the neighbouring step.
+            targets_mm[axis] = round(origin_mm + target_um / 1000.0, SENT_DECIMALS)
         return targets_mm
 
     def approach_mm(self, from_mm: Axes, targets_mm: dict[str, float]) -> dict[str, float]:
