@@ -49,6 +49,11 @@ class Mark:
     rules: str
     beyond: bool
 
+    @property
+    def near_end(self) -> bool:
+        """Whether a text centred on it would leave the chart."""
+        return self.x > WIDTH - _RIGHT - 90
+
 
 @dataclass(frozen=True)
 class Chart:
