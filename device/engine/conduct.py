@@ -79,6 +79,7 @@ def _store(
     services.records.finish_run(run.id, end)
     if run.control_lot is not None:
         enter_point(services.records, run.id, run.control_lot)
+        services.quality.refresh()
     log.info("run %d: %s, %s", run.id, state, reason)
     services.board.put(activity=ENDINGS[reason], reason=reason, error=None)
     services.events.publish(

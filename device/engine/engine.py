@@ -338,11 +338,7 @@ class Engine:
             order.run_id.set_exception(error)
             raise
         order.run_id.set_result(run.id)
-        try:
-            conduct(run, self._services(), self.make_safe)
-        finally:
-            if order.control_lot is not None:
-                self._quality.refresh()
+        conduct(run, self._services(), self.make_safe)
 
     def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:
         self.board.put(activity=refusal.cause)
@@ -385,5 +381,6 @@ class Engine:
             latest=self.latest,
             models=self._models,
             make_analyzer=self._make_analyzer,
+            quality=self._quality,
             beat=self._tend,
         )
