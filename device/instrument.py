@@ -185,7 +185,8 @@ class Instrument:
         """
         name = check_sample_id(operator)
         self._request_fits(Event.CHECK)
-        self._engine.order_check(CheckOrder(level, name))
+        self._engine.checker.ask(CheckOrder(level, name))
+        self._engine.requests.put(Event.CHECK)
 
     def pause(self) -> None:
         """Ask for a pause after the present exposure.  Raises RequestRefusedError."""

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Lock, Thread
 
-from device.checks.report import Level
-from device.checks.workplace import Workplace
 from device.engine.board import Board
-from device.engine.checking import CheckOrder, broken_device, check_instrument
+from device.engine.checking import Checker
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
 from device.engine.front import FrontPanel
@@ -81,11 +79,10 @@ class Engine:
         self._events = events
         self._conditions = conditions
         self._quality = quality
-        self._load_models = load_models
         self._make_analyzer = make_analyzer
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
-        self._check_order: CheckOrder | None = None
+        self.checker = Checker(self._services, load_models)
         self._order_lock = Lock()
         self._reopen = False
         self._beat_s = time.monotonic()
@@ -109,12 +106,6 @@ class Engine:
     def heartbeat_age_s(self) -> float:
         """Real seconds since the owner thread last passed a check point."""
         return time.monotonic() - self._beat_s
-
-    def order_check(self, order: CheckOrder) -> None:
-        """Ask for a check of the instrument; it begins when the owner comes to it."""
-        with self._order_lock:
-            self._check_order = order
-        self.requests.put(Event.CHECK)
 
     def order_start(self, sample_id: str, control_lot: int | None = None) -> int:
         """Ask for a run and wait for its id.
@@ -223,13 +214,9 @@ class Engine:
     def _test(self) -> None:
         self.requests.clear()
         self.board.put(activity="Testing itself.")
-        place = self._workplace()
-        report = check_instrument(CheckOrder(Level.STARTUP), place, self.board, self._records)
-        if report.cancelled:
+        self._models = self.checker.self_test()
+        if not self._models:
             return
-        for failure in report.failures.values():
-            raise failure
-        self._models = place.models
         self._keep_interrupted_runs()
         self._quality.refresh()
         self._records.tile_pictures.make_room(self._settings.records)
@@ -261,32 +248,15 @@ class Engine:
 
     def _check(self) -> None:
         """Do the checks that were asked for; a device that failed ends in the fault state."""
-        with self._order_lock:
-            order, self._check_order = self._check_order, None
+        order = self.checker.take()
         if order is None:
             return
         self.requests.clear()
         self._front.forget()
         self.board.put(activity="Checking the instrument.")
         self.machine.fire(Event.CHECK)
-        report = check_instrument(order, self._workplace(), self.board, self._records)
-        self._quality.refresh()
-        failure = broken_device(report)
-        if failure is not None:
-            raise failure
+        report = self.checker.check(order)
         self._become_idle(Event.ABORT if report.cancelled else Event.CHECKED)
-
-    def _workplace(self) -> Workplace:
-        return Workplace(
-            self._settings,
-            self._hardware,
-            self._records,
-            self._clock,
-            load_models=self._load_models,
-            make_analyzer=self._make_analyzer,
-            cancel=self.requests.cancel,
-            beat=self._tend,
-        )
 
     def _read_panel(self) -> None:
         lid_closed = self._hardware.panel.lid_closed

@@ -1,6 +1,6 @@
 // Enters and closes lots of control slides, and what a person says about a run.
 
-import { useKeypad } from "./keypad.js";
+import { openKeypad } from "./keypad.js";
 import { call } from "./screen.js";
 
 const name = document.getElementById("lot-name");
@@ -12,7 +12,10 @@ async function ask(path, body) {
 }
 
 if (name) {
-  useKeypad(name, () => {});
+  document.getElementById("keypad-open").addEventListener("click", () => openKeypad(name));
+  name.addEventListener("click", (event) => {
+    if (event.pointerType === "touch") openKeypad(name);
+  });
   document.getElementById("add-lot").addEventListener("click", () => {
     if (name.reportValidity()) ask("/api/v1/quality/lots", { name: name.value });
   });
@@ -20,7 +23,10 @@ if (name) {
 
 if (dialog) {
   const operator = document.getElementById("operator");
-  useKeypad(operator, () => {});
+  document.getElementById("keypad-open").addEventListener("click", () => openKeypad(operator));
+  operator.addEventListener("click", (event) => {
+    if (event.pointerType === "touch") openKeypad(operator);
+  });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;

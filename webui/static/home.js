@@ -1,12 +1,13 @@
 // The sample id: typed, scanned (a scanner is a keyboard that ends with Enter) or tapped.
 
-import { isOpen, useKeypad } from "./keypad.js";
 import { call, onStatus } from "./screen.js";
+import { openKeypad } from "./keypad.js";
 
 const SCAN_PAUSE_MS = 400;
 
 const input = document.getElementById("sample-id");
 const start = document.getElementById("start");
+const keypad = document.getElementById("keypad");
 const lot = document.getElementById("control-lot");
 let possible = !start.disabled;
 let lastKeyAt = 0;
@@ -44,7 +45,7 @@ input.addEventListener("focus", () => input.select());
 
 // A scan must land in the field wherever the focus is, and replace what stood there.
 document.addEventListener("keydown", (event) => {
-  if (event.target === input || isOpen() || document.querySelector("dialog[open]")) return;
+  if (event.target === input || keypad.open || document.querySelector("dialog[open]")) return;
   if (event.key.length !== 1 || event.ctrlKey || event.altKey || event.metaKey || event.key === " ") return;
   if (Date.now() - lastKeyAt > SCAN_PAUSE_MS) input.value = "";
   lastKeyAt = Date.now();
@@ -63,7 +64,11 @@ start.addEventListener("click", async () => {
   start.classList.remove("busy");
 });
 
-useKeypad(input, enter);
+document.getElementById("keypad-open").addEventListener("click", () => openKeypad(input, enter));
+// Not at pointerup: the click that follows it would hit a key of the keypad.
+input.addEventListener("click", (event) => {
+  if (event.pointerType === "touch") openKeypad(input, enter);
+});
 
 input.focus();
 enter();

@@ -1,34 +1,32 @@
-// The keypad over the screen: fills one input by taps.
+// The keypad: keys of the screen's own for one field at a time.
 
 const keypad = document.getElementById("keypad");
 const value = document.getElementById("keypad-value");
+let target = null;
+let done = () => {};
 
-export function isOpen() {
-  return keypad.open;
+// Opens the keypad for a field; `whenDone` is called after the field was filled.
+export function openKeypad(field, whenDone = () => {}) {
+  target = field;
+  done = whenDone;
+  value.textContent = "";
+  keypad.showModal();
 }
 
-// Opens by its button or by a finger on the input; calls done() when the input has a new value.
-export function useKeypad(input, done) {
-  function open() {
-    value.textContent = "";
-    keypad.showModal();
-  }
-
-  document.getElementById("keypad-open").addEventListener("click", open);
-  input.addEventListener("pointerup", (event) => {
-    if (event.pointerType === "touch") open();
-  });
-
+if (keypad) {
   keypad.addEventListener("click", (event) => {
     const key = event.target.closest("button");
     if (!key) return;
-    if (key.dataset.key) value.textContent = (value.textContent + key.dataset.key).slice(0, input.maxLength);
+    if (key.dataset.key) {
+      const longest = target.maxLength > 0 ? target.maxLength : 12;
+      value.textContent = (value.textContent + key.dataset.key).slice(0, longest);
+    }
     if ("erase" in key.dataset) value.textContent = value.textContent.slice(0, -1);
   });
 
   document.getElementById("keypad-clear").addEventListener("click", () => { value.textContent = ""; });
 
-  document.getElementById("keypad-letters").addEventListener("click", (event) => {
+  document.getElementById("keypad-letters")?.addEventListener("click", (event) => {
     for (const keys of ["keys-digits", "keys-letters"]) {
       document.getElementById(keys).hidden = !document.getElementById(keys).hidden;
     }
@@ -39,7 +37,7 @@ export function useKeypad(input, done) {
   document.getElementById("keypad-done").addEventListener("click", () => {
     keypad.close();
     if (!value.textContent) return;
-    input.value = value.textContent;
+    target.value = value.textContent;
     done();
   });
 }
