@@ -25,6 +25,7 @@ COMMANDS = (
     "light-supervisor",
     "light-off",
     "models",
+    "selftest",
     "settings",
 )
 

@@ -109,6 +109,18 @@ class RecorderConfig(Section):
     max_mb: float = quantity(64.0, "MB", 1.0, 10_000.0, "space of all its files")
 
 
+class QualityConfig(Section):
+    """Daily check and control slides."""
+
+    daily_check: Literal["off", "warn", "block"] = Field(
+        "warn", description="whether a missing or failed daily check is ignored, told, or blocks"
+    )
+    check_valid_h: float = quantity(24.0, "h", 1, 168, "how long a daily check holds")
+    rejected_control: Literal["warn", "block"] = Field(
+        "warn", description="whether a rejected control slide is told, or blocks other runs"
+    )
+
+
 class WebConfig(Section):
     """Touchscreen pages and results API."""
 

@@ -11,11 +11,14 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
+from device.checks.report import Level
+from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
 from device.engine.services import MakeAnalyzer
 from device.engine.states import Event, Refusal, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
+from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.service_manager import Watchdog
 from device.settings import Settings
@@ -88,6 +91,7 @@ class Instrument:
         self._clock = clock
         simulation = hardware.simulation
         self._donor = settings.simulation.smear if simulation is not None else None
+        self._quality = QualityGate(settings.quality, records)
         self._engine = Engine(
             settings,
             hardware,
@@ -95,6 +99,7 @@ class Instrument:
             clock,
             self.events,
             conditions=self._conditions,
+            quality=self._quality,
             load_models=load_models or partial(load_tested_models, settings.analysis.provider),
             make_analyzer=make_analyzer,
             watchdog=watchdog,
@@ -153,11 +158,15 @@ class Instrument:
         """
         self._board.put(waiting_sample_id=check_sample_id(sample_id))
 
-    def start(self, sample_id: str | None = None) -> int:
+    def start(self, sample_id: str | None = None, control_lot: int | None = None) -> int:
         """Start a run, by default of the sample entered; return its id.
 
+        Args:
+            sample_id: name of the sample.
+            control_lot: lot of the control slide that is loaded; its run is no result of a person.
+
         Raises:
-            InputError: the sample id cannot be one.
+            InputError: the sample id cannot be one, or there is no such lot in use.
             StartRefusedError: names the start conditions that are not met.
             RequestRefusedError: another start is under way.
         """
@@ -165,8 +174,23 @@ class Instrument:
             sample_id = self._board.notice.waiting_sample_id
         name = check_sample_id(sample_id)
         if self._engine.machine.state is not State.IDLE:
-            raise StartRefusedError([c for c in self._conditions(name) if not c.met])
-        return self._engine.order_start(name)
+            conditions = self._conditions(name, control_lot is not None)
+            raise StartRefusedError([c for c in conditions if not c.met])
+        if control_lot is not None:
+            self._require_lot(control_lot)
+        return self._engine.order_start(name, control_lot)
+
+    def check(self, level: Level, operator: str = "") -> None:
+        """Ask for a check of the instrument; the status tells how far it is.
+
+        Raises:
+            InputError: the operator's name cannot be one.
+            RequestRefusedError: the instrument is not idle.
+        """
+        name = check_sample_id(operator)
+        self._request_fits(Event.CHECK)
+        self._engine.checker.ask(CheckOrder(level, name))
+        self._engine.requests.put(Event.CHECK)
 
     def pause(self) -> None:
         """Ask for a pause after the present exposure.  Raises RequestRefusedError."""
@@ -191,7 +215,7 @@ class Instrument:
 
     def start_conditions(self) -> tuple[StartCondition, ...]:
         """Return everything that must hold for a start of the sample entered."""
-        return self._conditions(self._board.notice.waiting_sample_id)
+        return self._conditions(self._board.notice.waiting_sample_id, False)
 
     def status(self) -> Status:
         """Return one consistent snapshot."""
@@ -221,6 +245,9 @@ class Instrument:
             start_conditions=self.start_conditions(),
             sequence=notice.sequence,
             donor=self._donor,
+            remarks=self._quality.remarks(),
+            checking=notice.checking,
+            last_check_id=notice.last_check_id,
         )
 
     def wait_for(self, *states: State, timeout_s: float) -> Status:
@@ -249,7 +276,17 @@ class Instrument:
         if isinstance(outcome, Refusal):
             raise RequestRefusedError(outcome.explanation, remedy="Look at the present state.")
 
-    def _conditions(self, sample_id: str) -> tuple[StartCondition, ...]:
+    def _require_lot(self, lot_id: int) -> None:
+        with self._records.reader() as reader:
+            lot = reader.control_lot(lot_id)
+        if lot is None or lot.closed_utc is not None:
+            raise InputError(
+                f"There is no lot {lot_id} of control slides in use.",
+                remedy="Enter the lot first.",
+                code="INPUT-LOT",
+            )
+
+    def _conditions(self, sample_id: str, control: bool) -> tuple[StartCondition, ...]:
         notice = self._board.notice
         state = self._engine.machine.state
         return (
@@ -273,6 +310,7 @@ class Instrument:
                 f"Less than {self._settings.records.min_free_mb:g} MB are free: free disk space.",
             ),
             StartCondition("sample_id", bool(sample_id), "Enter the id of the sample."),
+            *self._quality.blocking(control=control),
         )
 
     def _free_mb(self) -> float:

@@ -9,7 +9,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from device.config import AnalysisConfig, RecorderConfig, RecordsConfig, ScanConfig, WebConfig
+from device.config import (
+    AnalysisConfig,
+    QualityConfig,
+    RecorderConfig,
+    RecordsConfig,
+    ScanConfig,
+    WebConfig,
+)
 from hal.config import HardwareConfig, LightConfig, Section
 from hal.errors import SettingsError
 
@@ -21,6 +28,7 @@ class Settings(HardwareConfig):
     analysis: AnalysisConfig = AnalysisConfig()
     records: RecordsConfig = RecordsConfig()
     recorder: RecorderConfig = RecorderConfig()
+    quality: QualityConfig = QualityConfig()
     web: WebConfig = WebConfig()
 
     @model_validator(mode="after")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from device.checks.report import CheckProgress
 
 
 class StopReason(StrEnum):
@@ -55,6 +59,9 @@ class Status:
         start_conditions: all of them, met or not.
         sequence: increases with every change.
         donor: name of the simulated smear, or None on a real instrument.
+        remarks: conditions that do not hold and yet do not keep Start from being possible.
+        checking: how far the check in progress is, or None.
+        last_check_id: the check that ended last, or None.
     """
 
     state: str
@@ -73,3 +80,6 @@ class Status:
     start_conditions: tuple[StartCondition, ...] = ()
     sequence: int = 0
     donor: str | None = None
+    remarks: tuple[StartCondition, ...] = ()
+    checking: CheckProgress | None = None
+    last_check_id: int | None = None

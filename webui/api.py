@@ -48,10 +48,10 @@ def status() -> Response:
 @blueprint.get("/runs")
 def runs() -> Response:
     """List runs, oldest first."""
-    after, limit = _cursor(50)
+    after, limit = cursor(50)
     with open_reader() as reader:
         found = reader.list_runs(after=after, limit=limit + 1)
-    return _page("runs", found, after, limit)
+    return page("runs", found, after, limit)
 
 
 @blueprint.get("/runs/<int:run_id>")
@@ -68,14 +68,16 @@ def result(run_id: int) -> Response:
     wanted = choice(request, "format", ("json", "csv"), "json")
     with open_reader() as reader:
         document = _result(reader, find_run(reader, run_id))
-    return _csv(result_csv(document), f"run-{run_id}") if wanted == "csv" else jsonify(document)
+    return (
+        csv_answer(result_csv(document), f"run-{run_id}") if wanted == "csv" else jsonify(document)
+    )
 
 
 @blueprint.get("/runs/<int:run_id>/result.csv")
 def result_table(run_id: int) -> Response:
     """Return the differential of one run as a table."""
     with open_reader() as reader:
-        return _csv(result_csv(_result(reader, find_run(reader, run_id))), f"run-{run_id}")
+        return csv_answer(result_csv(_result(reader, find_run(reader, run_id))), f"run-{run_id}")
 
 
 @blueprint.get("/runs/<int:run_id>/cells")
@@ -83,14 +85,14 @@ def cells(run_id: int) -> Response:
     """List the cells of one run; ``kind`` selects a class; ``format=csv`` gives all as a table."""
     if choice(request, "format", ("json", "csv"), "json") == "csv":
         return cells_table(run_id)
-    after, limit = _cursor(200)
+    after, limit = cursor(200)
     kind = choice(request, "kind", _KINDS, "")
     with open_reader() as reader:
         find_run(reader, run_id)
         found = reader.cells(
             run_id, after=after, limit=limit + 1, kind=CellKind(kind) if kind else None
         )
-    return _page("cells", found, after, limit)
+    return page("cells", found, after, limit)
 
 
 @blueprint.get("/runs/<int:run_id>/cells.csv")
@@ -98,30 +100,30 @@ def cells_table(run_id: int) -> Response:
     """Return all cells of one run as a table."""
     with open_reader() as reader:
         find_run(reader, run_id)
-        return _csv(cells_csv(reader, run_id), f"run-{run_id}-cells")
+        return csv_answer(cells_csv(reader, run_id), f"run-{run_id}-cells")
 
 
 @blueprint.get("/runs/<int:run_id>/tiles")
 def tiles(run_id: int) -> Response:
     """List the journal of the tiles of one run; ``cells=counted`` those with counted cells."""
-    after, limit = _cursor(200)
+    after, limit = cursor(200)
     counted_only = choice(request, "cells", ("any", "counted"), "any") == "counted"
     with open_reader() as reader:
         find_run(reader, run_id)
         counted = reader.counted_cells(run_id)
         kept = context().records.tile_pictures.kept(run_id)
         found = reader.tiles(run_id, after=after, limit=limit + 1, counted_only=counted_only)
-    return _page("tiles", [ListedTile(tile, counted, kept) for tile in found], after, limit)
+    return page("tiles", [ListedTile(tile, counted, kept) for tile in found], after, limit)
 
 
 @blueprint.get("/runs/<int:run_id>/events")
 def events(run_id: int) -> Response:
     """List what happened during one run."""
-    after, limit = _cursor(200)
+    after, limit = cursor(200)
     with open_reader() as reader:
         find_run(reader, run_id)
         found = reader.events(run_id, after=after, limit=limit + 1)
-    return _page("events", found, after, limit)
+    return page("events", found, after, limit)
 
 
 @blueprint.get("/cells/<int:cell_id>")
@@ -153,14 +155,16 @@ def latest_tile() -> Response:
     return _png(context().instrument.latest_tile_png(), "A picture of a tile")
 
 
-def _cursor(limit: int) -> tuple[int, int]:
+def cursor(limit: int) -> tuple[int, int]:
+    """Return ``after`` and ``limit`` of a list's request; ``limit`` here is the default."""
     return (
         whole_number(request, "after", default=0, low=0, high=LARGEST_ID),
         whole_number(request, "limit", default=limit, low=1, high=MAX_LIMIT),
     )
 
 
-def _page(name: str, found: Sequence[_Record], after: int, limit: int) -> Response:
+def page(name: str, found: Sequence[_Record], after: int, limit: int) -> Response:
+    """Return a page of a list, of which one entry too many was read."""
     shown = found[:limit]
     return jsonify(
         {
@@ -193,6 +197,7 @@ def _png(data: bytes | None, what: str) -> Response:
     return Response(data, mimetype="image/png")
 
 
-def _csv(table: str, stem: str) -> Response:
+def csv_answer(table: str, stem: str) -> Response:
+    """Return a table as a file to keep."""
     disposition = f'attachment; filename="leukolux-{stem}.csv"'
     return Response(table, mimetype="text/csv", headers={"Content-Disposition": disposition})

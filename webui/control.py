@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from webui.context import context
-from webui.parameters import sample_id
+from webui.parameters import control_lot, sample_id
 from webui.problems import NotFoundError
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ _REQUESTS: Final[Mapping[str, Callable[[Instrument], None]]] = {
 def start() -> ResponseReturnValue:
     """Start a run of the sample in the body; 202 with the run's address.
 
+    With ``control_lot`` it is a run of a control slide, and no result of a person.
+
     409 with the unmet conditions as remedy when Start is not possible.
     """
-    run_id = context().instrument.start(sample_id(request))
+    entered = sample_id(request)
+    run_id = context().instrument.start(entered, control_lot(request))
     link = url_for("api.run", run_id=run_id)
     response = jsonify(run_id=run_id, link=link, status=url_for("api.status"))
     response.headers["Location"] = link

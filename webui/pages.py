@@ -43,8 +43,9 @@ def home() -> ResponseReturnValue:
     with open_reader() as reader:
         newest = reader.list_runs(limit=LAST_RESULTS, newest_first=True)
         last = _rows(reader, newest)
+        lots = reader.control_lots(open_only=True)
     number = newest[0].id + 1 if newest else 1
-    return _render("home.html", last=last, suggested=f"S-{number:04d}")
+    return _render("home.html", last=last, lots=lots, suggested=f"S-{number:04d}")
 
 
 @blueprint.get("/live")

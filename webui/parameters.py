@@ -56,6 +56,49 @@ def record_id(raw: int, what: str) -> int:
     return raw
 
 
+def json_body(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a body.
+
+    Raises:
+        ParameterError: the body is something else.
+    """
+    try:
+        body: Any = request.get_json(silent=True)
+    except RecursionError:  # thousands of nested brackets
+        body = None
+    if not isinstance(body, dict):
+        raise ParameterError("The body is no JSON object.", remedy='Send JSON as {"name": "..."}.')
+    return body
+
+
+def field(body: dict[str, Any], name: str, *, longest: int) -> str:
+    """Return the text ``name`` of a body without surrounding blanks, empty when it has none.
+
+    Raises:
+        ParameterError: it is no text, too long, or cannot be printed.
+    """
+    value = body.get(name, "")
+    if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+        raise ParameterError(
+            f"{name} cannot be used.", remedy=f"Send up to {longest} printable characters."
+        )
+    return value.strip()
+
+
+def control_lot(request: Request) -> int | None:
+    """Return the lot of the control slide of a body ``{"control_lot": 3}``, None without one.
+
+    Raises:
+        ParameterError: it is no number of a lot.
+    """
+    value = json_body(request).get("control_lot")
+    if value is not None and (type(value) is not int or not 0 < value <= LARGEST_ID):
+        raise ParameterError(
+            "control_lot is no number of a lot.", remedy="Leave it out for a sample of a person."
+        )
+    return value
+
+
 def sample_id(request: Request) -> str:
     """Return the sample id of a JSON body ``{"sample_id": "..."}``.
 

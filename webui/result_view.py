@@ -12,7 +12,7 @@ from device.status import StopReason
 from webui.catalogue import label, text
 
 if TYPE_CHECKING:
-    from device.records.record_types import CellRecord, RunRecord
+    from device.records.record_types import CellRecord, PointRecord, RunRecord
 
 UNIDENTIFIED: Final = "unidentified"
 GROUPS: Final = (*(kind.value for kind in FIVE_TYPES), UNIDENTIFIED, "dead", "other")
@@ -132,4 +132,25 @@ def neighbours(numbers: Sequence[int], number: int) -> tuple[int | None, int | N
     return (
         numbers[place - 1] if place > 0 else None,
         numbers[place + 1] if place + 1 < len(numbers) else None,
+    )
+
+
+def verdict_icon(verdict: str) -> str:
+    """Return the icon that goes with the verdict on a check or a control run."""
+    icons = {"pass": "check", "accepted": "check", "warn": "warning", "warning": "warning"}
+    icons |= {"fail": "invalid", "rejected": "invalid"}
+    return icons.get(verdict, "info")
+
+
+def measured(result: Mapping[str, Any]) -> str:
+    """Return what a check measured, or a dash."""
+    value = result["measured"]
+    return text("app.no_value") if value is None else f"{value:.4g}"
+
+
+def violations(point: PointRecord) -> str:
+    """Return the violated rules of a control run, analyte by analyte."""
+    return "; ".join(
+        f"{label('control.analyte', name)} {', '.join(rules)}"
+        for name, rules in point.rules.items()
     )

@@ -47,6 +47,7 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
         "counts": _counts(status),
         "can": {
             "start": state is State.IDLE and not unmet,
+            "check": _possible(state, Event.CHECK),
             "pause": _possible(state, Event.PAUSE),
             "resume": _possible(state, Event.RESUME) and _lid_closed(status),
             "abort": _possible(state, Event.ABORT),
@@ -55,6 +56,9 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
         "ready": state is State.IDLE and not unmet,
         "not_ready": not (state is State.IDLE and not unmet),
         "reasons": [c.explanation for c in unmet],
+        "remarks": [c.explanation for c in status.remarks],
+        "remarked": bool(status.remarks) and state is State.IDLE,
+        "check": _check(status, running=state is State.CHECKING),
         "calm": status.error is None,
         "error": dict(status.error) if status.error else None,
     }
@@ -67,9 +71,31 @@ def screen_path(status: Status) -> str:
         return "/fault"
     if state in _BUSY:
         return "/live"
+    if state is State.CHECKING:
+        return "/checks"
     if state is State.COMPLETE and status.run_id is not None:
         return f"/runs/{status.run_id}"
     return "/"
+
+
+def _check(status: Status, *, running: bool) -> dict[str, Any]:
+    """Return how far the check in progress is, one text per check."""
+    progress = status.checking
+    done = {result.id: result for result in progress.results} if progress is not None else {}
+    rows = {}
+    for check_id, _ in progress.planned if progress is not None else ():
+        word = done[check_id].verdict.value if check_id in done else "waiting"
+        if progress is not None and check_id == progress.now:
+            word = "now"
+        rows[check_id] = label("check.verdict", word)
+    return {
+        "running": running,
+        "last": status.last_check_id,
+        "done": len(done),
+        "planned": max(1, len(rows)),
+        "text": text("check.done_of", done=len(done), planned=len(rows)),
+        "rows": rows,
+    }
 
 
 def _possible(state: State, event: Event) -> bool:

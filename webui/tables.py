@@ -8,10 +8,11 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
 from device.cell import CellKind
+from device.quality.control import ANALYTES
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
-    from device.records.record_types import CellRecord
+    from device.records.record_types import CellRecord, PointRecord
 
 RESULT_COLUMNS: Final = (
     "run_id",
@@ -34,6 +35,17 @@ CELL_COLUMNS: Final = (
     "tile_sequence",
     "x_px",
     "y_px",
+)
+_UNITS: Final = {"%": "_percent", "1/mm2": "_per_mm2"}
+POINT_COLUMNS: Final = (
+    "lot",
+    "point_id",
+    "run_id",
+    "utc",
+    "verdict",
+    *(name + _UNITS.get(unit, "") for name, unit in ANALYTES.items()),
+    "rules",
+    "comments",
 )
 _PAGE: Final = 1000
 
@@ -65,6 +77,24 @@ def all_cells(
     while page := reader.cells(run_id, after=after, limit=_PAGE, kind=kind):
         yield from page
         after = page[-1].id
+
+
+def points_csv(lot: str, points: Iterable[PointRecord]) -> str:
+    """Return the control runs of a lot: one row per run, one column per value."""
+    rows = (
+        (
+            lot,
+            point.id,
+            point.run_id,
+            point.utc,
+            point.verdict,
+            *(point.values.get(name) for name in ANALYTES),
+            " ".join(f"{name}:{'+'.join(rules)}" for name, rules in point.rules.items()),
+            " | ".join(f"{said['operator']}: {said['text']}" for said in point.comments),
+        )
+        for point in points
+    )
+    return _table(POINT_COLUMNS, rows)
 
 
 def _cell_row(cell: CellRecord) -> Sequence[object]:

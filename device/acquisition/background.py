@@ -85,11 +85,11 @@ class BlankGlass:
             LedError: the LED is worn.
             LeukoluxError: as camera and light raise.
         """
-        suitable = self._find_exposure()
+        suitable = self.find_exposure()
         full_scale = suitable.pixel_format.full_scale
         dark_level = float(self._imager.take_dark().pixels.mean())
         count = self._scan.background_frames
-        frames = [np.asarray(self._take().pixels, np.float32) for _ in range(count)]
+        frames = [np.asarray(self.take().pixels, np.float32) for _ in range(count)]
         blank: NDArray[np.float32] = np.median(np.stack(frames), axis=0)
         found = roughness(blank)
         self._note(
@@ -111,10 +111,21 @@ class BlankGlass:
         self._judge_led(brightness_per_s(float(blank.mean()) - dark_level, suitable), True)
         return Background(blank, full_scale, dark_level)
 
-    def _find_exposure(self) -> Frame:
+    @property
+    def exposure_ms(self) -> float:
+        """The exposure that suits, as found last."""
+        return self._exposure_ms
+
+    def find_exposure(self) -> Frame:
+        """Set the exposure that suits blank glass; return a frame of it.
+
+        Raises:
+            SampleRefusedError: no exposure is neither saturated nor too dark.
+            LeukoluxError: as camera, light and stage raise.
+        """
         for _ in range(EXPOSURE_TRIES):
             self._camera.set_exposure(1000.0 * self._exposure_ms)
-            frame = self._take()
+            frame = self.take()
             level = bright_level(frame)
             if ACCEPTED_LEVELS[0] <= level <= ACCEPTED_LEVELS[1]:
                 return frame
@@ -138,7 +149,8 @@ class BlankGlass:
         factor = 0.25 if level >= SATURATED_LEVEL else TARGET_LEVEL / max(level, 0.01)
         return min(max(factor * self._exposure_ms, MIN_EXPOSURE_MS), self._longest_ms)
 
-    def _take(self) -> Frame:
+    def take(self) -> Frame:
+        """Return a frame of blank glass beside the last one."""
         row, column = divmod(self._frames, FRAMES_PER_ROW)
         x_um = self._scan.blank_x_um + column * STEP_UM
         y_um = self._scan.blank_y_um + row * STEP_UM

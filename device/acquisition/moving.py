@@ -45,9 +45,9 @@ class Mover:
         self._target_um: tuple[float, float, float] | None = None
         self._ahead: Future[Position] | None = None
 
-    def home(self) -> None:
-        """Home the stage when its position is not known."""
-        if not self._stage.homed:
+    def home(self, *, anew: bool = False) -> None:
+        """Home the stage when its position is not known, or in any case (``anew``)."""
+        if anew or not self._stage.homed:
             self._wait_for(self._owner.submit(self._stage.home, self._cancel))
 
     def go_ahead(self, x_um: float, y_um: float, z_um: float) -> None:

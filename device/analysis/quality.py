@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -86,6 +87,17 @@ def _gradient_energy(image: Image) -> float:
 def fill_fraction(preview: Image) -> float:
     """Return the share of a preview that is darker than 92 % transmission."""
     return float(np.count_nonzero(preview < _CELL_LEVEL)) / preview.size
+
+
+def cell_density(preview: Image) -> float | None:
+    """Return the median optical density of what is darker than 92 % transmission.
+
+    In a smear these are nearly all red cells.  None where nothing is.
+    """
+    covered = preview[preview < _CELL_LEVEL]
+    if not covered.size:
+        return None
+    return math.log10(BLANK_LEVEL / max(1.0, float(np.median(covered))))
 
 
 def assess(

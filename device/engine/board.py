@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from threading import Condition
 from typing import Any
 
+from device.checks.report import CheckProgress
 from device.status import StopReason
 from hal.errors import LeukoluxError
 
@@ -26,6 +27,8 @@ class Notice:
         lid_closed: as read last.
         self_tested: whether the last self-test passed.
         models_loaded: whether the networks are verified and ready.
+        checking: how far the check in progress is, None when there is none.
+        last_check_id: the check that ended last.
         waiting_sample_id: sample entered for the start button, or empty.
         sequence: increases with every change.
     """
@@ -40,6 +43,8 @@ class Notice:
     lid_closed: bool = False
     self_tested: bool = False
     models_loaded: bool = False
+    checking: CheckProgress | None = None
+    last_check_id: int | None = None
     waiting_sample_id: str = ""
     sequence: int = 0
 

@@ -11,6 +11,7 @@ from device.engine.services import Services
 from device.engine.states import Event
 from device.errors import InternalError, SampleRefusedError
 from device.events import EventKind
+from device.quality.control import enter_point
 from device.records.record_types import RunState
 from device.status import StopReason
 from hal.errors import Cancelled, LeukoluxError
@@ -76,6 +77,9 @@ def _store(
 ) -> None:
     end = end_of_run(run.facts(), state, reason, error.as_dict() if error is not None else None)
     services.records.finish_run(run.id, end)
+    if run.control_lot is not None:
+        enter_point(services.records, run.id, run.control_lot)
+        services.quality.refresh()
     log.info("run %d: %s, %s", run.id, state, reason)
     services.board.put(activity=ENDINGS[reason], reason=reason, error=None)
     services.events.publish(

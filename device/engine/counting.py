@@ -8,6 +8,7 @@ from threading import Lock
 import cv2
 
 from device.acquisition.dose import DoseLedger
+from device.analysis.quality import cell_density
 from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalysis
 from device.cell import Cell
@@ -116,6 +117,7 @@ class CellCounter:
             platelets=analysis.platelet_count,
             analysis_ms=analysis.elapsed_ms,
             exposure_ms=tile.exposure_ms,
+            cell_od=cell_density(analysis.preview),
         )
 
     def _publish(self, tile: Tile, entry: TileEntry, new: Mapping[int, Cell]) -> None:

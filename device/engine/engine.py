@@ -5,24 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from threading import Lock, Thread
 
 from device.engine.board import Board
+from device.engine.checking import Checker
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
 from device.engine.front import FrontPanel
 from device.engine.machine import StateMachine
 from device.engine.progress import Progress
-from device.engine.requests import Requests
+from device.engine.requests import Requests, StartOrder
 from device.engine.result import interrupted_run
 from device.engine.run import Run
-from device.engine.selftest import run_self_test
 from device.engine.services import MakeAnalyzer, Services
 from device.engine.states import LIT, RUNNING, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
+from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.service_manager import NoWatchdog, Watchdog
 from device.settings import Settings
@@ -47,19 +46,13 @@ ENGINES_S = 1200.0
 WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
 
-@dataclass(frozen=True)
-class StartOrder:
-    """Somebody wants a run and waits for its id."""
-
-    sample_id: str
-    run_id: Future[int] = field(default_factory=Future)
-
-
 class Engine:
     """Runs on its own thread from :meth:`start` to :meth:`shut_down`.
 
     Args:
-        conditions: the start conditions for a sample id, judged by the engine's thread.
+        conditions: the start conditions for a sample id, judged by the engine's thread; the
+            second argument says whether it is a control slide.
+        quality: told when a check or a run has ended.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
         watchdog: is told wherever the owner thread passes or waits.
@@ -73,7 +66,8 @@ class Engine:
         clock: Clock,
         events: EventBus,
         *,
-        conditions: Callable[[str], Sequence[StartCondition]],
+        conditions: Callable[[str, bool], Sequence[StartCondition]],
+        quality: QualityGate,
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer,
         watchdog: Watchdog | None = None,
@@ -90,11 +84,12 @@ class Engine:
         self._clock = clock
         self._events = events
         self._conditions = conditions
-        self._load_models = load_models
+        self._quality = quality
         self._make_analyzer = make_analyzer
         self._watchdog = watchdog if watchdog is not None else NoWatchdog()
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
+        self.checker = Checker(self._services, load_models)
         self._order_lock = Lock()
         self._reopen = False
         self._beat_s = time.monotonic()
@@ -119,14 +114,14 @@ class Engine:
         """Real seconds since the owner thread last passed a check point."""
         return time.monotonic() - self._beat_s
 
-    def order_start(self, sample_id: str) -> int:
+    def order_start(self, sample_id: str, control_lot: int | None = None) -> int:
         """Ask for a run and wait for its id.
 
         Raises:
             StartRefusedError: a start condition is not met.
             RequestRefusedError: another start is being worked on, or there was no answer.
         """
-        order = StartOrder(sample_id)
+        order = StartOrder(sample_id, control_lot)
         with self._order_lock:
             if self._order is not None:
                 raise RequestRefusedError("Another start is under way.", remedy="Wait for it.")
@@ -211,7 +206,7 @@ class Engine:
         """Pass a check point of a run."""
         self._beat()
         self._front.tend()
-        if self._front.take_abort() and self.machine.state in RUNNING:
+        if self._front.take_abort() and self.machine.state in RUNNING | {State.CHECKING}:
             log.info("abort by the button")
             self.requests.put(Event.ABORT)
 
@@ -227,17 +222,15 @@ class Engine:
             self._records.finish_run(run_id, end)
 
     def _test(self) -> None:
+        self.requests.clear()
         self.board.put(activity="Testing itself.")
         if builds_engines(self._settings.analysis.provider):
             self._watchdog.allow(ENGINES_S)
-        self._models = run_self_test(
-            self._hardware,
-            self._records,
-            self._load_models,
-            self._settings.analysis.workers,
-            self._settings.camera.frame_timeout_ms,
-        )
+        self._models = self.checker.self_test()
+        if not self._models:
+            return
         self._keep_interrupted_runs()
+        self._quality.refresh()
         self._records.tile_pictures.make_room(self._settings.records)
         self.board.put(
             error=None,
@@ -262,6 +255,20 @@ class Engine:
                 order = self._order
             if order is not None:
                 self._begin(order)
+        elif self.requests.take(Event.CHECK):
+            self._check()
+
+    def _check(self) -> None:
+        """Do the checks that were asked for; a device that failed ends in the fault state."""
+        order = self.checker.take()
+        if order is None:
+            return
+        self.requests.clear()
+        self._front.forget()
+        self.board.put(activity="Checking the instrument.")
+        self.machine.fire(Event.CHECK)
+        report = self.checker.check(order)
+        self._become_idle(Event.ABORT if report.cancelled else Event.CHECKED)
 
     def _read_panel(self) -> None:
         lid_closed = self._hardware.panel.lid_closed
@@ -295,7 +302,8 @@ class Engine:
         self._reopen = False
 
     def _begin(self, order: StartOrder) -> None:
-        unmet = [condition for condition in self._conditions(order.sample_id) if not condition.met]
+        conditions = self._conditions(order.sample_id, order.control_lot is not None)
+        unmet = [condition for condition in conditions if not condition.met]
         if unmet:
             refusal = StartRefusedError(unmet)
             self._refuse(order, refusal)
@@ -307,7 +315,7 @@ class Engine:
             self._refuse(order, error)
             return
         try:
-            run = self._start_run(order.sample_id)
+            run = self._start_run(order)
         except Exception as error:
             order.run_id.set_exception(error)
             raise
@@ -321,7 +329,7 @@ class Engine:
         finally:
             order.run_id.set_exception(refusal)
 
-    def _start_run(self, sample_id: str) -> Run:
+    def _start_run(self, order: StartOrder) -> Run:
         """Enter the preparing state with a new run in the records."""
         self.requests.clear()
         self._front.forget()
@@ -329,8 +337,9 @@ class Engine:
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
         settings = self._settings.model_dump(mode="json", exclude={"web": {"lan_token"}})
-        run_id = self._records.begin_run(sample_id, settings, versions)
-        run = Run(self._services(), run_id, sample_id, versions)
+        sample_id, lot = order.sample_id, order.control_lot
+        run_id = self._records.begin_run(sample_id, settings, versions, lot)
+        run = Run(self._services(), run_id, sample_id, versions, lot)
         self.progress = run.progress
         self.board.put(
             run_id=run_id,
@@ -354,5 +363,6 @@ class Engine:
             latest=self.latest,
             models=self._models,
             make_analyzer=self._make_analyzer,
+            quality=self._quality,
             beat=self._tend,
         )

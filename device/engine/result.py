@@ -24,6 +24,7 @@ class RunFacts:
         area_mm2: area that the analysed tiles show, None when not known.
         dose: of the whole sample, as :meth:`device.acquisition.dose.DoseLedger.summary`.
         duration_s: from Start to now, None when not known.
+        control_lot: lot of the control slide, None for a sample of a person.
     """
 
     run_id: int
@@ -34,6 +35,7 @@ class RunFacts:
     dose: Mapping[str, float]
     versions: Mapping[str, str]
     duration_s: float | None
+    control_lot: int | None = None
 
 
 def end_of_run(
@@ -85,6 +87,7 @@ def end_of_run(
         "red_cells": counts.red_cells,
         "platelets": counts.platelets,
         "dose": dict(facts.dose),
+        "control_lot": facts.control_lot,
         "versions": dict(facts.versions),
         "duration_s": facts.duration_s,
     }
@@ -121,6 +124,7 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
         },
         versions=run.versions,
         duration_s=None,
+        control_lot=run.control_lot,
     )
     error = {
         "code": "RUN-INTERRUPTED",

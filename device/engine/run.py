@@ -54,13 +54,20 @@ class Run:
         run_id: of the run in the records.
         sample_id: of the sample.
         versions: of software and networks.
+        control_lot: lot of the control slide, None for a sample of a person.
     """
 
     def __init__(
-        self, services: Services, run_id: int, sample_id: str, versions: dict[str, str]
+        self,
+        services: Services,
+        run_id: int,
+        sample_id: str,
+        versions: dict[str, str],
+        control_lot: int | None = None,
     ) -> None:
         self._services = services
         self.id = run_id
+        self.control_lot = control_lot
         self._sample_id = sample_id
         self._versions = versions
         settings = services.settings
@@ -150,6 +157,7 @@ class Run:
             lid_openings=self._lid_openings,
             dose={**self._ledger.summary(), **self._book.summary()},
             versions=self._versions,
+            control_lot=self.control_lot,
             duration_s=self._services.clock.monotonic_s() - self._started_s,
         )
 

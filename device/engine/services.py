@@ -13,6 +13,7 @@ from device.engine.machine import StateMachine
 from device.engine.pipeline import Analyzer
 from device.engine.requests import Requests
 from device.events import EventBus
+from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.settings import Settings
 from hal.clock import Clock
@@ -28,6 +29,7 @@ class Services:
 
     Attributes:
         models: one set per analysis thread.
+        quality: told when a control slide has been judged.
         beat: to be called wherever the owner of the hardware passes or waits.
     """
 
@@ -42,4 +44,5 @@ class Services:
     latest: LatestTile
     models: Sequence[ModelSet]
     make_analyzer: MakeAnalyzer
+    quality: QualityGate
     beat: Callable[[], None]

@@ -26,6 +26,9 @@ class State(StrEnum):
     IDLE = "idle"
     """Ready for a sample: the start conditions say whether Start is possible."""
 
+    CHECKING = "checking"
+    """A person has the instrument checked: light and stage are used, and nothing is counted."""
+
     PREPARING = "preparing"
     """Homing, background on blank glass, focus; after a pause it makes sure they still hold."""
 
@@ -66,6 +69,12 @@ class Event(StrEnum):
     START = "start"
     """A person asked for a run, and all start conditions hold."""
 
+    CHECK = "check"
+    """A person asked for a check of the instrument."""
+
+    CHECKED = "checked"
+    """All checks are done, and their report is in the records."""
+
     PREPARED = "prepared"
     """Background and focus are good: tiles can be taken."""
 
@@ -88,7 +97,7 @@ class Event(StrEnum):
     """The result of the run is in the records."""
 
     ABORT = "abort"
-    """A person asked to end the run."""
+    """A person asked to end the run, or the check."""
 
     ACKNOWLEDGE = "acknowledge"
     """A person has seen the result or the failure."""
@@ -101,20 +110,26 @@ class Event(StrEnum):
 
 
 REQUESTS = frozenset(
-    {Event.START, Event.PAUSE, Event.RESUME, Event.ABORT, Event.ACKNOWLEDGE, Event.SHUT_DOWN}
+    {
+        *(Event.START, Event.CHECK, Event.PAUSE, Event.RESUME, Event.ABORT),
+        *(Event.ACKNOWLEDGE, Event.SHUT_DOWN),
+    }
 )
 """Events that a person may ask for; all others come from the instrument itself."""
 
 RUNNING = frozenset({State.PREPARING, State.SCANNING, State.PAUSING, State.PAUSED})
 """States in which a run can still be paused, resumed or aborted."""
 
-LIT = frozenset({State.PREPARING, State.SCANNING})
+LIT = frozenset({State.CHECKING, State.PREPARING, State.SCANNING})
 """The only states in which the light may be pulsed and the stage may move to take images."""
 
 _WORK: dict[tuple[State, Event], State] = {
     (State.BOOTING, Event.OPENED): State.SELF_TEST,
     (State.SELF_TEST, Event.TEST_PASSED): State.IDLE,
     (State.IDLE, Event.START): State.PREPARING,
+    (State.IDLE, Event.CHECK): State.CHECKING,
+    (State.CHECKING, Event.CHECKED): State.IDLE,
+    (State.CHECKING, Event.ABORT): State.IDLE,
     (State.PREPARING, Event.PREPARED): State.SCANNING,
     (State.PREPARING, Event.PAUSE): State.PAUSING,
     (State.PREPARING, Event.LID_OPENED): State.PAUSED,

@@ -125,3 +125,58 @@ def _light(db: Database) -> None:
         pk="sample_id",
         not_null={"exposures", "j_per_cm2", "last_utc"},
     )
+
+
+@MIGRATIONS(name="0003_checks_controls")
+def _quality(db: Database) -> None:
+    db.table("checks").create(
+        {
+            "id": int,
+            "utc": str,
+            "level": str,
+            "operator": str,
+            "verdict": str,
+            "versions": str,
+            "report": str,
+        },
+        pk="id",
+        not_null={"utc", "level", "operator", "verdict", "versions", "report"},
+    )
+    db.table("control_lots").create(
+        {
+            "id": int,
+            "name": str,
+            "level": str,
+            "created_utc": str,
+            "closed_utc": str,
+            "source": str,
+            "targets": str,
+        },
+        pk="id",
+        not_null={"name", "level", "created_utc", "source"},
+    )
+    db.table("control_points").create(
+        {
+            "id": int,
+            "lot_id": int,
+            "run_id": int,
+            "utc": str,
+            "values": str,
+            "verdict": str,
+            "rules": str,
+        },
+        pk="id",
+        not_null={"lot_id", "run_id", "utc", "values", "verdict", "rules"},
+        foreign_keys=[("lot_id", "control_lots", "id"), ("run_id", "runs", "id")],
+    )
+    db.table("control_points").create_index(["run_id"], unique=True)
+    db.table("control_points").create_index(["lot_id"])
+    db.table("control_comments").create(
+        {"id": int, "point_id": int, "utc": str, "operator": str, "text": str},
+        pk="id",
+        not_null={"point_id", "utc", "operator", "text"},
+        foreign_keys=[("point_id", "control_points", "id")],
+    )
+    db.table("control_comments").create_index(["point_id"])
+    db.table("runs").add_column("control_lot", int)
+    db.table("tiles").add_column("cell_od", float)

@@ -13,6 +13,7 @@ from typing import Any
 
 from device.cell import CellKind
 from device.errors import RecordsError
+from device.records.quality_reader import MAX_PAGE, QualityReader, page_size
 from device.records.record_types import (
     CellRecord,
     EventRecord,
@@ -24,7 +25,6 @@ from device.records.record_types import (
 from device.status import StopReason
 
 BUSY_TIMEOUT_S = 5.0
-MAX_PAGE = 5000
 _CELL_COLUMNS = (
     "id, run_id, tile_sequence, x_um, y_um, x_px, y_px, bbox_px, kind, identified, "
     "probabilities, area_um2, nucleus_area_um2"
@@ -51,7 +51,7 @@ def records_errors(path: Path) -> Iterator[None]:
         raise RecordsError(f"The records in {path} failed: {error}.", remedy=remedy) from error
 
 
-class RecordsReader:
+class RecordsReader(QualityReader):
     """Reads runs, tiles, cells, results and events; a context manager, for one thread.
 
     Lists are pages in order of id: ``after`` is the last id already seen.  Every method raises
@@ -88,11 +88,11 @@ class RecordsReader:
         if newest_first:
             rows = self._query(
                 "SELECT * FROM runs WHERE ? = 0 OR id < ? ORDER BY id DESC LIMIT ?",
-                (after, after, _page(limit)),
+                (after, after, page_size(limit)),
             )
         else:
             rows = self._query(
-                "SELECT * FROM runs WHERE id > ? ORDER BY id LIMIT ?", (after, _page(limit))
+                "SELECT * FROM runs WHERE id > ? ORDER BY id LIMIT ?", (after, page_size(limit))
             )
         return [_run(row) for row in rows]
 
@@ -105,6 +105,19 @@ class RecordsReader:
         """Return the sum of the doses that the fields of a sample received in all its runs."""
         row = self._one("SELECT j_per_cm2 FROM sample_doses WHERE sample_id = ?", (sample_id,))
         return float(row["j_per_cm2"]) if row is not None else 0.0
+
+    def newest_utc(self) -> str | None:
+        """Return the latest time stamp of a run, an event or a check, None when there is none."""
+        stamps = [
+            row["utc"]
+            for sql in (
+                "SELECT started_utc AS utc FROM runs ORDER BY id DESC LIMIT 1",
+                "SELECT utc FROM events ORDER BY id DESC LIMIT 1",
+                "SELECT utc FROM checks ORDER BY id DESC LIMIT 1",
+            )
+            if (row := self._one(sql, ())) is not None
+        ]
+        return max(stamps, default=None)
 
     def result(self, run_id: int) -> dict[str, Any] | None:
         """Return the newest version of the result document of a run."""
@@ -120,7 +133,7 @@ class RecordsReader:
         rows = self._query(
             f"SELECT {_CELL_COLUMNS} FROM cells "  # noqa: S608 (a constant)
             "WHERE run_id = ? AND id > ? AND (? IS NULL OR kind = ?) ORDER BY id LIMIT ?",
-            (run_id, after, kind, kind, _page(limit)),
+            (run_id, after, kind, kind, page_size(limit)),
         )
         return [_cell(row) for row in rows]
 
@@ -152,7 +165,7 @@ class RecordsReader:
         rows = self._query(
             "SELECT * FROM tiles WHERE run_id = ?1 AND id > ?2 AND (NOT ?3 OR sequence IN "
             "(SELECT tile_sequence FROM cells WHERE run_id = ?1)) ORDER BY id LIMIT ?4",
-            (run_id, after, counted_only, _page(limit)),
+            (run_id, after, counted_only, page_size(limit)),
         )
         return [_tile(row) for row in rows]
 
@@ -209,7 +222,7 @@ class RecordsReader:
         """Return what happened in a run, or outside any run for None."""
         rows = self._query(
             "SELECT * FROM events WHERE run_id IS ? AND id > ? ORDER BY id LIMIT ?",
-            (run_id, after, _page(limit)),
+            (run_id, after, page_size(limit)),
         )
         return [EventRecord(**{**dict(row), "data": json.loads(row["data"])}) for row in rows]
 
@@ -220,10 +233,6 @@ class RecordsReader:
     def _one(self, sql: str, parameters: Sequence[object]) -> sqlite3.Row | None:
         rows = self._query(sql, parameters)
         return rows[0] if rows else None
-
-
-def _page(limit: int) -> int:
-    return max(1, min(limit, MAX_PAGE))
 
 
 def _run(row: sqlite3.Row) -> RunRecord:
@@ -240,6 +249,7 @@ def _run(row: sqlite3.Row) -> RunRecord:
         settings=json.loads(row["settings"]),
         versions=json.loads(row["versions"]),
         error=_json_or_none(row["error"]),
+        control_lot=row["control_lot"],
     )
 
 
@@ -268,5 +278,5 @@ def _tile(row: sqlite3.Row) -> TileRecord:
     )
 
 
-def _json_or_none(text: str | None) -> dict[str, str] | None:
+def _json_or_none(text: str | None) -> dict[str, Any] | None:
     return json.loads(text) if text is not None else None

@@ -46,6 +46,7 @@ class RunRecord(_Row):
         settings: the effective settings.
         versions: software and model versions.
         error: code, cause and remedy when the run failed or was refused.
+        control_lot: lot of the control slide, None for a sample of a person.
     """
 
     id: int
@@ -59,6 +60,7 @@ class RunRecord(_Row):
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     error: Mapping[str, str] | None
+    control_lot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class TileRecord(_Row):
         reason: why it is not usable.
         exposures: exposures this field received, focus search included.
         dose_mj_per_cm2: dose this field received.
+        cell_od: median optical density of what the cells cover.
     """
 
     id: int
@@ -95,6 +98,7 @@ class TileRecord(_Row):
     exposures: int
     dose_mj_per_cm2: float
     error: Mapping[str, str] | None
+    cell_od: float | None = None
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,65 @@ class EventRecord(_Row):
     monotonic_s: float
     kind: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckRecord(_Row):
+    """One check of the instrument.
+
+    Attributes:
+        level: value of :class:`device.checks.report.Level`.
+        operator: who asked for it, empty at start-up.
+        verdict: value of :class:`device.checks.report.Verdict`.
+        versions: of software and networks.
+        report: as :meth:`device.checks.report.CheckReport.as_dict`.
+    """
+
+    id: int
+    utc: str
+    level: str
+    operator: str
+    verdict: str
+    versions: Mapping[str, str]
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LotRecord(_Row):
+    """One lot of control slides.
+
+    Attributes:
+        level: normal, low, ... as on the label.
+        closed_utc: when it was used up, None while it is in use.
+        source: of the targets: entered or established.
+        targets: mean and sd per analyte, None while they are being established.
+    """
+
+    id: int
+    name: str
+    level: str
+    created_utc: str
+    closed_utc: str | None
+    source: str
+    targets: Mapping[str, Mapping[str, float]] | None
+
+
+@dataclass(frozen=True)
+class PointRecord(_Row):
+    """The values of one control run.
+
+    Attributes:
+        values: per analyte, empty when the slide gave no numbers.
+        verdict: value of :class:`device.quality.control.ControlVerdict`.
+        rules: violated rules per analyte.
+        comments: what people said: utc, operator, text.
+    """
+
+    id: int
+    lot_id: int
+    run_id: int
+    utc: str
+    values: Mapping[str, float]
+    verdict: str
+    rules: Mapping[str, tuple[str, ...]]
+    comments: tuple[Mapping[str, str], ...]

@@ -24,6 +24,7 @@ from sqlite_utils import Database
 from device.cell import Cell
 from device.errors import RecordsError
 from device.records.migrations import MIGRATIONS
+from device.records.quality_records import QualityRecords, insert_row
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
 from device.records.record_types import LedRecord, RunState, TileState
 from device.records.tile_pictures import TilePictures
@@ -54,6 +55,7 @@ class TileEntry:
     platelets: int | None = None
     analysis_ms: float | None = None
     exposure_ms: float | None = None
+    cell_od: float | None = None
     error: Mapping[str, str] | None = None
 
 
@@ -100,6 +102,7 @@ class Records:
     Attributes:
         path: the database file.
         tile_pictures: of the tiles of all runs, beside the database.
+        quality: writes checks of the instrument and runs of the control slide.
 
     Args:
         path: the database file; created with its folder when missing.
@@ -118,6 +121,7 @@ class Records:
         self._clock = clock if clock is not None else SystemClock()
         self._now = now
         self._lock = RLock()
+        self.quality = QualityRecords(self._transaction, self._stamp)
         with records_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open(path)
@@ -137,10 +141,24 @@ class Records:
             row_id = self._insert_event(db, None, "self_test", {})
             db.execute("DELETE FROM events WHERE id = ?", [row_id])
 
+    def problems(self) -> list[str]:
+        """Return what is wrong with the database; no more than three things."""
+        with self._lock, records_errors(self.path):
+            found = [str(row[0]) for row in self._db.execute("PRAGMA quick_check(3)")]
+        return [] if found == ["ok"] else found
+
+    def utc_now(self) -> datetime:
+        """Return the wall-clock time that rows are stamped with."""
+        return self._now()
+
     def begin_run(
-        self, sample_id: str, settings: Mapping[str, Any], versions: Mapping[str, str]
+        self,
+        sample_id: str,
+        settings: Mapping[str, Any],
+        versions: Mapping[str, str],
+        control_lot: int | None = None,
     ) -> int:
-        """Store a new running run; return its id."""
+        """Store a new running run, of a sample or of a control slide; return its id."""
         with self._transaction() as db:
             row = {
                 "sample_id": sample_id,
@@ -150,8 +168,9 @@ class Records:
                 "tiles_planned": 0,
                 "settings": json.dumps(settings),
                 "versions": json.dumps(versions),
+                "control_lot": control_lot,
             }
-            run_id = _insert(db, "runs", row)
+            run_id = insert_row(db, "runs", row)
             self.tile_pictures.forget(run_id)
             return run_id
 
@@ -182,7 +201,7 @@ class Records:
             db.table("tiles").insert(values)
             for cell_id, row in changes.items():
                 db.table("cells").update(cell_id, row)
-            return [_insert(db, "cells", row) for row in rows]
+            return [insert_row(db, "cells", row) for row in rows]
 
     def add_light(self, entry: LightEntry) -> None:
         """Add to the life of the LED and to the dose of the sample."""
@@ -283,7 +302,7 @@ class Records:
             "kind": kind,
             "data": json.dumps(data),
         }
-        return _insert(db, "events", row)
+        return insert_row(db, "events", row)
 
     def _stamp(self) -> str:
         return self._now().isoformat(timespec="milliseconds")
@@ -322,11 +341,6 @@ def _check_version(db: Database, path: Path) -> None:
             f"The records in {path} were written by a newer version of this software.",
             remedy="Install that version, or start with an empty folder.",
         )
-
-
-def _insert(db: Database, table: str, row: Mapping[str, Any]) -> int:
-    db.table(table).insert(dict(row))
-    return int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 
 def _cell_row(run_id: int, cell: Cell) -> dict[str, Any]:

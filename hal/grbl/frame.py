@@ -19,6 +19,7 @@ AXES = "XYZ"
 REPORT_RESOLUTION_UM = 1.0
 ASTRAY_MM = 0.1
 _LIMIT_SLACK_UM = 1e-6
+SENT_DECIMALS = 4
 
 
 class StageFrame:
@@ -53,7 +54,8 @@ class StageFrame:
                     f"{length_um:g} um.",
                     remedy="Choose a target inside the travel.",
                 )
-            targets_mm[axis] = origin_mm + target_um / 1000.0
+            # To the decimals that are sent, or the controller may take the neighbouring step.
+            targets_mm[axis] = round(origin_mm + target_um / 1000.0, SENT_DECIMALS)
         return targets_mm
 
     def feed_mm_per_min(self, start_mm: Axes, goal_mm: Axes) -> float:

@@ -226,6 +226,10 @@ class SimCamera:
         self._open = False
         self._pending = None
 
+    def look_at(self, scene: Scene) -> None:
+        """See another scene from the next frame on."""
+        self._scene = scene
+
     def unplug(self, unplugged: bool = True) -> None:
         """Pull the camera's cable, or put it back; reopen after that."""
         self._unplugged = unplugged

@@ -36,6 +36,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._coupled: dict[int, int] = {}
+        self._stuck: dict[int, int] = {}
 
     def couple(self, source: int, target: int | None) -> None:
         """Let ``target`` follow ``source``, as a current sensor follows its LED; None cuts it."""
@@ -44,8 +45,17 @@ class Lines:
         else:
             self._coupled[source] = target
 
+    def stick(self, pin: int, level: int | None) -> None:
+        """Keep ``pin`` at ``level`` whoever drives it, as a short circuit does; None mends it."""
+        if level is None:
+            self._stuck.pop(pin, None)
+        else:
+            self._stuck[pin] = level
+            self.drive(pin, level)
+
     def drive(self, pin: int, level: int) -> None:
         """Set the level of ``pin``, and of what follows it; a change is recorded."""
+        level = self._stuck.get(pin, level)
         self._drive(pin, level)
         if pin in self._coupled:
             self._drive(self._coupled[pin], level)

@@ -28,6 +28,10 @@ class Axes:
         self._shift_mm = start_mm
         self._carriage = Carriage(mechanics, start_mm, seed)
 
+    def wear(self, mechanics: Mechanics) -> None:
+        """Give the carriage other mechanics from now on."""
+        self._carriage.mechanics = mechanics
+
     def motor_mm(self, now_s: float) -> Vector:
         """Return where the motors physically are, mm."""
         x, y, z = (a + b for a, b in zip(self.machine_mm(now_s), self._shift_mm, strict=True))
@@ -59,6 +63,7 @@ class Axes:
         home = (pulloff - travel_x, pulloff - travel_y, pulloff - travel_z)
         self._carriage.follow((-travel_x, -travel_y, -travel_z))
         self._carriage.follow(home)
+        self._carriage.settle_at_home()
         self.mover = Mover(home)
         self._shift_mm = (0.0, 0.0, 0.0)
 

@@ -161,6 +161,11 @@ class GrblEmulator:
         with self._lock:
             self._firmware.release_limit(axis)
 
+    def wear(self, mechanics: Mechanics) -> None:
+        """Let the mechanics be worn: play, stopping error, slip."""
+        with self._lock:
+            self._firmware.wear(mechanics)
+
     def fail_next_homing(self, alarm: int = 9) -> None:
         """Let the next homing end in ``ALARM:alarm`` (8 or 9)."""
         with self._lock:

@@ -109,6 +109,10 @@ class GrblFirmware:
         """Open a limit switch again."""
         self._pins.discard(axis)
 
+    def wear(self, mechanics: Mechanics) -> None:
+        """Give the slide's carriage other mechanics from now on."""
+        self._axes.wear(mechanics)
+
     def true_mm(self, now_s: float) -> Vector:
         """Return where the slide really is, in the frame that homing establishes."""
         self.advance(now_s)

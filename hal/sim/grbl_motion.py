@@ -146,39 +146,64 @@ class Mover:
 
 @dataclass(frozen=True)
 class Mechanics:
-    """How far the carriage is from where the motor should have put it, um per axis."""
+    """How far the carriage is from where the motor should have put it, um per axis.
+
+    Attributes:
+        backlash_um: play.
+        repeatability_um: standard deviation of the stopping error.
+        slip_um: what the carriage falls behind with every move of the axis.
+        switch_slip_um: how far the home switch has moved at every homing.
+    """
 
     backlash_um: Vector = (4.0, 4.0, 2.0)
     repeatability_um: Vector = (1.0, 1.0, 0.1)
+    slip_um: Vector = (0.0, 0.0, 0.0)
+    switch_slip_um: Vector = (0.0, 0.0, 0.0)
 
 
 class Carriage:
     """The slide itself: follows the motors with play, and stops a little elsewhere each time."""
 
     def __init__(self, mechanics: Mechanics, motor_mm: Vector, seed: int) -> None:
-        self._mechanics = mechanics
+        self.mechanics = mechanics
         self._rng = np.random.default_rng(seed)
         self._carriage_mm = motor_mm
         self._error_um: Vector = (0.0, 0.0, 0.0)
+        self._slipped_um: Vector = (0.0, 0.0, 0.0)
+        self._switch_um: Vector = (0.0, 0.0, 0.0)
 
     def follow(self, motor_mm: Vector) -> Vector:
         """Let the motors be at ``motor_mm``; return where the slide is, mm."""
         x, y, z = (
             min(max(carriage, motor - play_um / 2000.0), motor + play_um / 2000.0)
             for carriage, motor, play_um in zip(
-                self._carriage_mm, motor_mm, self._mechanics.backlash_um, strict=True
+                self._carriage_mm, motor_mm, self.mechanics.backlash_um, strict=True
             )
         )
         self._carriage_mm = (x, y, z)
-        ex, ey, ez = self._error_um
+        ex, ey, ez = (a + b for a, b in zip(self._error_um, self._slipped_um, strict=True))
         return (x + ex / 1000.0, y + ey / 1000.0, z + ez / 1000.0)
+
+    def settle_at_home(self) -> None:
+        """Forget what slipped: the switches say where the carriage is, as far as they stay."""
+        x, y, z = (
+            a + b for a, b in zip(self._switch_um, self.mechanics.switch_slip_um, strict=True)
+        )
+        self._switch_um = self._slipped_um = (x, y, z)
 
     def disturb(self, moved: tuple[bool, bool, bool]) -> None:
         """Draw a new stopping error, at most three standard deviations, for axes that move."""
         x, y, z = (
             float(np.clip(self._rng.normal(), -3.0, 3.0)) * sigma_um if moves else error_um
             for moves, sigma_um, error_um in zip(
-                moved, self._mechanics.repeatability_um, self._error_um, strict=True
+                moved, self.mechanics.repeatability_um, self._error_um, strict=True
             )
         )
         self._error_um = (x, y, z)
+        x, y, z = (
+            behind_um - slip_um if moves else behind_um
+            for moves, slip_um, behind_um in zip(
+                moved, self.mechanics.slip_um, self._slipped_um, strict=True
+            )
+        )
+        self._slipped_um = (x, y, z)

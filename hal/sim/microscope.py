@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hal.sim.cells import labels_of
 from hal.sim.masses import Float32Array
+from hal.sim.optical_faults import OpticalFaults
 from hal.sim.optics import Imager, Optics
 from hal.sim.seeds import generator
 from hal.sim.sensor import Sensor
@@ -77,6 +78,10 @@ class VirtualMicroscope:
 
     One thread may render while others ask for truth.
 
+    Attributes:
+        faults: switches of what goes wrong with the light.
+        sensor: camera chip; another one may be put in at any time.
+
     Args:
         smear: what lies on the slide.
         width_px: of the image.
@@ -102,6 +107,7 @@ class VirtualMicroscope:
         self.pixel_um = pixel_um
         self.optics = optics if optics is not None else Optics()
         self.sensor = sensor if sensor is not None else Sensor()
+        self.faults = OpticalFaults()
         self._blank_e_per_ms = (
             self.optics.illumination(height_px, width_px)
             * self.sensor.response(height_px, width_px)
@@ -146,8 +152,10 @@ class VirtualMicroscope:
             lit_ms = exposure_ms * lit_fraction * self.optics.light_output(time_s) * pulse
             photoelectrons = self.transmission(x_um, y_um, z_um, wavelength_nm)
             photoelectrons = photoelectrons * self._blank_e_per_ms * np.float32(lit_ms)
+            photoelectrons *= self.faults.light(self.height_px, self.width_px)
         else:
             photoelectrons = np.zeros((self.height_px, self.width_px), np.float32)
+        photoelectrons += np.float32(self.faults.leak_e_per_ms * exposure_ms)
         return self.sensor.read_out(
             photoelectrons,
             exposure_ms=exposure_ms,
@@ -160,7 +168,7 @@ class VirtualMicroscope:
         self, x_um: float, y_um: float, z_um: float, wavelength_nm: float = 260
     ) -> Float32Array:
         """Return the noise-free image after the optics, (height_px, width_px); 1 is blank glass."""
-        defocus_um = z_um - self.smear.focus_z_um(x_um, y_um)
+        defocus_um = z_um + self.faults.defocus_um - self.smear.focus_z_um(x_um, y_um)
         spectrum = self._spectrum(float(x_um), float(y_um), float(wavelength_nm))
         return self._imager(float(wavelength_nm)).image(spectrum, defocus_um)
 

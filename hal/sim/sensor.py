@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hal.sim.masses import Float32Array
 from hal.sim.seeds import generator
 
+_HOT_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Sensor:
@@ -24,6 +26,8 @@ class Sensor:
         black_level: offset of a dark frame, share of full scale.
         response_spread: relative standard deviation of the pixels' sensitivity.
         seed: which chip.
+        compression: share of its signal that a full well loses; 0 is a linear chip.
+        hot_pixels: pixels that are bright without light.
     """
 
     full_well_e: float = 16_000.0
@@ -32,6 +36,8 @@ class Sensor:
     black_level: float = 0.008
     response_spread: float = 0.004
     seed: int = 1
+    compression: float = 0.0
+    hot_pixels: int = 0
 
     def response(self, height_px: int, width_px: int) -> Float32Array:
         """Return the pixels' relative sensitivity, (height_px, width_px), mean 1."""
@@ -64,6 +70,11 @@ class Sensor:
         cv2.randn(noise, np.zeros(1), np.ones(1))
         noise *= cv2.sqrt(expected + np.float32(self.read_noise_e**2))
         electrons = np.minimum(expected + noise, np.float32(self.full_well_e))
+        if self.compression:
+            electrons -= np.float32(self.compression / self.full_well_e) * electrons**2
+        if self.hot_pixels:
+            places = generator("hot", self.seed).integers(0, electrons.size, self.hot_pixels)
+            electrons.flat[places] += np.float32(_HOT_SHARE * self.full_well_e)
         counts_per_e = full_scale / self.full_well_e * 10.0 ** (gain_db / 20.0)
         counts = electrons * np.float32(counts_per_e) + np.float32(
             self.black_level * full_scale + 0.5

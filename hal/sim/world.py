@@ -53,15 +53,15 @@ class SimulatedWorld:
 
     Attributes:
         smear: the slide with its ground truth.
-        microscope: renders it.
+        microscope: renders it; ``microscope.faults`` and ``microscope.sensor`` are fault switches.
         emulator: the stage's controllers; its methods are fault switches.
         stage_config: the stage's settings with the ports of the emulated controllers.
         apt_config: likewise.
         camera: the camera, or with ``simulation.wire`` the process of the camera that a driver
             finds behind ``camera.producer``; ``camera.inject(...)`` and ``camera.unplug()`` are
             fault switches of either.
-        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so is
-            ``gpio.lines.couple(...)`` for the current of the LED.
+        gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so are
+            ``gpio.lines.stick(...)`` and, for the current of the LED, ``gpio.lines.couple(...)``.
         supervisor: watches the light from inside; None where a process of its own does.
 
     Raises:
@@ -144,6 +144,22 @@ class SimulatedWorld:
 
     def _lit_fraction(self, start_s: float, end_s: float) -> float:
         return self.gpio.high_fraction(self._config.light.pin, start_s, end_s)
+
+    def fit_objective(self, pixel_um: float) -> None:
+        """Fit an objective under which a pixel of the camera is ``pixel_um`` in the sample.
+
+        Raises:
+            ValueError: the camera is behind the wire, where another process draws the image.
+        """
+        if not isinstance(self.camera, SimCamera):
+            raise ValueError("the objective of a camera behind the wire cannot be changed")
+        self.microscope = VirtualMicroscope(
+            self.smear,
+            width_px=self._config.camera.width_px,
+            height_px=self._config.camera.height_px,
+            pixel_um=pixel_um,
+        )
+        self.camera.look_at(self.microscope)
 
     def set_lid(self, *, closed: bool) -> None:
         """Open or close the lid."""

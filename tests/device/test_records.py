@@ -92,6 +92,7 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         "settings": {"scan": {"target_cells": 5}},
         "versions": {"scout": "abc"},
         "error": None,
+        "control_lot": None,
     }
     records.close()
 

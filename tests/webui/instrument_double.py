@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
+from device.checks.report import Level
 from device.differential import ScanContext, differential
 from device.engine.states import Event, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
@@ -92,12 +93,19 @@ class InstrumentDouble:
         self.requests.append(f"sample {sample_id}")
         self.become(sample_id=sample_id)
 
-    def start(self, sample_id: str | None = None) -> int:
+    def check(self, level: Level, operator: str = "") -> None:
+        self._fits(Event.CHECK)
+        self.requests.append(f"check {level} {operator}")
+
+    def start(self, sample_id: str | None = None, control_lot: int | None = None) -> int:
         unmet = [condition for condition in self._status.start_conditions if not condition.met]
         if unmet or self._status.state != State.IDLE:
             raise StartRefusedError(unmet)
         run_id = self._records.begin_run(
-            sample_id or "", self._settings.model_dump(mode="json"), {"leukolux": "0.1.0"}
+            sample_id or "",
+            self._settings.model_dump(mode="json"),
+            {"leukolux": "0.1.0"},
+            control_lot,
         )
         self.requests.append(f"start {sample_id}")
         self.become(state=State.PREPARING, run_id=run_id, sample_id=sample_id)
@@ -115,10 +123,14 @@ class InstrumentDouble:
     def acknowledge(self) -> None:
         self._ask(Event.ACKNOWLEDGE)
 
-    def _ask(self, event: Event) -> None:
+    def _fits(self, event: Event) -> State:
         after = answer(State(self._status.state), event)
         if not isinstance(after, State):
             raise RequestRefusedError(after.explanation, remedy="Wait for another state.")
+        return after
+
+    def _ask(self, event: Event) -> None:
+        after = self._fits(event)
         self.requests.append(event.value)
         self.become(state=after, error=None)
 

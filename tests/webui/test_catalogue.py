@@ -8,12 +8,16 @@ import pytest
 
 import webui
 from device.cell import CellKind
+from device.checks.catalogue import CATALOGUE
+from device.checks.report import Level, Verdict
 from device.differential import FlagLevel
 from device.engine.states import State
+from device.quality.control import ANALYTES, ControlVerdict
 from device.records.record_types import RunState
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
 from webui.pages import LOOKS
+from webui.quality_pages import REMARKS
 
 SOURCES = Path(webui.__file__).parent
 VALUES: list[tuple[str, Iterable[str]]] = [
@@ -24,6 +28,13 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("kind_short", [*CellKind, "unidentified"]),
     ("kind_letter", [*CellKind, "unidentified"]),
     ("stain.look", LOOKS),
+    ("check.title", [check.id for check in CATALOGUE]),
+    ("check.level", Level),
+    ("check.verdict", [*Verdict, "waiting", "now"]),
+    ("control.verdict", ControlVerdict),
+    ("control.analyte", ANALYTES),
+    ("control.source", ["entered", "established"]),
+    ("control.remark", REMARKS),
     ("result.reason", [*StopReason, RunState.RUNNING]),
     ("result.level", FlagLevel),
 ]
@@ -74,3 +85,7 @@ def test_unknown_key_is_an_error() -> None:
 )
 def test_durations_read_naturally(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected
+
+
+def test_the_titles_of_checks_are_those_of_the_catalogue_of_checks() -> None:
+    assert all(text(f"check.title.{check.id}") == check.title for check in CATALOGUE)

@@ -1,0 +1,162 @@
+"""Checks on a smear: does the focus come, and does the stage go where it is sent?
+
+Where the slide really went is told by the image: the middle of one is looked for in the next, by
+normalised cross-correlation (Lewis, Vision Interface, 1995).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.acquisition.plan import Field
+from device.checks.optics import steady
+from device.checks.report import CheckSkipped, Reading
+from device.checks.workplace import Workplace
+from device.errors import SelfTestError
+
+FOCUS_FIELDS: Final = 6
+PRESENT_SHARE: Final = 0.97
+"""A field brighter than this share of blank glass shows no smear."""
+
+AWAY_UM: Final = 5_000.0
+RUN_UP_UM: Final = 300.0
+RETURNS: Final = 3
+STEPS: Final = 4
+STEP_SHARE: Final = 0.18
+"""A step of the scale check as a share of the image's width."""
+
+MIN_SCORE: Final = 0.5
+"""Correlation below which the two images have nothing in common."""
+
+_SMOOTH_PX: Final = 2.0
+
+
+def focus(place: Workplace) -> Reading:
+    """Search the focus in the middle of the scan area; return how far from where it should be."""
+    fields, scan = place.plan.fields[:FOCUS_FIELDS], place.settings.scan
+    place.hardware.camera.set_exposure(1000.0 * place.glass.exposure_ms)
+    _require_smear(place, place.plan.fields[-1])
+    place.focus = place.focuser.search(fields, scan.focus_z_um, coarse=True)
+    if place.focus is None:
+        raise SelfTestError(
+            f"There is a smear, yet nothing is in focus within {scan.focus_range_um:g} um of "
+            f"{scan.focus_z_um:g} um.",
+            remedy="Check that the slide lies flat with the smear upwards, and that the objective "
+            "sits tight; then set scan.focus_z_um.",
+            code="CHECK-FOCUS",
+        )
+    return Reading(abs(place.focus.z_um - scan.focus_z_um))
+
+
+def way_back(place: Workplace) -> Reading:
+    """Go far away and come back, thrice; return how far the image is off at most, um."""
+    field = _field(place)
+    _arrive(place, field)
+    before = _image(place, field)
+    farthest = Reading(0.0)
+    for _ in range(RETURNS):
+        place.mover.to(max(0.0, field.x_um - AWAY_UM), field.y_um, _height_um(place))
+        _arrive(place, field)
+        farthest = max(
+            farthest, _length(place, before, _image(place, field)), key=lambda found: found.value
+        )
+    return farthest
+
+
+def scale(place: Workplace) -> Reading:
+    """Take steps to one side; return by how much the image moves too far or too little, percent."""
+    field = _field(place)
+    step_um = STEP_SHARE * place.plan.tile_width_um
+    _arrive(place, field)
+    image = _image(place, field)
+    moved_um = np.zeros(2)
+    for number in range(1, STEPS + 1):
+        place.mover.to(field.x_um + number * step_um, field.y_um, _height_um(place))
+        following = _image(place, field)
+        shift_um = _shift_um(place, image, following)
+        if shift_um is None:
+            return Reading(float("inf"), "The image does not follow the stage.")
+        moved_um += shift_um
+        image = following
+    return Reading(100.0 * abs(math.hypot(*moved_um) / (STEPS * step_um) - 1.0))
+
+
+def backlash(place: Workplace) -> Reading:
+    """Come to a place from both sides; return how far the images are from each other, um."""
+    field = _field(place)
+    _arrive(place, field)
+    before = _image(place, field)
+    place.mover.to(field.x_um + RUN_UP_UM, field.y_um + RUN_UP_UM, _height_um(place))
+    place.mover.to(field.x_um, field.y_um, _height_um(place))
+    return _length(place, before, _image(place, field))
+
+
+def homing(place: Workplace) -> Reading:
+    """Home again and come back; return how far the image is from where it was, um."""
+    field = _field(place)
+    _arrive(place, field)
+    before = _image(place, field)
+    place.mover.home(anew=True)
+    _arrive(place, field)
+    return _length(place, before, _image(place, field))
+
+
+def _require_smear(place: Workplace, field: Field) -> None:
+    """Raise CheckSkipped when the scan area shows nothing but glass."""
+    blank = place.blank
+    if blank is None:
+        raise CheckSkipped("The exposure is not known.")
+    place.mover.to(field.x_um, field.y_um, place.settings.scan.focus_z_um)
+    seen = float(place.lit(place.imager.take(field)).mean())
+    if seen > PRESENT_SHARE * float(place.lit(blank).mean()):
+        raise CheckSkipped("There is no smear in the scan area; load one for this check.")
+
+
+def _field(place: Workplace) -> Field:
+    """Return a place of its own, so that its dose is not that of the focus search."""
+    return place.plan.fields[min(FOCUS_FIELDS, len(place.plan.fields) - 1)]
+
+
+def _height_um(place: Workplace) -> float:
+    scan = place.settings.scan
+    return (place.focus.z_um if place.focus is not None else scan.focus_z_um) + scan.focus_offset_um
+
+
+def _arrive(place: Workplace, field: Field) -> None:
+    """Come to ``field`` from the same side each time."""
+    x_um, y_um = max(0.0, field.x_um - RUN_UP_UM), max(0.0, field.y_um - RUN_UP_UM)
+    place.mover.to(x_um, y_um, _height_um(place))
+    place.mover.to(field.x_um, field.y_um, _height_um(place))
+
+
+def _image(place: Workplace, field: Field) -> NDArray[np.float32]:
+    """Return the image without what stays in place: that would hide a shift."""
+    flat = place.lit(place.imager.take(field)) / steady(place)
+    return np.asarray(cv2.GaussianBlur(flat, (0, 0), _SMOOTH_PX), np.float32)
+
+
+def _length(place: Workplace, before: NDArray[np.float32], after: NDArray[np.float32]) -> Reading:
+    shift_um = _shift_um(place, before, after)
+    if shift_um is None:
+        return Reading(float("inf"), "The place was not found again.")
+    return Reading(math.hypot(*shift_um))
+
+
+def _shift_um(
+    place: Workplace, before: NDArray[np.float32], after: NDArray[np.float32]
+) -> tuple[float, float] | None:
+    """Return how far the image moved, um; None when it shows another place."""
+    height, width = before.shape
+    top, left = height // 4, width // 4
+    middle = before[top : height - top, left : width - left]
+    scores = cv2.matchTemplate(after, middle, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (x_px, y_px) = cv2.minMaxLoc(scores)
+    if best < MIN_SCORE:
+        return None
+    pixel_um = place.settings.camera.pixel_um
+    return (x_px - left) * pixel_um, (y_px - top) * pixel_um

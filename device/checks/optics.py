@@ -1,0 +1,106 @@
+"""Checks on blank glass: LED, evenness, cleanness, and the camera under light."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.acquisition.background import brightness_per_s, roughness
+from device.checks.report import Reading
+from device.checks.workplace import Workplace
+from hal.camera import Frame
+
+BLANK_FRAMES: Final = 6
+LINEARITY_STEPS: Final = (0.25, 0.5, 1.0, 1.0, 0.5, 0.25)
+"""Shares of the suitable exposure; there and back, so that a drift of the LED cancels."""
+
+_SAMPLE_STEP: Final = 8
+
+NOISE_PAIRS: Final = (1.0, 0.25)
+
+
+def blank_level(place: Workplace) -> Reading:
+    """Set the exposure on blank glass; return the LED's share of its first brightness, percent."""
+    frame = place.glass.find_exposure()
+    place.blank = frame
+    led = place.settings.light.led
+    brightness = brightness_per_s(float(place.lit(frame).mean()), frame)
+    record = place.records.judge_led(led, brightness, sound=False)
+    first = record.first_brightness_per_s
+    if not first:
+        return Reading(100.0, f"LED {led!r} has no first brightness yet; the first run keeps it.")
+    return Reading(100.0 * brightness / first)
+
+
+def evenness(place: Workplace) -> Reading:
+    """Return the least light of the field as a share of the most, percent."""
+    image = steady(place)
+    smooth = cv2.GaussianBlur(image, (0, 0), image.shape[1] / 32.0)
+    return Reading(100.0 * float(smooth.min()) / float(smooth.max()))
+
+
+def cleanness(place: Workplace) -> Reading:
+    """Return how much the light varies on the scale of cells where all frames agree, percent."""
+    image = steady(place)
+    return Reading(100.0 * roughness(np.asarray(image / _slow_part(image), np.float32)))
+
+
+def linearity(place: Workplace) -> Reading:
+    """Return the largest deviation of level per exposure time from its mean, percent."""
+    exposure_ms = place.glass.exposure_ms
+    rates: dict[float, list[float]] = {}
+    for share in LINEARITY_STEPS:
+        frame = place.blank_frame(share * exposure_ms)
+        rates.setdefault(share, []).append(float(place.lit(frame).mean()) / share)
+    means = np.array([np.mean(found) for found in rates.values()])
+    return Reading(100.0 * float(np.abs(means / means.mean() - 1.0).max()))
+
+
+def noise(place: Workplace) -> Reading:
+    """Return the variance at little light as a multiple of what photons alone would give.
+
+    Photon transfer (Janesick, Scientific Charge-Coupled Devices, 2001): the slope of variance over
+    mean between two levels is the conversion of photoelectrons, whatever the other noise is.
+    """
+    (bright, bright_variance), (weak, weak_variance) = (
+        _level_and_variance(
+            [place.lit(place.blank_frame(share * place.glass.exposure_ms)) for _ in range(2)]
+        )
+        for share in NOISE_PAIRS
+    )
+    slope = (bright_variance - weak_variance) / max(bright - weak, 1e-9)
+    if slope <= 0.0:
+        return Reading(float("inf"), "The noise does not grow with the light.")
+    return Reading(weak_variance / (slope * weak))
+
+
+def _level_and_variance(pair: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """Return mean and variance in time of two frames of the same; the LED may differ."""
+    one, two = pair
+    level = 0.5 * (float(one.mean()) + float(two.mean()))
+    difference = one / max(float(one.mean()), 1e-9) - two / max(float(two.mean()), 1e-9)
+    return level, 0.5 * float(difference.var()) * level**2
+
+
+def _slow_part(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the quadratic surface nearest to ``image``: vignetting and slope of the light."""
+    rows = np.linspace(-1.0, 1.0, image.shape[0], dtype=np.float32)[:, None]
+    columns = np.linspace(-1.0, 1.0, image.shape[1], dtype=np.float32)[None, :]
+    terms = np.broadcast_arrays(
+        np.float32(1.0), rows, columns, rows * rows, rows * columns, columns * columns, image
+    )
+    *sampled, seen = (term[::_SAMPLE_STEP, ::_SAMPLE_STEP].ravel() for term in terms)
+    weights = np.linalg.lstsq(np.column_stack(sampled), seen, rcond=None)[0]
+    return np.asarray(sum(w * term for w, term in zip(weights, terms, strict=False)), np.float32)
+
+
+def steady(place: Workplace) -> NDArray[np.float32]:
+    """Return the median of frames beside each other: what stays is in the optics."""
+    if place.steady is None:
+        frames: list[Frame] = [place.glass.take() for _ in range(BLANK_FRAMES)]
+        place.steady = np.median(np.stack([place.lit(frame) for frame in frames]), axis=0)
+    return place.steady

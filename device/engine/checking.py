@@ -1,0 +1,134 @@
+"""Checks of the instrument by its owner: made known while they go on, and kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from device.checks.catalogue import CATALOGUE
+from device.checks.report import Check, CheckProgress, CheckReport, CheckResult, Level
+from device.checks.runner import choose, run_checks
+from device.checks.workplace import Workplace
+from device.engine.services import Services
+from device.errors import RecordsError
+from device.version import version
+from hal.errors import DeviceError, FrameError
+from models.runtime import ModelSet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckOrder:
+    """Somebody wants the instrument checked."""
+
+    level: Level
+    operator: str = ""
+
+
+class Checker:
+    """Does the checks of one instrument; :meth:`ask` from any thread, the rest from the owner's.
+
+    Args:
+        services: shared parts of the instrument as they are now.
+        load_models: opens the networks, one set per call.
+    """
+
+    def __init__(
+        self, services: Callable[[], Services], load_models: Callable[[], ModelSet]
+    ) -> None:
+        self._services = services
+        self._load_models = load_models
+        self._lock = Lock()
+        self._order: CheckOrder | None = None
+
+    def ask(self, order: CheckOrder) -> None:
+        """Keep an order until the owner takes it; a newer one replaces it."""
+        with self._lock:
+            self._order = order
+
+    def take(self) -> CheckOrder | None:
+        """Return the order and forget it."""
+        with self._lock:
+            order, self._order = self._order, None
+        return order
+
+    def self_test(self) -> Sequence[ModelSet]:
+        """Do the checks of the start-up; return the networks, none when it was ended early.
+
+        Raises LeukoluxError: what failed first.
+        """
+        place = self._workplace()
+        report = self._check(CheckOrder(Level.STARTUP), place)
+        for failure in report.failures.values():
+            raise failure
+        return () if report.cancelled else place.models
+
+    def check(self, order: CheckOrder) -> CheckReport:
+        """Do the checks that were asked for.
+
+        Raises:
+            DeviceError: a device must be opened again before anything else; the report is kept.
+            RecordsError: the report could not be kept.
+        """
+        report = self._check(order, self._workplace())
+        self._services().quality.refresh()
+        failure = broken_device(report)
+        if failure is not None:
+            raise failure
+        return report
+
+    def _check(self, order: CheckOrder, place: Workplace) -> CheckReport:
+        """Do the checks of a level; the board shows how far they are, the records keep them."""
+        services = self._services()
+        checks = choose(CATALOGUE, order.level)
+        planned = tuple((check.id, check.title) for check in checks)
+
+        def progress(done: Sequence[CheckResult], now: Check | None) -> None:
+            at = now.id if now is not None else None
+            found = CheckProgress(order.level, order.operator, planned, tuple(done), at)
+            services.board.put(checking=found)
+
+        try:
+            report = run_checks(checks, order.level, place, progress)
+        finally:
+            services.board.put(checking=None)
+        versions = {"software": version(), **(place.models[0].versions if place.models else {})}
+        try:
+            check_id = services.records.quality.add_check(
+                order.operator, report.as_dict(), versions
+            )
+        except RecordsError as error:
+            if not report.failures:
+                raise
+            log.warning("the report of the checks is not in the records: %s", error)
+        else:
+            services.board.put(last_check_id=check_id)
+        return report
+
+    def _workplace(self) -> Workplace:
+        services = self._services()
+        return Workplace(
+            services.settings,
+            services.hardware,
+            services.records,
+            services.clock,
+            load_models=self._load_models,
+            make_analyzer=services.make_analyzer,
+            cancel=services.requests.cancel,
+            beat=services.beat,
+        )
+
+
+def broken_device(report: CheckReport) -> DeviceError | None:
+    """Return what made a device unusable: it must be opened again before anything else."""
+    return next(
+        (
+            error
+            for error in report.failures.values()
+            if isinstance(error, DeviceError) and not isinstance(error, FrameError)
+        ),
+        None,
+    )

@@ -1,0 +1,1 @@
+"""Quality control: the values of a control slide over the days."""
