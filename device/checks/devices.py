@@ -12,6 +12,7 @@ from hal.camera import Frame
 from hal.errors import FrameError, InterlockError, LeukoluxError, StageError, SupervisorError
 
 DARK_FRAMES: Final = 4
+NOT_HOMED: Final = "STAGE-NOT-HOMED"
 HOT_LEVEL: Final = 0.05
 """Share of full scale above the others at which a pixel without light counts as hot."""
 
@@ -65,8 +66,8 @@ def stage_link(place: Workplace) -> Reading:
     stage.open()
     try:
         stage.position()
-    except StageError:
-        if stage.homed:
+    except StageError as error:
+        if error.error_code != NOT_HOMED:
             raise
     return Reading(0)
 

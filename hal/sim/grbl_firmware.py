@@ -58,8 +58,6 @@ class GrblFirmware:
         self._start_over()
         self._booting = True
 
-    # -- time ------------------------------------------------------------------------------------
-
     def receive(self, data: bytes, now_s: float) -> None:
         """Take bytes that begin to arrive at ``now_s``, one after the other at 115200 baud."""
         self._uart.send(data, now_s)
@@ -90,8 +88,6 @@ class GrblFirmware:
         lines, self._out = self._out, []
         return lines
 
-    # -- the world around it ---------------------------------------------------------------------
-
     def power_cycle(self, now_s: float, boot_s: float = BOOT_S) -> None:
         """Restart the microcontroller: it forgets where it is, the axes stay where they are."""
         self._axes.declare((0.0, 0.0, 0.0), now_s)
@@ -121,8 +117,6 @@ class GrblFirmware:
     @property
     def _mover(self) -> Mover:
         return self._axes.mover
-
-    # -- restart and alarms ----------------------------------------------------------------------
 
     def _start_over(self) -> None:
         self._events.clear()
@@ -202,8 +196,6 @@ class GrblFirmware:
         self._out.append("ok")
         self._reboot(now_s)
 
-    # -- bytes -----------------------------------------------------------------------------------
-
     def _take_byte(self, byte: int, now_s: float) -> None:
         if byte == 0x18:
             self._soft_reset(now_s)
@@ -280,8 +272,6 @@ class GrblFirmware:
             else:
                 return
 
-    # -- lines -----------------------------------------------------------------------------------
-
     def _execute_when_complete(self, line: str | None, now_s: float) -> None:
         """Run a line once it is interpreted: a question that came with it is answered before."""
         if line is not None:
@@ -349,8 +339,6 @@ class GrblFirmware:
             return False
         self._queue(block, now_s)
         return True
-
-    # -- motion ----------------------------------------------------------------------------------
 
     def _queue(self, block: Block, now_s: float) -> None:
         self._mover.push(block)

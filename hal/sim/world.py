@@ -149,10 +149,10 @@ class SimulatedWorld:
         """Fit an objective under which a pixel of the camera is ``pixel_um`` in the sample.
 
         Raises:
-            ValueError: the camera is behind the wire, where another process draws the image.
+            TypeError: the camera is behind the wire, where another process draws the image.
         """
         if not isinstance(self.camera, SimCamera):
-            raise ValueError("the objective of a camera behind the wire cannot be changed")
+            raise TypeError("the objective of a camera behind the wire cannot be changed")
         self.microscope = VirtualMicroscope(
             self.smear,
             width_px=self._config.camera.width_px,

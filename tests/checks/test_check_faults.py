@@ -83,6 +83,11 @@ def stage(method: str, *arguments: Any) -> Callable[[CheckRig], None]:
     return lambda rig: getattr(rig.world.emulator, method)(*arguments)
 
 
+def restart(rig: CheckRig) -> None:
+    rig.hardware.stage.open()
+    rig.world.emulator.restart()
+
+
 def old_led(rig: CheckRig) -> None:
     rig.records.judge_led("1", BRIGHTNESS_PER_S, sound=True)
     rig.world.microscope.faults.led_output = 0.4
@@ -201,8 +206,10 @@ FAULTS = (
           stage("garble", 10_000), Level.STARTUP),
     Fault("stage's answers lost", "GrblEmulator.lose_oks", "CHECK-STAGE-LINK",
           stage("lose_oks", 1_000), Level.STARTUP),
-    Fault("controller restarts", "GrblEmulator.restart", "CHECK-STAGE-LINK", stage("restart"),
+    Fault("controller restarts", "GrblEmulator.restart", "CHECK-STAGE-LINK", restart,
           Level.STARTUP),
+    Fault("bytes of a line lost", "GrblEmulator.lose_bytes", None,
+          lambda rig: rig.meanwhile("CHECK-STAGE-HOME", stage("lose_bytes", 2))),
     Fault("one line garbled", "GrblEmulator.garble", None,
           lambda rig: rig.meanwhile("CHECK-STAGE-HOME", stage("garble", 1))),
     Fault("home switch not found", "GrblEmulator.fail_next_homing", "CHECK-STAGE-HOME",
@@ -222,8 +229,6 @@ FAULTS = (
           changes={"analysis": {"scout_threshold": 0.995}}),
     Fault("pixel size misplaced", "settings", "CHECK-KNOWN-TILE",
           lambda rig: rig.world.fit_objective(0.2), changes={"camera": {"pixel_um": 0.2}}),
-    Fault("scan area beyond the stage", "settings", "CHECK-SETTINGS", level=Level.STARTUP,
-          changes={"scan": {"left_um": 99_900.0}}),
     Fault("exposure beyond the pulse", "settings", "CHECK-SETTINGS", level=Level.STARTUP,
           changes={"light": {"max_pulse_ms": 40.0}}),
     Fault("disk full", "disk", "CHECK-RECORDS-WRITE", full_disk, Level.STARTUP),
@@ -281,7 +286,14 @@ def switches() -> set[str]:
         for kind in (CameraFaults, OpticalFaults, Mechanics)
         for switch in fields(kind)
     }
-    harmless = {"close", "plug_in", "release_limit", "true_position_um", "wear"}
+    harmless = {
+        "close",
+        "plug_in",
+        "release_limit",
+        "true_position_um",
+        "true_position_um_at",
+        "wear",
+    }
     named |= {
         f"GrblEmulator.{name}"
         for name, _ in inspect.getmembers(GrblEmulator, inspect.isfunction)

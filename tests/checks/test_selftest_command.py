@@ -48,11 +48,11 @@ def test_start_up_passes_on_the_simulated_instrument(tmp_path: Path) -> None:
 
 
 def test_a_failed_check_ends_with_three_and_says_what_to_do(tmp_path: Path) -> None:
-    path = settings_file(tmp_path, "[scan]\nleft_um = 99900.0\n")
+    path = settings_file(tmp_path, "[light]\nmax_pulse_ms = 40.0\n")
     result = selftest("--sim", "--settings", path, "--only", "CHECK-SETTINGS")
     assert result.exit_code == 3
     assert "CHECK-SETTINGS            fail" in result.output
-    assert "lie outside the stage's travel" in result.output
+    assert "camera.exposure_ms is above" in result.output
     assert "Correct scan.left_um" in result.output
 
 

@@ -100,7 +100,7 @@ def test_no_text_of_the_records_and_no_secret_reaches_the_archive(
         for table in tables:
             for column in connection.execute(f"PRAGMA table_info({table})").fetchall():
                 if column[2] == "TEXT" and not table.startswith(("sqlite_", "_sqlite")):
-                    where = f"UPDATE {table} SET {column[1]} = ?"
+                    where = f'UPDATE "{table}" SET "{column[1]}" = ?'
                     changed += connection.execute(where, [text]).rowcount
         connection.commit()
     assert changed > 20

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -215,7 +215,8 @@ def test_the_order_of_centres_does_not_matter(found: NDArray[np.float32], random
 def test_lost_centres_do_not_pass(found: NDArray[np.float32]) -> None:
     then = {f"scout_{kind}": found for kind in KINDS} | {"scout_thresholds": np.full(3, 0.2)}
     now = dict.fromkeys((f"scout_{kind}" for kind in KINDS), found[:0])
-    assert compare_scout(then, now)[0] == (not (found[:, 2] >= 0.35).any())
+    assume(not np.isclose(found[:, 2], 0.35).any())
+    assert compare_scout(then, now)[0] == (not (found[:, 2] > 0.35).any())
 
 
 @pytest.mark.parametrize("name", ["segmenter", "classifier", "stainer"])
