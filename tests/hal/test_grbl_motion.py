@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hal.config import StageConfig
@@ -148,6 +148,7 @@ def test_a_move_out_of_range_mutes_the_controller_until_reset(command: str) -> N
 
 
 @given(st.floats(0.0, 99_000.0))
+@example(37_268.13318208955)
 def test_the_step_the_controller_takes_counts_as_arrived(target_um: float) -> None:
     config = StageConfig()
     frame = StageFrame(config)
