@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from drawn_smear import TILE_SHAPE, DrawnSmear, analyzer, drawn_models, tile_of
 
-from device.analysis.quality import Unusable, assess, sharpness, shrink
+from device.analysis.quality import Unusable, assess, cell_density, sharpness, shrink
 from device.config import AnalysisConfig
 
 
@@ -86,3 +86,14 @@ def test_cells_of_an_unreadable_tile_are_not_counted(smear):
     assert analysis.quality.reason is Unusable.OUT_OF_FOCUS
     assert not analysis.quality.usable
     assert analysis.cells == ()
+
+
+def test_density_is_that_of_the_cells_whatever_area_they_cover():
+    for share in (0.1, 0.5):
+        preview = np.full((100, 100), 220, np.uint8)
+        preview[: round(100 * share)] = 165
+        assert cell_density(preview) == pytest.approx(np.log10(220 / 165))
+
+
+def test_blank_glass_has_no_density():
+    assert cell_density(np.full((100, 100), 218, np.uint8)) is None

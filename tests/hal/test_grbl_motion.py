@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hal.config import StageConfig
+from hal.grbl.frame import StageFrame
+from hal.grbl.wire import jog_line
 from hal.sim.grbl_firmware import RX_BYTES, GrblFirmware
 from hal.sim.grbl_motion import Carriage, Mechanics
 from hal.sim.grbl_settings import GrblSettings
@@ -155,3 +158,15 @@ def test_a_move_out_of_range_mutes_the_controller_until_reset(command: str) -> N
     firmware.receive(b"\x18", now_s + 2.0)
     firmware.advance(now_s + 3.0)
     assert firmware.take_lines()[:3] == ["ok", "", "Grbl 1.1h ['$' for help]"]
+
+
+@given(st.floats(0.0, 99_000.0))
+@example(37_268.13318208955)
+def test_the_step_the_controller_takes_counts_as_arrived(target_um: float) -> None:
+    config = StageConfig()
+    frame = StageFrame(config)
+    goal_mm = frame.targets_mm((target_um, None, None))
+    sent_mm = float(jog_line(goal_mm, 1000.0).split(" X")[1].split()[0])
+    stands_mm = round(sent_mm * config.steps_per_mm_xy) / config.steps_per_mm_xy
+    reported_mm = round(stands_mm, 3)
+    assert frame.is_at((reported_mm, 0.0, 0.0), (goal_mm["X"], 0.0, 0.0))

@@ -63,6 +63,7 @@ def test_home_names_every_reason_against_start(
     [
         (State.BOOTING, "/"),
         (State.IDLE, "/"),
+        (State.CHECKING, "/checks"),
         (State.PREPARING, "/live"),
         (State.SCANNING, "/live"),
         (State.PAUSING, "/live"),

@@ -153,3 +153,15 @@ def test_the_chart_shows_the_newest_thirty_runs() -> None:
 
 def test_no_chart_of_what_a_lot_does_not_follow() -> None:
     assert chart(TARGETS, [point(60.0)], "platelets") is None
+
+
+@pytest.mark.parametrize("path", ["/checks", "/checks/1", "/controls", "/controls/1"])
+def test_pages_hold_no_inline_script_or_style_and_escape_what_people_wrote(
+    screen: FlaskClient, records: Records, settings: Settings, path: str
+) -> None:
+    store_check(records, "<script>alert(1)</script>")
+    store_lot(records, settings, 2, name="<script>alert(2)</script>")
+    records.quality.comment(2, "<b>", "<script>alert(3)</script>")
+    html = page(screen, path)
+    assert "<script>alert" not in html
+    assert not re.search(r"<script(?![^>]* src=)|style=|<style|https?://", html)
