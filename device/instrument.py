@@ -11,6 +11,7 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
+from device.calibration.desk import CalibrationDesk, CalibrationOrder
 from device.engine.engine import Engine
 from device.engine.services import MakeAnalyzer
 from device.engine.states import Event, Refusal, State, answer
@@ -52,6 +53,10 @@ def check_sample_id(sample_id: str) -> str:
 class Instrument:
     """Facade of the whole device; every method may be called from any thread.
 
+    Attributes:
+        events: what happens, for whoever subscribes.
+        calibration: its steps and sessions, and what is valid now.
+
     Requests return at once; the state follows when the owner of the hardware resolves them
     between two exposures.  A context manager: :meth:`open` on entry, :meth:`close` on exit.
 
@@ -85,6 +90,13 @@ class Instrument:
         self._clock = clock
         simulation = hardware.simulation
         self._donor = settings.simulation.smear if simulation is not None else None
+        self.calibration = CalibrationDesk(
+            settings,
+            records.calibrations,
+            "instrument" if simulation is None else "simulated",
+            self._order_calibration,
+            changed=self._tell,
+        )
         self._engine = Engine(
             settings,
             hardware,
@@ -92,6 +104,7 @@ class Instrument:
             clock,
             self.events,
             conditions=self._conditions,
+            effective=self.calibration.effective,
             load_models=load_models or partial(load_tested_models, settings.analysis.provider),
             make_analyzer=make_analyzer,
         )
@@ -217,6 +230,9 @@ class Instrument:
             start_conditions=self.start_conditions(),
             sequence=notice.sequence,
             donor=self._donor,
+            calibrating=notice.calibrating or None,
+            calibrating_share=notice.share,
+            calibration_version=self.calibration.version,
         )
 
     def wait_for(self, *states: State, timeout_s: float) -> Status:
@@ -233,6 +249,13 @@ class Instrument:
             )
         return self.status()
 
+    def _order_calibration(self, order: CalibrationOrder) -> None:
+        self._request_fits(Event.CALIBRATE)
+        self._engine.order_calibration(order)
+
+    def _tell(self) -> None:
+        self._board.put()
+
     def _publish_status(self) -> None:
         self.events.publish(EventKind.STATUS, status_dict(self.status()))
 
@@ -248,6 +271,7 @@ class Instrument:
     def _conditions(self, sample_id: str) -> tuple[StartCondition, ...]:
         notice = self._board.notice
         state = self._engine.machine.state
+        problem = self.calibration.effective().problem
         return (
             StartCondition(
                 "idle",
@@ -268,6 +292,7 @@ class Instrument:
                 self._free_mb() >= self._settings.records.min_free_mb,
                 f"Less than {self._settings.records.min_free_mb:g} MB are free: free disk space.",
             ),
+            StartCondition("calibrated", not problem, problem),
             StartCondition("sample_id", bool(sample_id), "Enter the id of the sample."),
         )
 

@@ -9,7 +9,13 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from device.config import AnalysisConfig, RecordsConfig, ScanConfig, WebConfig
+from device.config import (
+    AnalysisConfig,
+    CalibrationConfig,
+    RecordsConfig,
+    ScanConfig,
+    WebConfig,
+)
 from hal.config import HardwareConfig
 from hal.errors import SettingsError
 
@@ -19,6 +25,7 @@ class Settings(HardwareConfig):
 
     scan: ScanConfig = ScanConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     records: RecordsConfig = RecordsConfig()
     web: WebConfig = WebConfig()
 

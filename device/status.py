@@ -55,6 +55,9 @@ class Status:
         start_conditions: all of them, met or not.
         sequence: increases with every change.
         donor: name of the simulated smear, or None on a real instrument.
+        calibrating: the calibration step in progress, or None.
+        calibrating_share: of that step that is done, 0 to 1.
+        calibration_version: increases with everything stored about calibrations.
     """
 
     state: str
@@ -73,3 +76,6 @@ class Status:
     start_conditions: tuple[StartCondition, ...] = ()
     sequence: int = 0
     donor: str | None = None
+    calibrating: str | None = None
+    calibrating_share: float = 0.0
+    calibration_version: int = 0

@@ -36,7 +36,7 @@ class Hardware:
     """All devices, not yet opened; ``simulation`` is None on a real instrument."""
 
     camera: Camera
-    stage: Stage
+    stage: GuardedStage
     light: Light
     panel: Panel
     simulation: SimulatedWorld | None
@@ -158,7 +158,7 @@ def _simulated(config: HardwareConfig, clock: Clock, safety_clock: Clock) -> Har
     return Hardware(world.camera, stage, light, panel, world)
 
 
-def _stage(config: StageConfig, apt: AptConfig, clock: Clock) -> Stage:
+def _stage(config: StageConfig, apt: AptConfig, clock: Clock) -> GuardedStage:
     """Return the driver inside its guard: nobody moves it past that."""
     driver: Stage
     driver = AptStage(config, apt, clock) if config.driver == "apt" else GrblStage(config, clock)

@@ -27,6 +27,8 @@ class Notice:
         self_tested: whether the last self-test passed.
         models_loaded: whether the networks are verified and ready.
         waiting_sample_id: sample entered for the start button, or empty.
+        calibrating: the calibration step in progress, or empty.
+        share: of that step that is done, 0 to 1.
         sequence: increases with every change.
     """
 
@@ -41,6 +43,8 @@ class Notice:
     self_tested: bool = False
     models_loaded: bool = False
     waiting_sample_id: str = ""
+    calibrating: str = ""
+    share: float = 0.0
     sequence: int = 0
 
 

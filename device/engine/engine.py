@@ -9,7 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 
+from device.calibration.desk import CalibrationOrder
+from device.calibration.effective import Effective
 from device.engine.board import Board
+from device.engine.calibrating import PendingCalibration, calibrate
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
 from device.engine.front import FrontPanel
@@ -40,6 +43,7 @@ POLL_S = 0.05
 START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 60.0
 
+ABORTABLE = RUNNING | {State.CALIBRATING}
 WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
 
@@ -56,6 +60,7 @@ class Engine:
 
     Args:
         conditions: the start conditions for a sample id, judged by the engine's thread.
+        effective: the settings with the calibrations that are valid now.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
     """
@@ -69,6 +74,7 @@ class Engine:
         events: EventBus,
         *,
         conditions: Callable[[str], Sequence[StartCondition]],
+        effective: Callable[[], Effective],
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer,
     ) -> None:
@@ -84,10 +90,12 @@ class Engine:
         self._clock = clock
         self._events = events
         self._conditions = conditions
+        self._effective = effective
         self._load_models = load_models
         self._make_analyzer = make_analyzer
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
+        self._calibration: PendingCalibration | None = None
         self._order_lock = Lock()
         self._reopen = False
         self._beat_s = time.monotonic()
@@ -134,6 +142,28 @@ class Engine:
         finally:
             with self._order_lock:
                 self._order = None
+
+    def order_calibration(self, order: CalibrationOrder) -> None:
+        """Ask for calibration work and wait until it begins.
+
+        Raises:
+            RequestRefusedError: the state does not fit, the lid is open, or there was no answer.
+        """
+        pending = PendingCalibration(order)
+        with self._order_lock:
+            if self._calibration is not None:
+                raise RequestRefusedError("A step is about to begin.", remedy="Wait for it.")
+            self._calibration = pending
+        self.requests.put(Event.CALIBRATE)
+        try:
+            pending.begun.result(START_TIMEOUT_S)
+        except TimeoutError as error:
+            raise RequestRefusedError(
+                "The instrument does not answer.", remedy="Wait, or restart it."
+            ) from error
+        finally:
+            with self._order_lock:
+                self._calibration = None
 
     def make_safe(self) -> None:
         """Light off and stage stopped, whatever state they are in.  Never raises."""
@@ -201,7 +231,7 @@ class Engine:
         """Pass a check point of a run."""
         self._beat()
         self._front.tend()
-        if self._front.take_abort() and self.machine.state in RUNNING:
+        if self._front.take_abort() and self.machine.state in ABORTABLE:
             log.info("abort by the button")
             self.requests.put(Event.ABORT)
 
@@ -245,11 +275,12 @@ class Engine:
         self.requests.wait(POLL_S)
         self._front.tend()
         self._read_panel()
-        if self.requests.take(Event.START):
-            with self._order_lock:
-                order = self._order
-            if order is not None:
-                self._begin(order)
+        with self._order_lock:
+            order, pending = self._order, self._calibration
+        if self.requests.take(Event.START) and order is not None:
+            self._begin(order)
+        elif self.requests.take(Event.CALIBRATE) and pending is not None:
+            self._calibrate(pending)
 
     def _read_panel(self) -> None:
         lid_closed = self._hardware.panel.lid_closed
@@ -300,7 +331,34 @@ class Engine:
             order.run_id.set_exception(error)
             raise
         order.run_id.set_result(run.id)
-        conduct(run, self._services(), self.make_safe)
+        conduct(run, run.services, self.make_safe)
+
+    def _calibrate(self, pending: PendingCalibration) -> None:
+        """Enter the calibrating state for one order, and leave it again."""
+        order = pending.order
+        needed = {"self_test_passed"} | ({"lid_closed"} if order.lit else set())
+        unmet = [c for c in self._conditions("") if not c.met and c.name in needed]
+        try:
+            if unmet:
+                raise StartRefusedError(unmet)
+            if self._hardware.panel.lid_closed:
+                # Whoever starts a step has seen that the lid is closed.
+                self._hardware.light.acknowledge_lid()
+        except (StartRefusedError, InterlockError) as refusal:
+            pending.begun.set_exception(refusal)
+            return
+        self.requests.clear()
+        self._front.forget()
+        self.board.put(calibrating=order.name, share=0.0, activity="Calibrating.")
+        self.machine.fire(Event.CALIBRATE)
+        pending.begun.set_result(None)
+        try:
+            event = calibrate(order, self._services())
+            if event is Event.ABORT:
+                self.make_safe()
+        finally:
+            self.board.put(calibrating="")
+        self._become_idle(event)
 
     def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:
         self.board.put(activity=refusal.cause)
@@ -316,9 +374,14 @@ class Engine:
         self.latest.put(None)
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
-        settings = self._settings.model_dump(mode="json", exclude={"web": {"lan_token"}})
+        services = self._services()
+        effective = services.settings
+        self._hardware.stage.set_approach(
+            effective.stage.approach_xy_um, effective.stage.approach_z_um
+        )
+        settings = effective.model_dump(mode="json", exclude={"web": {"lan_token"}})
         run_id = self._records.begin_run(sample_id, settings, versions)
-        run = Run(self._services(), run_id, sample_id, versions)
+        run = Run(services, run_id, sample_id, versions)
         self.progress = run.progress
         self.board.put(
             run_id=run_id,
@@ -330,8 +393,10 @@ class Engine:
         return run
 
     def _services(self) -> Services:
+        effective = self._effective()
         return Services(
-            settings=self._settings,
+            settings=effective.settings,
+            calibration=effective,
             hardware=self._hardware,
             clock=self._clock,
             records=self._records,

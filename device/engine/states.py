@@ -26,6 +26,9 @@ class State(StrEnum):
     IDLE = "idle"
     """Ready for a sample: the start conditions say whether Start is possible."""
 
+    CALIBRATING = "calibrating"
+    """A step of a calibration moves the stage and uses the light; no sample is measured."""
+
     PREPARING = "preparing"
     """Homing, background on blank glass, focus; after a pause it makes sure they still hold."""
 
@@ -62,6 +65,12 @@ class Event(StrEnum):
 
     TEST_PASSED = "test_passed"
     """Every step of the self-test passed."""
+
+    CALIBRATE = "calibrate"
+    """A person asked for a step of a calibration."""
+
+    CALIBRATED = "calibrated"
+    """The step has ended, with a value or with a refusal, and that is stored."""
 
     START = "start"
     """A person asked for a run, and all start conditions hold."""
@@ -101,20 +110,31 @@ class Event(StrEnum):
 
 
 REQUESTS = frozenset(
-    {Event.START, Event.PAUSE, Event.RESUME, Event.ABORT, Event.ACKNOWLEDGE, Event.SHUT_DOWN}
+    {
+        Event.CALIBRATE,
+        Event.START,
+        Event.PAUSE,
+        Event.RESUME,
+        Event.ABORT,
+        Event.ACKNOWLEDGE,
+        Event.SHUT_DOWN,
+    }
 )
 """Events that a person may ask for; all others come from the instrument itself."""
 
 RUNNING = frozenset({State.PREPARING, State.SCANNING, State.PAUSING, State.PAUSED})
 """States in which a run can still be paused, resumed or aborted."""
 
-LIT = frozenset({State.PREPARING, State.SCANNING})
+LIT = frozenset({State.CALIBRATING, State.PREPARING, State.SCANNING})
 """The only states in which the light may be pulsed and the stage may move to take images."""
 
 _WORK: dict[tuple[State, Event], State] = {
     (State.BOOTING, Event.OPENED): State.SELF_TEST,
     (State.SELF_TEST, Event.TEST_PASSED): State.IDLE,
     (State.IDLE, Event.START): State.PREPARING,
+    (State.IDLE, Event.CALIBRATE): State.CALIBRATING,
+    (State.CALIBRATING, Event.CALIBRATED): State.IDLE,
+    (State.CALIBRATING, Event.ABORT): State.IDLE,
     (State.PREPARING, Event.PREPARED): State.SCANNING,
     (State.PREPARING, Event.PAUSE): State.PAUSING,
     (State.PREPARING, Event.LID_OPENED): State.PAUSED,

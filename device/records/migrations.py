@@ -125,3 +125,37 @@ def _light(db: Database) -> None:
         pk="sample_id",
         not_null={"exposures", "j_per_cm2", "last_utc"},
     )
+
+
+@MIGRATIONS(name="0004_calibrations")
+def _calibrations(db: Database) -> None:
+    db.table("calibration_sessions").create(
+        {
+            "id": int,
+            "device": str,
+            "operator": str,
+            "steps": str,
+            "marks": str,
+            "begun_utc": str,
+            "ended_utc": str,
+        },
+        pk="id",
+        not_null={"device", "operator", "steps", "marks", "begun_utc"},
+    )
+    db.table("calibrations").create(
+        {
+            "id": int,
+            "session_id": int,
+            "device": str,
+            "step": str,
+            "state": str,
+            "utc": str,
+            "operator": str,
+            "software": str,
+            "document": str,
+        },
+        pk="id",
+        not_null={"session_id", "device", "step", "state", "utc", "operator", "software"},
+        foreign_keys=[("session_id", "calibration_sessions", "id")],
+    )
+    db.table("calibrations").create_index(["device", "step"])

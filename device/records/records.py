@@ -23,6 +23,7 @@ from sqlite_utils import Database
 
 from device.cell import Cell
 from device.errors import RecordsError
+from device.records.calibrations import CalibrationStore
 from device.records.migrations import MIGRATIONS
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
 from device.records.record_types import LedRecord, RunState, TileState
@@ -100,6 +101,7 @@ class Records:
     Attributes:
         path: the database file.
         tile_pictures: of the tiles of all runs, beside the database.
+        calibrations: of the instrument, in the database.
 
     Args:
         path: the database file; created with its folder when missing.
@@ -121,6 +123,7 @@ class Records:
         with records_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open(path)
+        self.calibrations = CalibrationStore(self._transaction, now)
 
     def reader(self) -> RecordsReader:
         """Open a read-only connection for the calling thread."""
