@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -22,7 +23,11 @@ from device.calibration.quantities import (
 CODE = "CALIBRATION-BACKLASH"
 PLACES = 2
 REPEATS = 5
-"""Visits of each place from each side."""
+"""Visits of each place from each side, across; upwards every place has one stack a side."""
+
+Z_PLACES = 3
+SPARE_PLACES = 8
+"""For those that show too little."""
 
 OVERSHOOT_UM = 60.0
 """Every visit begins this far away: more than any play."""
@@ -38,6 +43,10 @@ MAX_REPEATABILITY_Z_UM = 1.0
 
 _LOOSE = "Check couplings, lead screw and the slide's holder for play, then repeat."
 _RESTLESS = "Check that slide and instrument stand firmly and nothing nearby vibrates, then repeat."
+
+
+Visits = tuple[list[float], list[float]]
+"""Where the slide was at visits from below and from above, um."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +69,14 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     bench.home()
     bench.take_background()
     focus = bench.find_focus()
-    fields = bench.fields(3 * PLACES)
+    fields = iter(bench.fields(2 * PLACES + Z_PLACES + SPARE_PLACES))
     with bench.without_approach():
         across = [
-            play_of([_visits(bench, field, axis, focus.z_um) for field in fields[axis::3]])
+            play_of(_collect(fields, PLACES, partial(_visits, bench, axis, focus.z_um)))
             for axis in (0, 1)
         ]
         bench.say("Coming to the focus from both sides.", 0.8)
-        upright = play_of([_stacks(bench, field, focus.z_um) for field in fields[2::3]])
+        upright = play_of(_collect(fields, Z_PLACES, partial(_stacks, bench, focus.z_um)))
     quantities = [
         quantity
         for name, play, most_um, spread_um in (
@@ -119,12 +128,30 @@ def play_of(places: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Play:
     )
 
 
-def _visits(bench: Bench, field: Field, axis: int, z_um: float) -> tuple[list[float], list[float]]:
-    """Return where the slide was at visits of ``field`` from below and from above, um."""
+def _collect(
+    fields: Iterator[Field], count: int, visit: Callable[[Field], Visits | None]
+) -> list[Visits]:
+    """Return the visits of the next ``count`` fields that show enough to compare."""
+    found: list[Visits] = []
+    for field in fields:
+        visits = visit(field)
+        if visits is not None:
+            found.append(visits)
+        if len(found) == count:
+            return found
+    raise CalibrationRefusedError(
+        "Frames of one place show too little in common.",
+        remedy="Use a smear with many cells in focus, and check that the slide is held firmly.",
+        code="CALIBRATION-NO-SHIFT",
+    )
+
+
+def _visits(bench: Bench, axis: int, z_um: float, field: Field) -> Visits | None:
+    """Come to ``field`` from below and from above in x or y; None where it shows too little."""
     bench.say(f"Coming to a place from both sides in {'xy'[axis]}.", 0.2 + 0.3 * axis)
     pixel_um = bench.settings.camera.pixel_um
     first: Structure | None = None
-    found: tuple[list[float], list[float]] = ([], [])
+    found: Visits = ([], [])
     for _ in range(REPEATS):
         for side, sign in enumerate((-1.0, 1.0)):
             start = [field.x_um, field.y_um]
@@ -135,38 +162,28 @@ def _visits(bench: Bench, field: Field, axis: int, z_um: float) -> tuple[list[fl
             first = now if first is None else first
             shift = large_shift_px(first, now)
             if shift is None:
-                raise CalibrationRefusedError(
-                    "Frames of one place show too little in common.",
-                    remedy="Use a smear with many cells in focus, and check that the slide is "
-                    "held firmly.",
-                    code="CALIBRATION-NO-SHIFT",
-                )
+                return None
             # The image goes back when the slide's place in the stage frame goes on.
             found[side].append(-shift[axis] * pixel_um)
     return found
 
 
-def _stacks(bench: Bench, field: Field, z_um: float) -> tuple[list[float], list[float]]:
-    """Return where the focus is, as the stage says, in a stack upwards and one downwards.
+def _stacks(bench: Bench, z_um: float, field: Field) -> Visits | None:
+    """Come to the focus upwards and downwards; None where there is none.
 
     The slide is where it is in focus; from above the stage reads less there, by the play.
     """
     heights_um = [z_um + Z_STEP_UM * k for k in range(-Z_HALF_STEPS, Z_HALF_STEPS + 1)]
-    found = []
-    for sign in (1.0, -1.0):
-        bench.mover.to(field.x_um, field.y_um, heights_um[0 if sign > 0 else -1])
-        start_um = heights_um[0 if sign > 0 else -1] - sign * OVERSHOOT_Z_UM
-        bench.mover.to_z(start_um)
+    found: Visits = ([], [])
+    for group, sign in zip(found, (1.0, -1.0), strict=True):
+        ordered = heights_um if sign > 0 else heights_um[::-1]
+        bench.mover.to(field.x_um, field.y_um, ordered[0] - sign * OVERSHOOT_Z_UM)
         points = []
-        for height_um in heights_um if sign > 0 else reversed(heights_um):
+        for height_um in ordered:
             position = bench.mover.to_z(height_um)
             points.append((position.z_um, contrast(bench.imager.take(field).pixels)))
         peak = find_peak(*zip(*sorted(points), strict=True))
         if not isinstance(peak, Peak):
-            raise CalibrationRefusedError(
-                f"The focus is not within {Z_STEP_UM * Z_HALF_STEPS:g} um of where it was.",
-                remedy="Check that the slide lies flat and is held firmly, then repeat.",
-                code="CALIBRATION-NO-FOCUS",
-            )
-        found.append(-peak.z_um)
-    return [found[0]], [found[1]]
+            return None
+        group.append(-peak.z_um)
+    return found

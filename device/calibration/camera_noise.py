@@ -44,7 +44,6 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     bench.take_background()
     scan, camera = bench.settings.scan, bench.hardware.camera
     bench.mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
-    field = Field(BLANK_ROW, 0, scan.blank_x_um, scan.blank_y_um)
     camera.set_exposure(1000.0 * SHORTEST_MS)
     dark = (pixels_of(bench.imager.take_dark()), pixels_of(bench.imager.take_dark()))
     level = dark_level(dark)
@@ -57,6 +56,8 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     ):
         bench.say("Taking pairs of frames.", 0.3 + 0.7 * number / EXPOSURES)
         camera.set_exposure(1000.0 * float(exposure_ms))
+        # Blank glass has no dose to keep: every exposure goes under a name of its own.
+        field = Field(BLANK_ROW, -1 - number, scan.blank_x_um, scan.blank_y_um)
         first, second = (bench.imager.take(field) for _ in range(2))
         points.append(
             measure_point(

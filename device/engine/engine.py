@@ -338,13 +338,14 @@ class Engine:
         order = pending.order
         needed = {"self_test_passed"} | ({"lid_closed"} if order.lit else set())
         unmet = [c for c in self._conditions("") if not c.met and c.name in needed]
+        if unmet:
+            pending.begun.set_exception(StartRefusedError(unmet))
+            return
         try:
-            if unmet:
-                raise StartRefusedError(unmet)
             if self._hardware.panel.lid_closed:
                 # Whoever starts a step has seen that the lid is closed.
                 self._hardware.light.acknowledge_lid()
-        except (StartRefusedError, InterlockError) as refusal:
+        except InterlockError as refusal:
             pending.begun.set_exception(refusal)
             return
         self.requests.clear()
