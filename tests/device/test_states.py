@@ -19,6 +19,9 @@ EXPECTED = """
 booting opened self_test
 self_test test_passed idle
 idle start preparing
+idle calibrate calibrating
+calibrating calibrated idle
+calibrating abort idle
 preparing prepared scanning
 preparing pause pausing
 preparing lid_opened paused
