@@ -251,7 +251,7 @@ class Instrument:
 
     def _order_calibration(self, order: CalibrationOrder) -> None:
         self._request_fits(Event.CALIBRATE)
-        self._engine.order_calibration(order)
+        self._engine.calibrations.order(order)
 
     def _tell(self) -> None:
         self._board.put()

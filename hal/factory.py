@@ -98,8 +98,12 @@ def build_hardware(
 
 def build_clock(config: HardwareConfig) -> SystemClock:
     """Return the clock of the configured hardware: scaled only where everything is simulated."""
-    all_simulated = all(_simulated_drivers(config).values())
-    return SystemClock(config.simulation.speed if all_simulated else 1.0)
+    return SystemClock(config.simulation.speed if simulates(config) else 1.0)
+
+
+def simulates(config: HardwareConfig) -> bool:
+    """Return whether the devices that the settings name are simulated."""
+    return all(_simulated_drivers(config).values())
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:

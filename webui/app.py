@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Final
 from flask import Flask
 
 from device.staining import VirtualStain
-from webui import api, context, control, pages, problems, stain_api, stream, trust
+from webui import (
+    api,
+    calibration_api,
+    calibration_pages,
+    context,
+    control,
+    pages,
+    problems,
+    stain_api,
+    stream,
+    trust,
+)
 from webui.catalogue import LANGUAGE, duration, label, text
 from webui.stream import StreamGate
 
@@ -49,6 +60,6 @@ def create_app(
     context.install(app, parts)
     trust.install(app, settings.web)
     problems.install(app)
-    for part in (api, stain_api, control, stream, pages):
+    for part in (api, calibration_api, stain_api, control, stream, pages, calibration_pages):
         app.register_blueprint(part.blueprint)
     return app

@@ -36,12 +36,12 @@ def shift_px(fixed: Structure, moving: Structure) -> tuple[float, float] | None:
     """
     height, width = (_even_size(length) for length in fixed.shape)
     top, left = (fixed.shape[0] - height) // 2, (fixed.shape[1] - width) // 2
-    parts = [
+    first, second = (
         np.ascontiguousarray(image[top : top + height, left : left + width])
         for image in (fixed, moving)
-    ]
+    )
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    (dx, dy), response = cv2.phaseCorrelate(*parts, window)
+    (dx, dy), response = cv2.phaseCorrelate(first, second, window)
     return (float(dx), float(dy)) if response >= MIN_RESPONSE else None
 
 

@@ -21,7 +21,7 @@ from device.calibration.quantities import (
 )
 
 CODE = "CALIBRATION-BACKLASH"
-PLACES = 2
+PLACES = 3
 REPEATS = 5
 """Visits of each place from each side, across; upwards every place has one stack a side."""
 

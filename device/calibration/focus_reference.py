@@ -61,17 +61,16 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     sigma_um = float(np.std(heights_um, ddof=1))
     count = len(heights_um)
     half_um = float(stats.t.ppf(0.975, count - 1)) * sigma_um / np.sqrt(count)
-    offset_um = entries.get("offset_um", bench.settings.scan.focus_offset_um)
-    quantities = (
+    quantities = [
         Quantity("focus_z_um", float(np.mean(heights_um)), "um", float(half_um), 0.0, 100_000.0),
         Quantity("repeatability_um", sigma_um, "um", None, None, MAX_REPEATABILITY_UM),
         Quantity("rise", float(np.median(rises)), "", None, MIN_RISE, None),
-        Quantity("offset_um", offset_um, "um", None, -5.0, 5.0),
-    )
+    ]
+    if "offset_um" in entries:
+        quantities.append(Quantity("offset_um", entries["offset_um"], "um", None, -5.0, 5.0))
     details = {
         "curve": [[z_um, value] for z_um, value in curve],
         "heights_um": heights_um,
-        "offset_entered": "offset_um" in entries,
     }
     return judged(CODE, _REMEDIES, quantities, details)
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from threading import Lock
 
 from device.acquisition.dose import DoseLedger, DoseLimits
 from device.calibration.bench import Surroundings
 from device.calibration.desk import CalibrationOrder
 from device.engine.light_book import LightBook
+from device.engine.requests import Requests
 from device.engine.services import Services
 from device.engine.states import Event
+from device.errors import RequestRefusedError
 from hal.errors import Cancelled
+
+BEGIN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,48 @@ class PendingCalibration:
 
     order: CalibrationOrder
     begun: Future[None] = field(default_factory=Future)
+
+
+class CalibrationOrders:
+    """At most one order that waits for the owner of the hardware.
+
+    Args:
+        requests: of the engine.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._lock = Lock()
+        self._pending: PendingCalibration | None = None
+
+    def order(self, order: CalibrationOrder) -> None:
+        """Ask for calibration work and wait until it begins.
+
+        Raises:
+            RequestRefusedError: the state does not fit, the lid is open, or there was no answer.
+        """
+        pending = PendingCalibration(order)
+        with self._lock:
+            if self._pending is not None:
+                raise RequestRefusedError("A step is about to begin.", remedy="Wait for it.")
+            self._pending = pending
+        self._requests.put(Event.CALIBRATE)
+        try:
+            pending.begun.result(BEGIN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise RequestRefusedError(
+                "The instrument does not answer.", remedy="Wait, or restart it."
+            ) from error
+        finally:
+            with self._lock:
+                self._pending = None
+
+    def take(self) -> PendingCalibration | None:
+        """Return the order that waits, when one was asked for."""
+        if not self._requests.take(Event.CALIBRATE):
+            return None
+        with self._lock:
+            return self._pending
 
 
 def calibrate(order: CalibrationOrder, services: Services) -> Event:

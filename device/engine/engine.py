@@ -9,10 +9,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 
-from device.calibration.desk import CalibrationOrder
 from device.calibration.effective import Effective
 from device.engine.board import Board
-from device.engine.calibrating import PendingCalibration, calibrate
+from device.engine.calibrating import CalibrationOrders, PendingCalibration, calibrate
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
 from device.engine.front import FrontPanel
@@ -80,6 +79,7 @@ class Engine:
     ) -> None:
         self.board = Board()
         self.requests = Requests()
+        self.calibrations = CalibrationOrders(self.requests)
         self.latest = LatestTile()
         self.progress = Progress()
         self.machine = StateMachine(self._enter, self.make_safe, self._entered)
@@ -95,7 +95,6 @@ class Engine:
         self._make_analyzer = make_analyzer
         self._models: Sequence[ModelSet] = ()
         self._order: StartOrder | None = None
-        self._calibration: PendingCalibration | None = None
         self._order_lock = Lock()
         self._reopen = False
         self._beat_s = time.monotonic()
@@ -142,28 +141,6 @@ class Engine:
         finally:
             with self._order_lock:
                 self._order = None
-
-    def order_calibration(self, order: CalibrationOrder) -> None:
-        """Ask for calibration work and wait until it begins.
-
-        Raises:
-            RequestRefusedError: the state does not fit, the lid is open, or there was no answer.
-        """
-        pending = PendingCalibration(order)
-        with self._order_lock:
-            if self._calibration is not None:
-                raise RequestRefusedError("A step is about to begin.", remedy="Wait for it.")
-            self._calibration = pending
-        self.requests.put(Event.CALIBRATE)
-        try:
-            pending.begun.result(START_TIMEOUT_S)
-        except TimeoutError as error:
-            raise RequestRefusedError(
-                "The instrument does not answer.", remedy="Wait, or restart it."
-            ) from error
-        finally:
-            with self._order_lock:
-                self._calibration = None
 
     def make_safe(self) -> None:
         """Light off and stage stopped, whatever state they are in.  Never raises."""
@@ -275,11 +252,12 @@ class Engine:
         self.requests.wait(POLL_S)
         self._front.tend()
         self._read_panel()
-        with self._order_lock:
-            order, pending = self._order, self._calibration
-        if self.requests.take(Event.START) and order is not None:
-            self._begin(order)
-        elif self.requests.take(Event.CALIBRATE) and pending is not None:
+        if self.requests.take(Event.START):
+            with self._order_lock:
+                order = self._order
+            if order is not None:
+                self._begin(order)
+        elif (pending := self.calibrations.take()) is not None:
             self._calibrate(pending)
 
     def _read_panel(self) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
+from device.calibration.desk import CalibrationDesk, CalibrationOrder
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.differential import ScanContext, differential
 from device.engine.states import Event, State, answer
@@ -59,6 +60,14 @@ class InstrumentDouble:
     def __init__(self, records: Records, settings: Settings) -> None:
         self.events = EventBus()
         self.requests: list[str] = []
+        self.orders: list[CalibrationOrder] = []
+        self.calibration = CalibrationDesk(
+            settings,
+            records.calibrations,
+            "simulated",
+            self._order_calibration,
+            changed=lambda: self.become(calibration_version=self.calibration.version),
+        )
         self._records = records
         self._settings = settings
         self._tile: TileAnalysis | None = None
@@ -102,6 +111,12 @@ class InstrumentDouble:
         self.requests.append(f"start {sample_id}")
         self.become(state=State.PREPARING, run_id=run_id, sample_id=sample_id)
         return run_id
+
+    def _order_calibration(self, order: CalibrationOrder) -> None:
+        if self._status.state != State.IDLE:
+            raise RequestRefusedError("Calibrate is not possible.", remedy="Wait.")
+        self.orders.append(order)
+        self.become(state=State.CALIBRATING, calibrating=order.name)
 
     def pause(self) -> None:
         self._ask(Event.PAUSE)

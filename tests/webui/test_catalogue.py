@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 import webui
+from device.calibration.slide_corners import CORNERS
+from device.calibration.steps import STEP_IDS, STEPS, Need
 from device.cell import CellKind
 from device.differential import FlagLevel
 from device.engine.states import State
+from device.records.calibrations import CalibrationState
 from device.records.record_types import RunState
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
@@ -26,6 +29,13 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("stain.look", LOOKS),
     ("result.reason", [*StopReason, RunState.RUNNING]),
     ("result.level", FlagLevel),
+    ("calibration_title", STEP_IDS),
+    ("calibration_text", STEP_IDS),
+    ("calibration_need", Need),
+    ("calibration_state", [*CalibrationState, "todo"]),
+    ("calibration_validity", ["valid", "expired", "missing"]),
+    ("calibration_mark", CORNERS),
+    ("calibration_quantity", [e.name for s in STEPS for e in s.entries if not e.marked]),
 ]
 
 

@@ -1,13 +1,13 @@
 // The sample id: typed, scanned (a scanner is a keyboard that ends with Enter) or tapped.
 
 import { call, onStatus } from "./screen.js";
+import { openKeypad } from "./keypad.js";
 
 const SCAN_PAUSE_MS = 400;
 
 const input = document.getElementById("sample-id");
 const start = document.getElementById("start");
 const keypad = document.getElementById("keypad");
-const value = document.getElementById("keypad-value");
 let possible = !start.disabled;
 let lastKeyAt = 0;
 let entered = null;
@@ -62,38 +62,9 @@ start.addEventListener("click", async () => {
   start.classList.remove("busy");
 });
 
-function openKeypad() {
-  value.textContent = "";
-  keypad.showModal();
-}
-
-document.getElementById("keypad-open").addEventListener("click", openKeypad);
+document.getElementById("keypad-open").addEventListener("click", () => openKeypad(input, enter));
 input.addEventListener("pointerup", (event) => {
-  if (event.pointerType === "touch") openKeypad();
-});
-
-keypad.addEventListener("click", (event) => {
-  const key = event.target.closest("button");
-  if (!key) return;
-  if (key.dataset.key) value.textContent = (value.textContent + key.dataset.key).slice(0, input.maxLength);
-  if ("erase" in key.dataset) value.textContent = value.textContent.slice(0, -1);
-});
-
-document.getElementById("keypad-clear").addEventListener("click", () => { value.textContent = ""; });
-
-document.getElementById("keypad-letters").addEventListener("click", (event) => {
-  for (const keys of ["keys-digits", "keys-letters"]) {
-    document.getElementById(keys).hidden = !document.getElementById(keys).hidden;
-  }
-  const button = event.currentTarget;
-  [button.textContent, button.dataset.other] = [button.dataset.other, button.textContent];
-});
-
-document.getElementById("keypad-done").addEventListener("click", () => {
-  keypad.close();
-  if (!value.textContent) return;
-  input.value = value.textContent;
-  enter();
+  if (event.pointerType === "touch") openKeypad(input, enter);
 });
 
 input.focus();
