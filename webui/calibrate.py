@@ -203,8 +203,9 @@ class _Guide:
     def _drive(self) -> dict[str, float] | None:
         """Let the person drive to the corners and mark them."""
         click.echo(
-            "left, right, up or down with a distance in um moves; first and second mark where the "
-            "stage is; done when both are marked; skip leaves the step out.",
+            "go first or go second drives to a corner; left, right, up or down with a distance in "
+            "um moves; first and second mark where the stage is; done when both are marked; skip "
+            "leaves the step out.",
             err=True,
         )
         while True:
@@ -224,6 +225,9 @@ class _Guide:
             x, y = _DIRECTIONS[words[0]]
             length_um = float(words[1])
             self._desk.jog(x * length_um, y * length_um)
+            self._wait()
+        elif words[:1] == ["go"]:
+            self._desk.visit(words[1])
             self._wait()
         elif words and words[0] in CORNERS:
             self._desk.mark(words[0])

@@ -91,6 +91,13 @@ def jog() -> ResponseReturnValue:
     return jsonify(requested="jog"), HTTPStatus.ACCEPTED
 
 
+@blueprint.post("/calibration/visit/<corner>")
+def visit(corner: str) -> ResponseReturnValue:
+    """Drive to a corner of the smear."""
+    context().instrument.calibration.visit(corner)
+    return jsonify(requested="visit"), HTTPStatus.ACCEPTED
+
+
 @blueprint.post("/calibration/mark/<corner>")
 def mark(corner: str) -> ResponseReturnValue:
     """Keep where the stage is as a corner of the smear."""

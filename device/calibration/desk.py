@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import RLock
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from device.acquisition.imaging import DoseLimitError
 from device.calibration.bench import Bench, Surroundings, pixels_of
@@ -52,6 +54,7 @@ REFUSALS = (
 FAULTS = (LedError, SupervisorError)
 MAX_OPERATOR_LENGTH = 64
 MAX_JOG_UM = 20_000.0
+CORNER_STEP = "slide_corners"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class CalibrationDesk:
         self._accepted = store.newest_accepted(device)
         self._effective: Effective | None = None
         self._next_expiry: datetime | None = None
-        self._picture: tuple[int, Any] | None = None
+        self._picture: NDArray[np.uint16] | None = None
         self._version = 0
 
     @property
@@ -233,21 +236,34 @@ class CalibrationDesk:
             InputError: the move is too long.
             RequestRefusedError: no session is open, or the instrument cannot begin now.
         """
-        session = self._session()
         if not max(abs(dx_um), abs(dy_um)) <= MAX_JOG_UM:
             raise InputError(
                 f"A move of {dx_um:g}, {dy_um:g} um is too long.",
                 remedy=f"Move by at most {MAX_JOG_UM:g} um at once.",
                 code="CALIBRATION-JOG",
             )
-        self._perform(
-            CalibrationOrder(
-                "jog",
-                f"calibration-{session.id}",
-                False,
-                lambda parts: self._jog(parts, dx_um, dy_um),
-            )
-        )
+
+        def target(parts: Surroundings) -> tuple[float, float]:
+            here = parts.hardware.stage.position()
+            return here.x_um + dx_um, here.y_um + dy_um
+
+        self._order_jog(target)
+
+    def visit(self, corner: str) -> None:
+        """Ask for a move to a corner: where it was marked, else where the scan area has it.
+
+        Raises: as :meth:`jog`; InputError for an unknown corner.
+        """
+        session = self._session()
+        _check_corner(corner)
+
+        def target(parts: Surroundings) -> tuple[float, float]:
+            scan = parts.settings.scan
+            far = CORNERS.index(corner)
+            area = (scan.left_um + far * scan.width_um, scan.top_um + far * scan.height_um)
+            return session.marks.get(corner, area)
+
+        self._order_jog(target)
 
     def mark(self, corner: str) -> None:
         """Ask to keep where the stage is as a corner of the smear.
@@ -255,12 +271,7 @@ class CalibrationDesk:
         Raises: as :meth:`jog`; InputError for an unknown corner.
         """
         session = self._session()
-        if corner not in CORNERS:
-            raise InputError(
-                f"There is no corner {corner[:40]!r}.",
-                remedy=f"Mark one of: {', '.join(CORNERS)}.",
-                code="CALIBRATION-CORNER",
-            )
+        _check_corner(corner)
 
         def work(parts: Surroundings) -> None:
             place = parts.hardware.stage.position()
@@ -271,10 +282,10 @@ class CalibrationDesk:
         self._perform(CalibrationOrder("jog", f"calibration-{session.id}", False, work))
 
     @property
-    def picture(self) -> Any | None:
+    def picture(self) -> NDArray[np.uint16] | None:
         """The last frame of a jog, uint16 (height, width), or None."""
         with self._lock:
-            return self._picture[1] if self._picture is not None else None
+            return self._picture
 
     def _measure(
         self,
@@ -302,21 +313,35 @@ class CalibrationDesk:
         self._add(session, step.id, state, outcome)
         self._touch()
 
-    def _jog(self, parts: Surroundings, dx_um: float, dy_um: float) -> None:
+    def _order_jog(self, target: Callable[[Surroundings], tuple[float, float]]) -> None:
+        session = self._session()
+        self._perform(
+            CalibrationOrder(
+                "jog",
+                f"calibration-{session.id}",
+                False,
+                lambda parts: self._jog(session, parts, target),
+            )
+        )
+
+    def _jog(
+        self,
+        session: CalibrationSession,
+        parts: Surroundings,
+        target: Callable[[Surroundings], tuple[float, float]],
+    ) -> None:
+        """Move and take a picture; runs on the thread that owns the hardware."""
         bench = Bench(parts)
         try:
             bench.home()
-            stage = parts.hardware.stage
-            here = stage.position()
-            bench.mover.to(here.x_um + dx_um, here.y_um + dy_um, here.z_um)
+            x_um, y_um = target(parts)
+            bench.mover.to(x_um, y_um, parts.settings.scan.focus_z_um)
             if parts.hardware.panel.lid_closed:
-                position = stage.position()
-                frame = bench.imager.take(bench.field_of(position.x_um, position.y_um))
+                frame = bench.imager.take(bench.field_of(x_um, y_um))
                 with self._lock:
-                    self._picture = (frame.pixel_format.full_scale, pixels_of(frame))
+                    self._picture = pixels_of(frame)
         except REFUSALS as error:
-            log.info("jog: %s", error)
-            parts.say(f"{error.cause} {error.remedy}", 1.0)
+            self._add(session, CORNER_STEP, CalibrationState.REFUSED, Outcome(refusal=error))
         finally:
             bench.close()
         self._touch()
@@ -347,6 +372,15 @@ class CalibrationDesk:
             self._effective = None
             self._version += 1
         self._changed()
+
+
+def _check_corner(corner: str) -> None:
+    if corner not in CORNERS:
+        raise InputError(
+            f"There is no corner {corner[:40]!r}.",
+            remedy=f"Name one of: {', '.join(CORNERS)}.",
+            code="CALIBRATION-CORNER",
+        )
 
 
 def validity(desk: CalibrationDesk) -> dict[str, str]:

@@ -21,6 +21,7 @@ HOT_LEVEL = 0.02
 """Above the dark level by this share of full scale a pixel is hot."""
 
 MAP_COLUMNS, MAP_ROWS = 8, 6
+SMOOTH_PX = 4.0
 
 _REMEDIES = {
     "unevenness": "Centre the lamp and clean the optics, then repeat.",
@@ -41,7 +42,7 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     full_scale = background.full_scale
     level = float(np.median(dark))
     hot = float((dark > level + HOT_LEVEL * full_scale).mean())
-    lit = cv2.GaussianBlur(background.mean - dark, (0, 0), 10.0)
+    lit = cv2.GaussianBlur(background.mean - dark, (0, 0), SMOOTH_PX)
     unevenness = float((lit.max() - lit.min()) / lit.mean())
     relative = cv2.resize(lit, (MAP_COLUMNS, MAP_ROWS), interpolation=cv2.INTER_AREA) / lit.mean()
     quantities = (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.acquisition.dose import DoseLedger
+from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.imaging import Imager
 from device.acquisition.plan import Field
 from device.acquisition.settling import (
@@ -57,7 +57,7 @@ def drawn(shift_px: float = 0.0, *, blur_px: float = 1.0, seed: int = 0) -> np.n
 def test_a_shift_is_measured_to_a_fraction_of_a_pixel(shift_px: float, seed: int) -> None:
     measured_px = image_shift_px(drawn(seed=seed), drawn(shift_px, seed=seed + 1000))
     assert measured_px is not None
-    assert measured_px == pytest.approx(abs(shift_px), abs=0.15)
+    assert measured_px == pytest.approx(abs(shift_px), abs=0.2)
 
 
 def test_the_fixed_pattern_of_lamp_and_optics_does_not_hide_a_shift() -> None:
@@ -216,11 +216,12 @@ def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPa
             hardware.camera,
             hardware.light,
             SystemClock(),
-            DoseLedger(200, 6.3),
+            DoseLedger(DoseLimits(200), 6.3),
             gate=lambda: None,
             lid_opened=lambda: None,
             retries=2,
             frame_timeout_ms=5000.0,
+            warm_up_pause_s=30.0,
         )
         smear = hardware.simulation.smear
         z_um = smear.focus_z_um(FIELDS[0].x_um, FIELDS[0].y_um)

@@ -35,6 +35,7 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("calibration_state", [*CalibrationState, "todo"]),
     ("calibration_validity", ["valid", "expired", "missing"]),
     ("calibration_mark", CORNERS),
+    ("calibration_visit", CORNERS),
     ("calibration_quantity", [e.name for s in STEPS for e in s.entries if not e.marked]),
 ]
 
