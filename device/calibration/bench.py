@@ -155,8 +155,12 @@ class Bench:
             )
         return point
 
-    def fields(self, count: int) -> list[Field]:
+    def fields(self, count: int, apart: int = 0) -> list[Field]:
         """Return the unused fields nearest to the middle of the plan.
+
+        Args:
+            count: how many.
+            apart: rows and columns that lie between them and every used field at least.
 
         Raises CalibrationRefusedError when there are not so many.
         """
@@ -164,7 +168,16 @@ class Bench:
         ys = [field.y_um for field in self.plan.fields]
         middle = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
         ledger = self._parts.ledger
-        unused = [f for f in self.plan.fields if ledger.exposures((f.row, f.column)) == 0]
+        used = [f for f in self.plan.fields if ledger.exposures((f.row, f.column)) > 0]
+        rows, columns = (
+            {place + by for place in places for by in range(-apart, apart + 1)}
+            for places in ({f.row for f in used}, {f.column for f in used})
+        )
+        unused = [
+            f
+            for f in self.plan.fields
+            if f not in used and (not apart or (f.row not in rows and f.column not in columns))
+        ]
         if len(unused) < count:
             raise CalibrationRefusedError(
                 f"The scan area has {len(unused)} unused fields; {count} are needed.",

@@ -50,7 +50,9 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     bench.home()
     bench.take_background()
     focus = bench.find_focus()
-    walk = _Walk(bench, focus.x_um, focus.y_um, focus.z_um)
+    # The cross must not lead through the fields of the focus search, which have had their light.
+    (start,) = bench.fields(1, apart=1)
+    walk = _Walk(bench, start.x_um, start.y_um, focus.z_um)
     guess = _probe(bench, walk)
     moves: list[Pair] = [(0.0, 0.0)]
     shifts: list[Pair] = [(0.0, 0.0)]

@@ -167,6 +167,7 @@ def store_run(
     state: RunState = RunState.COMPLETE,
     reason: StopReason = StopReason.ENOUGH_CELLS,
     error: Mapping[str, str] | None = None,
+    calibration: Sequence[Mapping[str, Any]] = (),
 ) -> int:
     """Store a finished run with cells, pictures and result; return its id."""
     counts = HEALTHY if counts is None else counts
@@ -194,6 +195,7 @@ def store_run(
         "tiles": {"planned": 1380, "acquired": 612, "analysed": 612, "missing": 0, "unusable": 9},
         **shares.as_dict(),
         "versions": versions,
+        "calibration": list(calibration),
         "duration_s": 171.0,
     }
     records.finish_run(run_id, RunEnd(state, reason, document, error))

@@ -50,8 +50,9 @@ document.getElementById("calibration-begin")?.addEventListener("click", async (e
   if (await ask(event.currentTarget, "/api/v1/calibration/session", body)) go("/calibration/next");
 });
 
+// Not at pointerup: the click that follows it would hit a key of the keypad.
 for (const field of document.querySelectorAll("[data-keypad]")) {
-  field.addEventListener("pointerup", (event) => {
+  field.addEventListener("click", (event) => {
     if (event.pointerType === "touch") openKeypad(field);
   });
 }

@@ -63,7 +63,8 @@ start.addEventListener("click", async () => {
 });
 
 document.getElementById("keypad-open").addEventListener("click", () => openKeypad(input, enter));
-input.addEventListener("pointerup", (event) => {
+// Not at pointerup: the click that follows it would hit a key of the keypad.
+input.addEventListener("click", (event) => {
   if (event.pointerType === "touch") openKeypad(input, enter);
 });
 
