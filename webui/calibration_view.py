@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from device.calibration.desk import CalibrationDesk, validity
@@ -16,6 +17,8 @@ from webui.catalogue import label, text
 from webui.result_view import when
 
 TODO = "todo"
+SHOWN_VALUES = 3
+"""Of a calibration in a result: the most important ones, which come first."""
 
 
 def calibration_view(desk: CalibrationDesk, config: CalibrationConfig) -> dict[str, Any]:
@@ -67,7 +70,11 @@ def _step(
         "text": label("calibration_text", step.id),
         "needs": [label("calibration_need", need.value) for need in step.needs],
         "entries": [
-            {"name": e.name, "label": label("calibration_quantity", e.name), "unit": e.unit}
+            {
+                "name": e.name,
+                "label": label("calibration_quantity", e.name),
+                "unit": unit_text(e.unit),
+            }
             for e in step.entries
             if not e.marked
         ],
@@ -104,7 +111,16 @@ def result_view(record: CalibrationRecord) -> dict[str, Any]:
 
 def quantity_rows(quantities: Any) -> list[dict[str, Any]]:
     """Return label, value with uncertainty, limits and whether they are kept, of each value."""
-    return [_row(Quantity(**stored)) for stored in quantities]
+    return [_row(_printed(stored)) for stored in quantities]
+
+
+def unit_text(unit: str) -> str:
+    """Return a unit as it is printed."""
+    return unit.replace("um", "µm").replace("cm2", "cm²").replace("deg", "°")
+
+
+def _printed(stored: Mapping[str, Any]) -> Quantity:
+    return replace(Quantity(**stored), unit=unit_text(stored["unit"]))
 
 
 def _row(quantity: Quantity) -> dict[str, Any]:
@@ -135,8 +151,8 @@ def used_rows(document: Mapping[str, Any] | None) -> list[dict[str, Any]]:
             "when": when(entry["utc"]),
             "operator": entry["operator"],
             "values": [
-                f"{label('calibration_quantity', q['name'])} {value_text(Quantity(**q))}"
-                for q in entry["quantities"][:4]
+                f"{label('calibration_quantity', q['name'])} {value_text(_printed(q))}"
+                for q in entry["quantities"][:SHOWN_VALUES]
             ],
         }
         for entry in used

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from device.acquisition.focus import Peak, contrast, find_peak
 from device.acquisition.plan import Field
@@ -115,11 +115,11 @@ def play_of(places: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Play:
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
     if freedom:
         variance = squares / freedom
-        half = float(stats.t.ppf(0.975, freedom))
+        half = float(stdtrit(freedom, 0.975))
     else:
         # Single visits: what the places disagree by is all that is known.
         variance = float(np.var(differences, ddof=1)) / 2.0
-        half = float(stats.t.ppf(0.975, len(differences) - 1))
+        half = float(stdtrit(len(differences) - 1, 0.975))
     per_place = [variance * (1.0 / len(below) + 1.0 / len(above)) for below, above in places]
     return Play(
         float(np.mean(differences)),

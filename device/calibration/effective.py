@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from device.acquisition.plan import make_plan
 from device.calibration.steps import STEP_IDS
 from device.config import CalibrationConfig
 from device.differential import Flag, FlagLevel
@@ -124,6 +125,7 @@ def effective(
     }
     try:
         changed = changed_settings(settings, **changes) if changes else settings
+        make_plan(changed.scan, changed.camera)
     except SettingsError as error:
         return Effective(
             settings,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from device.acquisition.focus import Peak, contrast, find_peak
 from device.acquisition.plan import Field
@@ -60,7 +60,7 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
         )
     sigma_um = float(np.std(heights_um, ddof=1))
     count = len(heights_um)
-    half_um = float(stats.t.ppf(0.975, count - 1)) * sigma_um / np.sqrt(count)
+    half_um = float(stdtrit(count - 1, 0.975)) * sigma_um / np.sqrt(count)
     quantities = [
         Quantity("focus_z_um", float(np.mean(heights_um)), "um", float(half_um), 0.0, 100_000.0),
         Quantity("repeatability_um", sigma_um, "um", None, None, MAX_REPEATABILITY_UM),

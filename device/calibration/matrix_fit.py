@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 Pair = tuple[float, float]
 Matrix = NDArray[np.float64]
@@ -72,7 +72,7 @@ def fit_matrix(moves_um: Sequence[Pair], shifts_px: Sequence[Pair]) -> CameraMat
     variance = float((rest_px**2).sum()) / freedom
     covariance = variance * np.linalg.inv(design.T @ design)[1:, 1:]
     a = np.linalg.inv(b)
-    half = float(stats.t.ppf(0.975, freedom))
+    half = float(stdtrit(freedom, 0.975))
     pixel_sigma, rotation_sigma = _sigmas(b, covariance)
     pixel_um, rotation_deg, mirrored = _parts(b)
     lengths = np.linalg.norm(a, axis=0)

@@ -44,6 +44,12 @@ class Quantity:
         )
 
     @property
+    def plain_name(self) -> str:
+        """The name in words, without its unit."""
+        suffix = "_" + self.unit.replace("/", "_per_").lower()
+        return self.name.removesuffix(suffix).replace("_", " ")
+
+    @property
     def limits(self) -> str:
         """The limits as a person reads them, or an empty text."""
         if self.low is None and self.high is None:
@@ -96,7 +102,7 @@ def judged(
     refusal = None
     if bad is not None:
         refusal = CalibrationRefusedError(
-            f"{bad.name.replace('_', ' ')} is {bad.value:.4g} {bad.unit}".rstrip()
+            f"{bad.plain_name} is {bad.value:.4g} {bad.unit}".rstrip()
             + f"; accepted: {bad.limits}.",
             remedy=remedies[bad.name],
             code=code,

@@ -66,7 +66,7 @@ def test_a_number_is_entered_with_the_keypad(tmp_path: Path, page: Page) -> None
                 page.get_by_role("button", name=key, exact=True).tap()
             page.get_by_role("button", name="Done").tap()
         page.get_by_role("button", name="Measure", exact=True).tap()
-        expect(page.get_by_text("8.00 ± 0.80 mW/cm2")).to_be_visible(timeout=LONG_MS)
+        expect(page.get_by_text("8.00 ± 0.80 mW/cm²")).to_be_visible(timeout=LONG_MS)
         record = rig.instrument.calibration.results()["led_power"]
         assert record.value("irradiance_mw_per_cm2") == pytest.approx(8.0)
 

@@ -64,7 +64,7 @@ def test_the_pixel_size_of_a_straight_camera(lab: Bench) -> None:
     ("mounting", "bad"),
     [
         (Mounting(rotation_deg=2.5, scale=1.01), "rotation"),
-        (Mounting(rotation_deg=-0.1, scale=1.06), "pixel um"),
+        (Mounting(rotation_deg=-0.1, scale=1.06), "pixel is"),
         pytest.param(Mounting(mirrored=True), "mirrored", marks=pytest.mark.slow),
     ],
 )

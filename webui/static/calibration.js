@@ -46,8 +46,12 @@ document.addEventListener("click", (event) => {
 document.getElementById("calibration-begin")?.addEventListener("click", async (event) => {
   const operator = document.getElementById("operator");
   if (!operator.reportValidity()) return;
+  // The status tells of the session, too, and must not load this page anew meanwhile.
+  leaving = true;
   const body = { operator: operator.value, steps: [] };
-  if (await ask(event.currentTarget, "/api/v1/calibration/session", body)) go("/calibration/next");
+  const answer = await ask(event.currentTarget, "/api/v1/calibration/session", body);
+  if (answer) location.assign("/calibration/next");
+  else leaving = false;
 });
 
 // Not at pointerup: the click that follows it would hit a key of the keypad.
