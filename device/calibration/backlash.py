@@ -90,7 +90,7 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
                 play.backlash_um,
                 "um",
                 play.uncertainty_um,
-                -max(play.uncertainty_um, 0.5),
+                -2.0 * max(play.uncertainty_um, 0.25),
                 most_um,
             ),
             Quantity(

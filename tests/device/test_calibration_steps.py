@@ -13,6 +13,7 @@ from device.calibration.steps import STEP_IDS, step_of
 from device.engine.states import State
 from device.records.calibrations import CalibrationRecord, CalibrationState
 from hal.errors import InputError
+from hal.sim.apt_emulator import Z_BACKLASH_UM
 from hal.sim.grbl_motion import Mechanics
 from hal.sim.mounting import Mounting
 from hal.sim.optics import Optics
@@ -92,6 +93,21 @@ def test_the_play_of_the_emulated_stage(lab: Bench) -> None:
         assert holds(record, f"backlash_{axis}_um", backlash_um)
         found_um = quantity(record, f"repeatability_{axis}_um").value
         assert found_um == pytest.approx(spread_um, rel=0.6)
+    assert record.state is CalibrationState.MEASURED
+
+
+@pytest.mark.slow
+def test_a_stage_with_encoders_on_the_slide_has_play_in_z_alone(tmp_path: Path) -> None:
+    pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    area = {"width_um": 300.0, "height_um": 200.0}
+    with bench(tmp_path, physics=True, stage={"driver": "apt"}, **area) as lab:
+        lab.idle()
+        lab.instrument.calibration.begin("Ann")
+        record = measured(lab, "backlash")
+    for axis, backlash_um in (("x", 0.0), ("y", 0.0), ("z", Z_BACKLASH_UM)):
+        found = quantity(record, f"backlash_{axis}_um")
+        assert found.value == pytest.approx(backlash_um, abs=0.3)
+        assert quantity(record, f"repeatability_{axis}_um").value < 0.3
     assert record.state is CalibrationState.MEASURED
 
 
