@@ -121,6 +121,25 @@ class QualityConfig(Section):
     )
 
 
+class CalibrationConfig(Section):
+    """How long calibrations hold, and what a run does without; 0 days = for ever."""
+
+    when_missing: Literal["note", "refuse"] = Field(
+        "note", description="a run without a valid calibration of a step gets a note, or no start"
+    )
+    max_rotation_deg: float = quantity(
+        0.4, "deg", 0.05, 10, "largest angle between camera and stage"
+    )
+    pixel_size_days: int = quantity(180, "days", 0, 3650, "pixel size and camera rotation hold")
+    backlash_days: int = quantity(90, "days", 0, 3650, "backlash and repeatability hold")
+    settle_time_days: int = quantity(90, "days", 0, 3650, "settle times hold")
+    flat_field_days: int = quantity(30, "days", 0, 3650, "flat field and dark hold")
+    camera_noise_days: int = quantity(180, "days", 0, 3650, "camera gain and noise hold")
+    focus_reference_days: int = quantity(30, "days", 0, 3650, "the focus reference holds")
+    led_power_days: int = quantity(180, "days", 0, 3650, "the LED's power holds")
+    slide_corners_days: int = quantity(365, "days", 0, 3650, "the corners of the slide hold")
+
+
 class WebConfig(Section):
     """Touchscreen pages and results API."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
+from device.calibration.desk import CalibrationDesk, CalibrationOrder
 from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
@@ -56,6 +57,10 @@ def check_sample_id(sample_id: str) -> str:
 class Instrument:
     """Facade of the whole device; every method may be called from any thread.
 
+    Attributes:
+        events: what happens, for whoever subscribes.
+        calibration: its steps and sessions, and what is valid now.
+
     Requests return at once; the state follows when the owner of the hardware resolves them
     between two exposures.  A context manager: :meth:`open` on entry, :meth:`close` on exit.
 
@@ -92,6 +97,13 @@ class Instrument:
         simulation = hardware.simulation
         self._donor = settings.simulation.smear if simulation is not None else None
         self._quality = QualityGate(settings.quality, records)
+        self.calibration = CalibrationDesk(
+            settings,
+            records.calibrations,
+            "instrument" if simulation is None else "simulated",
+            self._order_calibration,
+            changed=self._tell,
+        )
         self._engine = Engine(
             settings,
             hardware,
@@ -100,6 +112,7 @@ class Instrument:
             self.events,
             conditions=self._conditions,
             quality=self._quality,
+            effective=self.calibration.effective,
             load_models=load_models or partial(load_tested_models, settings.analysis.provider),
             make_analyzer=make_analyzer,
             watchdog=watchdog,
@@ -248,6 +261,9 @@ class Instrument:
             remarks=self._quality.remarks(),
             checking=notice.checking,
             last_check_id=notice.last_check_id,
+            calibrating=notice.calibrating or None,
+            calibrating_share=notice.share,
+            calibration_version=self.calibration.version,
         )
 
     def wait_for(self, *states: State, timeout_s: float) -> Status:
@@ -263,6 +279,13 @@ class Instrument:
                 remedy="Wait longer, or abort the run.",
             )
         return self.status()
+
+    def _order_calibration(self, order: CalibrationOrder) -> None:
+        self._request_fits(Event.CALIBRATE)
+        self._engine.calibrations.order(order)
+
+    def _tell(self) -> None:
+        self._board.put()
 
     def _publish_status(self) -> None:
         self.events.publish(EventKind.STATUS, status_dict(self.status()))
@@ -289,6 +312,7 @@ class Instrument:
     def _conditions(self, sample_id: str, control: bool) -> tuple[StartCondition, ...]:
         notice = self._board.notice
         state = self._engine.machine.state
+        problem = self.calibration.effective().problem
         return (
             StartCondition(
                 "idle",
@@ -309,6 +333,7 @@ class Instrument:
                 self._free_mb() >= self._settings.records.min_free_mb,
                 f"Less than {self._settings.records.min_free_mb:g} MB are free: free disk space.",
             ),
+            StartCondition("calibrated", not problem, problem),
             StartCondition("sample_id", bool(sample_id), "Enter the id of the sample."),
             *self._quality.blocking(control=control),
         )

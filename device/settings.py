@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from device.config import (
     AnalysisConfig,
+    CalibrationConfig,
     QualityConfig,
     RecorderConfig,
     RecordsConfig,
@@ -26,6 +27,7 @@ class Settings(HardwareConfig):
 
     scan: ScanConfig = ScanConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     records: RecordsConfig = RecordsConfig()
     recorder: RecorderConfig = RecorderConfig()
     quality: QualityConfig = QualityConfig()

@@ -62,6 +62,9 @@ class Status:
         remarks: conditions that do not hold and yet do not keep Start from being possible.
         checking: how far the check in progress is, or None.
         last_check_id: the check that ended last, or None.
+        calibrating: the calibration step in progress, or None.
+        calibrating_share: of that step that is done, 0 to 1.
+        calibration_version: increases with everything stored about calibrations.
     """
 
     state: str
@@ -83,3 +86,6 @@ class Status:
     remarks: tuple[StartCondition, ...] = ()
     checking: CheckProgress | None = None
     last_check_id: int | None = None
+    calibrating: str | None = None
+    calibrating_share: float = 0.0
+    calibration_version: int = 0

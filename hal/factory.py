@@ -40,7 +40,7 @@ class Hardware:
     """All devices, not yet opened; ``simulation`` is None on a real instrument."""
 
     camera: Camera
-    stage: Stage
+    stage: GuardedStage
     light: Light
     panel: Panel
     simulation: SimulatedWorld | None
@@ -128,8 +128,12 @@ def camera_alone(config: HardwareConfig, clock: Clock) -> Iterator[Camera]:
 
 def build_clock(config: HardwareConfig) -> SystemClock:
     """Return the clock of the configured hardware: scaled only where everything is simulated."""
-    all_simulated = all(_simulated_drivers(config).values())
-    return SystemClock(config.simulation.speed if all_simulated else 1.0)
+    return SystemClock(config.simulation.speed if simulates(config) else 1.0)
+
+
+def simulates(config: HardwareConfig) -> bool:
+    """Return whether the devices that the settings name are simulated."""
+    return all(_simulated_drivers(config).values())
 
 
 def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
@@ -216,7 +220,7 @@ def _simulated(
     return Hardware(camera, stage, light, panel, world, recorder)
 
 
-def _stage(config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder) -> Stage:
+def _stage(config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder) -> GuardedStage:
     """Return the driver inside its guard: nobody moves it past that."""
     driver: Stage
     if config.driver == "apt":

@@ -7,7 +7,7 @@ driver.  Nobody moves a driver past its guard: :mod:`hal.factory` gives out guar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TypeAlias
 
@@ -176,6 +176,10 @@ class GuardedStage:
     def homed(self) -> bool:
         """Whether the position is known."""
         return self._stage.homed
+
+    def set_approach(self, xy_um: float, z_um: float) -> None:
+        """Set the last stretch of the following moves; 0 for none."""
+        self._rules = replace(self._rules, approach_um=(xy_um, xy_um, z_um))
 
     def open(self) -> None:
         """Connect.  Raises as the driver."""

@@ -9,6 +9,8 @@ from flask import Flask
 from device.staining import VirtualStain
 from webui import (
     api,
+    calibration_api,
+    calibration_pages,
     context,
     control,
     pages,
@@ -60,6 +62,9 @@ def create_app(
     context.install(app, parts)
     trust.install(app, settings.web)
     problems.install(app)
-    for part in (api, quality_api, stain_api, control, stream, pages, quality_pages):
+    for part in (
+        *(api, calibration_api, quality_api, stain_api, control, stream),
+        *(pages, calibration_pages, quality_pages),
+    ):
         app.register_blueprint(part.blueprint)
     return app

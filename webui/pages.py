@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
 from webui import result_view
+from webui.calibration_view import used_rows
 from webui.catalogue import label
 from webui.context import context
 from webui.field_picture import field_picture_png
@@ -198,7 +199,8 @@ def details(run_id: int) -> ResponseReturnValue:
     with open_reader() as reader:
         run = find_run(reader, run_id)
         document = reader.result(run_id)
-    return _render_run("details.html", run, document=document, tab="details")
+    used = used_rows(document)
+    return _render_run("details.html", run, document=document, calibrations=used, tab="details")
 
 
 @blueprint.get("/cells/<int:cell_id>")

@@ -11,6 +11,7 @@ from webui.catalogue import duration, label, text
 
 OUTSIDE_KINDS: Final = (CellKind.DEAD.value, CellKind.OTHER.value, "unidentified")
 _BUSY: Final = RUNNING | {State.FINISHING, State.ABORTING}
+_JOG_STEP: Final = "slide_corners"
 _TONES: Final = {
     State.IDLE: "ready",
     State.COMPLETE: "ready",
@@ -53,6 +54,13 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
             "abort": _possible(state, Event.ABORT),
             "acknowledge": _possible(state, Event.ACKNOWLEDGE),
         },
+        "calibration": {
+            "busy": state is State.CALIBRATING,
+            "free": state is State.IDLE,
+            "step": status.calibrating or "",
+            "percent": round(100 * status.calibrating_share),
+            "version": status.calibration_version,
+        },
         "ready": state is State.IDLE and not unmet,
         "not_ready": not (state is State.IDLE and not unmet),
         "reasons": [c.explanation for c in unmet],
@@ -69,6 +77,8 @@ def screen_path(status: Status) -> str:
     state = State(status.state)
     if state is State.FAULT:
         return "/fault"
+    if state is State.CALIBRATING:
+        return f"/calibration/{_JOG_STEP if status.calibrating == 'jog' else status.calibrating}"
     if state in _BUSY:
         return "/live"
     if state is State.CHECKING:

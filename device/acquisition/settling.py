@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from itertools import cycle
 from threading import Event
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from device.acquisition.focus import contrast
 from device.acquisition.imaging import Imager
 from device.acquisition.plan import Field
+from device.acquisition.shift import shift_px, structure
 from device.errors import SettlingError
 from hal.clock import Clock
 from hal.stage import Stage
@@ -38,12 +38,6 @@ SAFETY_FACTOR = 1.5
 MAX_SHIFT_PX = 0.25
 MAX_CONTRAST_CHANGE = 0.03
 """A swing during the exposure, or in z, shows as another contrast."""
-
-MIN_RESPONSE = 0.3
-"""Height of the correlation peak: above 1 for a field with cells, 0.1 for blank glass."""
-
-_SMOOTH_PX = 1.5
-_BACKGROUND_PX = 20.0
 
 
 @dataclass(frozen=True)
@@ -214,18 +208,8 @@ def image_shift_px(fixed: NDArray[np.generic], moving: NDArray[np.generic]) -> f
     Returns:
         Distance in pixels, or None where they show too little in common.
     """
-    first, second = _structure(fixed), _structure(moving)
-    window = cv2.createHanningWindow((first.shape[1], first.shape[0]), cv2.CV_32F)
-    (dx, dy), response = cv2.phaseCorrelate(first, second, window)
-    return math.hypot(dx, dy) if response >= MIN_RESPONSE else None
-
-
-def _structure(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Keep what moves with the slide: neither noise nor the pattern of lamp and optics."""
-    image = np.asarray(pixels, np.float32)
-    fine = cv2.GaussianBlur(image, (0, 0), _SMOOTH_PX)
-    coarse = cv2.GaussianBlur(image, (0, 0), _BACKGROUND_PX)
-    return np.asarray(fine / np.maximum(coarse, 1.0) - 1.0, np.float32)
+    shift = shift_px(structure(fixed), structure(moving))
+    return math.hypot(*shift) if shift is not None else None
 
 
 def _failure(axes: str, samples: Sequence[Sample], wanted: int) -> SettlingError:

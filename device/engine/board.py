@@ -30,6 +30,8 @@ class Notice:
         checking: how far the check in progress is, None when there is none.
         last_check_id: the check that ended last.
         waiting_sample_id: sample entered for the start button, or empty.
+        calibrating: the calibration step in progress, or empty.
+        share: of that step that is done, 0 to 1.
         sequence: increases with every change.
     """
 
@@ -46,6 +48,8 @@ class Notice:
     checking: CheckProgress | None = None
     last_check_id: int | None = None
     waiting_sample_id: str = ""
+    calibrating: str = ""
+    share: float = 0.0
     sequence: int = 0
 
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Lock, Thread
 
+from device.calibration.effective import Effective
 from device.engine.board import Board
+from device.engine.calibrating import CalibrationOrders, PendingCalibration, calibrate
 from device.engine.checking import Checker
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
@@ -43,6 +45,7 @@ CLOSE_TIMEOUT_S = 60.0
 ENGINES_S = 1200.0
 """Longest time that TensorRT may take to build its engines, once per board."""
 
+ABORTABLE = RUNNING | {State.CALIBRATING, State.CHECKING}
 WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
 
@@ -53,6 +56,7 @@ class Engine:
         conditions: the start conditions for a sample id, judged by the engine's thread; the
             second argument says whether it is a control slide.
         quality: told when a check or a run has ended.
+        effective: the settings with the calibrations that are valid now.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
         watchdog: is told wherever the owner thread passes or waits.
@@ -68,12 +72,14 @@ class Engine:
         *,
         conditions: Callable[[str, bool], Sequence[StartCondition]],
         quality: QualityGate,
+        effective: Callable[[], Effective],
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer,
         watchdog: Watchdog | None = None,
     ) -> None:
         self.board = Board()
         self.requests = Requests()
+        self.calibrations = CalibrationOrders(self.requests)
         self.latest = LatestTile()
         self.progress = Progress()
         self.machine = StateMachine(self._enter, self.make_safe, self._entered)
@@ -85,6 +91,7 @@ class Engine:
         self._events = events
         self._conditions = conditions
         self._quality = quality
+        self._effective = effective
         self._make_analyzer = make_analyzer
         self._watchdog = watchdog if watchdog is not None else NoWatchdog()
         self._models: Sequence[ModelSet] = ()
@@ -206,7 +213,7 @@ class Engine:
         """Pass a check point of a run."""
         self._beat()
         self._front.tend()
-        if self._front.take_abort() and self.machine.state in RUNNING | {State.CHECKING}:
+        if self._front.take_abort() and self.machine.state in ABORTABLE:
             log.info("abort by the button")
             self.requests.put(Event.ABORT)
 
@@ -257,6 +264,8 @@ class Engine:
                 self._begin(order)
         elif self.requests.take(Event.CHECK):
             self._check()
+        elif (pending := self.calibrations.take()) is not None:
+            self._calibrate(pending)
 
     def _check(self) -> None:
         """Do the checks that were asked for; a device that failed ends in the fault state."""
@@ -320,7 +329,35 @@ class Engine:
             order.run_id.set_exception(error)
             raise
         order.run_id.set_result(run.id)
-        conduct(run, self._services(), self.make_safe)
+        conduct(run, run.services, self.make_safe)
+
+    def _calibrate(self, pending: PendingCalibration) -> None:
+        """Enter the calibrating state for one order, and leave it again."""
+        order = pending.order
+        needed = {"self_test_passed"} | ({"lid_closed"} if order.lit else set())
+        unmet = [c for c in self._conditions("", False) if not c.met and c.name in needed]
+        if unmet:
+            pending.begun.set_exception(StartRefusedError(unmet))
+            return
+        try:
+            if self._hardware.panel.lid_closed:
+                # Whoever starts a step has seen that the lid is closed.
+                self._hardware.light.acknowledge_lid()
+        except InterlockError as refusal:
+            pending.begun.set_exception(refusal)
+            return
+        self.requests.clear()
+        self._front.forget()
+        self.board.put(calibrating=order.name, share=0.0, activity="Calibrating.")
+        self.machine.fire(Event.CALIBRATE)
+        pending.begun.set_result(None)
+        try:
+            event = calibrate(order, self._services())
+            if event is Event.ABORT:
+                self.make_safe()
+        finally:
+            self.board.put(calibrating="")
+        self._become_idle(event)
 
     def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:
         self.board.put(activity=refusal.cause)
@@ -336,10 +373,15 @@ class Engine:
         self.latest.put(None)
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
-        settings = self._settings.model_dump(mode="json", exclude={"web": {"lan_token"}})
+        services = self._services()
+        effective = services.settings
+        self._hardware.stage.set_approach(
+            effective.stage.approach_xy_um, effective.stage.approach_z_um
+        )
+        settings = effective.model_dump(mode="json", exclude={"web": {"lan_token"}})
         sample_id, lot = order.sample_id, order.control_lot
         run_id = self._records.begin_run(sample_id, settings, versions, lot)
-        run = Run(self._services(), run_id, sample_id, versions, lot)
+        run = Run(services, run_id, sample_id, versions, lot)
         self.progress = run.progress
         self.board.put(
             run_id=run_id,
@@ -351,8 +393,10 @@ class Engine:
         return run
 
     def _services(self) -> Services:
+        effective = self._effective()
         return Services(
-            settings=self._settings,
+            settings=effective.settings,
+            calibration=effective,
             hardware=self._hardware,
             clock=self._clock,
             records=self._records,

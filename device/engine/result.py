@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from device.differential import Flag, FlagLevel, ScanContext, differential
 from device.engine.progress import Counts
@@ -25,6 +26,8 @@ class RunFacts:
         dose: of the whole sample, as :meth:`device.acquisition.dose.DoseLedger.summary`.
         duration_s: from Start to now, None when not known.
         control_lot: lot of the control slide, None for a sample of a person.
+        calibration: the results of calibrations that the run used.
+        notes: flags beside those of the count.
     """
 
     run_id: int
@@ -36,6 +39,8 @@ class RunFacts:
     versions: Mapping[str, str]
     duration_s: float | None
     control_lot: int | None = None
+    calibration: Sequence[Mapping[str, Any]] = ()
+    notes: tuple[Flag, ...] = ()
 
 
 def end_of_run(
@@ -63,8 +68,9 @@ def end_of_run(
             aborted=state is not RunState.COMPLETE,
         ),
     )
-    if facts.lid_openings:
-        flags = [*outcome.flags, _lid_flag(facts.lid_openings)]
+    added = [*facts.notes, *([_lid_flag(facts.lid_openings)] if facts.lid_openings else [])]
+    if added:
+        flags = [*outcome.flags, *added]
         flags.sort(key=lambda flag: list(FlagLevel).index(flag.level))
         outcome = replace(outcome, flags=tuple(flags))
     document = {
@@ -89,6 +95,7 @@ def end_of_run(
         "dose": dict(facts.dose),
         "control_lot": facts.control_lot,
         "versions": dict(facts.versions),
+        "calibration": [dict(used) for used in facts.calibration],
         "duration_s": facts.duration_s,
     }
     return RunEnd(state, reason, document, error)
@@ -112,11 +119,12 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
     if run is None:
         raise LookupError(f"no run {run_id}")
     tiles = list(reader.every_tile(run_id))
+    happened = reader.events(run_id)
     facts = RunFacts(
         run_id=run_id,
         sample_id=run.sample_id,
         counts=_journalled(tiles, list(reader.every_cell(run_id)), run.tiles_planned),
-        lid_openings=sum(event.kind == "lid_opened" for event in reader.events(run_id)),
+        lid_openings=sum(event.kind == "lid_opened" for event in happened),
         area_mm2=None,
         dose={
             "exposures": sum(tile.exposures for tile in tiles),
@@ -125,6 +133,7 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
         versions=run.versions,
         duration_s=None,
         control_lot=run.control_lot,
+        calibration=next((e.data["used"] for e in happened if e.kind == "calibration"), ()),
     )
     error = {
         "code": "RUN-INTERRUPTED",

@@ -49,6 +49,9 @@ HOPELESS_TILES = 100
 class Run:
     """Prepares, scans, holds while paused; leaves states after scanning to its caller.
 
+    Attributes:
+        services: shared parts of the instrument, as they were at the start.
+
     Args:
         services: shared parts of the instrument.
         run_id: of the run in the records.
@@ -65,7 +68,7 @@ class Run:
         versions: dict[str, str],
         control_lot: int | None = None,
     ) -> None:
-        self._services = services
+        self.services = services
         self.id = run_id
         self.control_lot = control_lot
         self._sample_id = sample_id
@@ -119,10 +122,11 @@ class Run:
             Cancelled: abort or shutdown was asked for.
             LeukoluxError: the run failed.
         """
-        self._services.records.set_plan(self.id, len(self._plan.fields))
+        self.services.records.set_plan(self.id, len(self._plan.fields))
+        self._note("calibration", {"used": self.services.calibration.document()})
         self.progress.plan(len(self._plan.fields))
         self._prepare()
-        self._services.machine.fire(Event.PREPARED)
+        self.services.machine.fire(Event.PREPARED)
         self._scanning = True
         self._say("Scanning.")
         return self._scan_plan()
@@ -133,9 +137,9 @@ class Run:
         Raises what made the analysis fail.
         """
         if self._pipeline is not None:
-            self._pipeline.drain(self._services.beat)
+            self._pipeline.drain(self.services.beat)
         if self._keeper is not None:
-            self._keeper.close(self._services.beat)
+            self._keeper.close(self.services.beat)
         self._book.enter(0.0)
 
     def close(self) -> None:
@@ -144,7 +148,7 @@ class Run:
         if self._pipeline is not None:
             self._pipeline.close()
         if self._keeper is not None:
-            self._keeper.close(self._services.beat)
+            self._keeper.close(self.services.beat)
 
     def facts(self) -> RunFacts:
         """Return what the result is computed from."""
@@ -158,11 +162,13 @@ class Run:
             dose={**self._ledger.summary(), **self._book.summary()},
             versions=self._versions,
             control_lot=self.control_lot,
-            duration_s=self._services.clock.monotonic_s() - self._started_s,
+            duration_s=self.services.clock.monotonic_s() - self._started_s,
+            calibration=self.services.calibration.document(),
+            notes=self.services.calibration.flags(),
         )
 
     def _prepare(self) -> None:
-        services = self._services
+        services = self.services
         self._say("Homing the stage.")
         self._acquisition.home()
         self._say("Taking the background on blank glass.")
@@ -213,7 +219,7 @@ class Run:
             if counts.classified >= self._scan.target_cells:
                 return StopReason.ENOUGH_CELLS
             self._refuse_hopeless(counts)
-            begin_s, held_s = self._services.clock.monotonic_s(), self._held_s
+            begin_s, held_s = self.services.clock.monotonic_s(), self._held_s
             try:
                 self._take(field, sequence, following)
             except (FrameError, LightError, DoseLimitError) as error:
@@ -224,7 +230,7 @@ class Run:
             else:
                 missing_in_row = 0
                 sequence += 1
-            spent_s = self._services.clock.monotonic_s() - begin_s - (self._held_s - held_s)
+            spent_s = self.services.clock.monotonic_s() - begin_s - (self._held_s - held_s)
             self.progress.acquire(taken=missing_in_row == 0, spent_s=spent_s)
         self.drain()
         if self.progress.counts.classified >= self._scan.target_cells:
@@ -239,7 +245,7 @@ class Run:
     def _report_missing(self, field: Field, error: DeviceError) -> None:
         log.warning("row %d column %d is missing: %s", field.row, field.column, error)
         key = (field.row, field.column)
-        self._services.records.add_tile(
+        self.services.records.add_tile(
             self.id,
             TileEntry(
                 row=field.row,
@@ -271,8 +277,8 @@ class Run:
             )
 
     def _check_wanted(self) -> None:
-        self._services.beat()
-        if self._services.requests.cancel.is_set():
+        self.services.beat()
+        if self.services.requests.cancel.is_set():
             raise Cancelled("The run")
         if self._pipeline is not None:
             self._pipeline.check()
@@ -281,14 +287,14 @@ class Run:
         """Resolve requests; called between exposures only."""
         self._check_wanted()
         self._book.enter()
-        if not self._services.hardware.panel.lid_closed:
+        if not self.services.hardware.panel.lid_closed:
             self._hold(Event.LID_OPENED)
-        elif self._services.requests.take(Event.PAUSE):
+        elif self.services.requests.take(Event.PAUSE):
             self._hold(Event.PAUSE)
 
     def _hold(self, why: Event) -> None:
         """Stay paused until a person resumes with the lid closed."""
-        services = self._services
+        services = self.services
         begin_s = services.clock.monotonic_s()
         activity = services.board.notice.activity
         services.requests.take(Event.RESUME)
@@ -316,7 +322,7 @@ class Run:
         self._held_s += services.clock.monotonic_s() - begin_s
 
     def _wait_for_resume(self) -> None:
-        services = self._services
+        services = self.services
         while True:
             self._check_wanted()
             closed = services.hardware.panel.lid_closed
@@ -332,7 +338,7 @@ class Run:
     def _lid_acknowledged(self) -> bool:
         """Let the light work again on a person's word; False when the lid has just opened."""
         try:
-            self._services.hardware.light.acknowledge_lid()
+            self.services.hardware.light.acknowledge_lid()
         except InterlockError:
             return False
         return True
@@ -341,13 +347,13 @@ class Run:
         self._acquisition.distrust_focus()
         self._lid_openings += 1
         self._note("lid_opened", {})
-        self._services.board.put(
+        self.services.board.put(
             activity="Paused: the lid was opened.", error=LID_ERROR, lid_closed=False
         )
 
     def _say(self, activity: str) -> None:
-        self._services.beat()
-        self._services.board.put(activity=activity)
+        self.services.beat()
+        self.services.board.put(activity=activity)
 
     def _note(self, kind: str, data: dict[str, Any]) -> None:
-        self._services.records.add_event(self.id, kind, data)
+        self.services.records.add_event(self.id, kind, data)

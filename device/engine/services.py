@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from device.analysis.flatfield import Background
+from device.calibration.effective import Effective
 from device.config import AnalysisConfig
 from device.engine.board import Board
 from device.engine.counting import LatestTile
@@ -28,12 +29,15 @@ class Services:
     """Shared parts of the instrument.
 
     Attributes:
+        settings: the effective ones, with the valid calibrations in place.
+        calibration: what the run uses of the calibrations.
         models: one set per analysis thread.
         quality: told when a control slide has been judged.
         beat: to be called wherever the owner of the hardware passes or waits.
     """
 
     settings: Settings
+    calibration: Effective
     hardware: Hardware
     clock: Clock
     records: Records

@@ -29,6 +29,9 @@ class State(StrEnum):
     CHECKING = "checking"
     """A person has the instrument checked: light and stage are used, and nothing is counted."""
 
+    CALIBRATING = "calibrating"
+    """A step of a calibration moves the stage and uses the light; no sample is measured."""
+
     PREPARING = "preparing"
     """Homing, background on blank glass, focus; after a pause it makes sure they still hold."""
 
@@ -65,6 +68,12 @@ class Event(StrEnum):
 
     TEST_PASSED = "test_passed"
     """Every step of the self-test passed."""
+
+    CALIBRATE = "calibrate"
+    """A person asked for a step of a calibration."""
+
+    CALIBRATED = "calibrated"
+    """The step has ended, with a value or with a refusal, and that is stored."""
 
     START = "start"
     """A person asked for a run, and all start conditions hold."""
@@ -111,7 +120,7 @@ class Event(StrEnum):
 
 REQUESTS = frozenset(
     {
-        *(Event.START, Event.CHECK, Event.PAUSE, Event.RESUME, Event.ABORT),
+        *(Event.START, Event.CHECK, Event.CALIBRATE, Event.PAUSE, Event.RESUME, Event.ABORT),
         *(Event.ACKNOWLEDGE, Event.SHUT_DOWN),
     }
 )
@@ -120,7 +129,7 @@ REQUESTS = frozenset(
 RUNNING = frozenset({State.PREPARING, State.SCANNING, State.PAUSING, State.PAUSED})
 """States in which a run can still be paused, resumed or aborted."""
 
-LIT = frozenset({State.CHECKING, State.PREPARING, State.SCANNING})
+LIT = frozenset({State.CALIBRATING, State.CHECKING, State.PREPARING, State.SCANNING})
 """The only states in which the light may be pulsed and the stage may move to take images."""
 
 _WORK: dict[tuple[State, Event], State] = {
@@ -130,6 +139,9 @@ _WORK: dict[tuple[State, Event], State] = {
     (State.IDLE, Event.CHECK): State.CHECKING,
     (State.CHECKING, Event.CHECKED): State.IDLE,
     (State.CHECKING, Event.ABORT): State.IDLE,
+    (State.IDLE, Event.CALIBRATE): State.CALIBRATING,
+    (State.CALIBRATING, Event.CALIBRATED): State.IDLE,
+    (State.CALIBRATING, Event.ABORT): State.IDLE,
     (State.PREPARING, Event.PREPARED): State.SCANNING,
     (State.PREPARING, Event.PAUSE): State.PAUSING,
     (State.PREPARING, Event.LID_OPENED): State.PAUSED,

@@ -180,3 +180,37 @@ def _quality(db: Database) -> None:
     db.table("control_comments").create_index(["point_id"])
     db.table("runs").add_column("control_lot", int)
     db.table("tiles").add_column("cell_od", float)
+
+
+@MIGRATIONS(name="0004_calibrations")
+def _calibrations(db: Database) -> None:
+    db.table("calibration_sessions").create(
+        {
+            "id": int,
+            "device": str,
+            "operator": str,
+            "steps": str,
+            "marks": str,
+            "begun_utc": str,
+            "ended_utc": str,
+        },
+        pk="id",
+        not_null={"device", "operator", "steps", "marks", "begun_utc"},
+    )
+    db.table("calibrations").create(
+        {
+            "id": int,
+            "session_id": int,
+            "device": str,
+            "step": str,
+            "state": str,
+            "utc": str,
+            "operator": str,
+            "software": str,
+            "document": str,
+        },
+        pk="id",
+        not_null={"session_id", "device", "step", "state", "utc", "operator", "software"},
+        foreign_keys=[("session_id", "calibration_sessions", "id")],
+    )
+    db.table("calibrations").create_index(["device", "step"])

@@ -23,6 +23,7 @@ from sqlite_utils import Database
 
 from device.cell import Cell
 from device.errors import RecordsError
+from device.records.calibrations import CalibrationStore
 from device.records.migrations import MIGRATIONS
 from device.records.quality_records import QualityRecords, insert_row
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
@@ -103,6 +104,7 @@ class Records:
         path: the database file.
         tile_pictures: of the tiles of all runs, beside the database.
         quality: writes checks of the instrument and runs of the control slide.
+        calibrations: of the instrument, in the database.
 
     Args:
         path: the database file; created with its folder when missing.
@@ -125,6 +127,7 @@ class Records:
         with records_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open(path)
+        self.calibrations = CalibrationStore(self._transaction, now)
 
     def reader(self) -> RecordsReader:
         """Open a read-only connection for the calling thread."""

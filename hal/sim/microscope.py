@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hal.sim.cells import labels_of
 from hal.sim.masses import Float32Array
+from hal.sim.mounting import STRAIGHT
 from hal.sim.optical_faults import OpticalFaults
 from hal.sim.optics import Imager, Optics
 from hal.sim.seeds import generator
@@ -76,7 +77,10 @@ class FieldTruth:
 class VirtualMicroscope:
     """Renders fields of one smear.  Positions are in the stage frame; image x and y run with it.
 
-    One thread may render while others ask for truth.
+    One thread may render while others ask for truth, which is that of a straight camera.
+
+    Attributes:
+        mounting: how the camera sits; a switch.
 
     Attributes:
         faults: switches of what goes wrong with the light.
@@ -113,6 +117,7 @@ class VirtualMicroscope:
             * self.sensor.response(height_px, width_px)
             * np.float32(self.optics.blank_electrons_per_ms)
         )
+        self.mounting = STRAIGHT
         self._specimen = Specimen(smear, pixel_um)
         self._imager = lru_cache(maxsize=3)(self._make_imager)
         self._spectrum = lru_cache(maxsize=1)(self._make_spectrum)
@@ -170,7 +175,7 @@ class VirtualMicroscope:
         """Return the noise-free image after the optics, (height_px, width_px); 1 is blank glass."""
         defocus_um = z_um + self.faults.defocus_um - self.smear.focus_z_um(x_um, y_um)
         spectrum = self._spectrum(float(x_um), float(y_um), float(wavelength_nm))
-        return self._imager(float(wavelength_nm)).image(spectrum, defocus_um)
+        return self.mounting.seen(self._imager(float(wavelength_nm)).image(spectrum, defocus_um))
 
     def truth(self, x_um: float, y_um: float) -> FieldTruth:
         """Return what is really in the field around (x_um, y_um)."""

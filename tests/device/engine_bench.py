@@ -281,14 +281,17 @@ def small_settings(
     folder: Path,
     panel: dict[str, Any] | None = None,
     light: dict[str, Any] | None = None,
+    calibration: dict[str, Any] | None = None,
+    stage: dict[str, Any] | None = None,
     **scan: Any,
 ) -> Settings:
     return parse_settings(
         {
             "panel": panel or {},
             "light": light or {},
+            "calibration": calibration or {},
             "camera": {"width_px": 256, "height_px": 192},
-            "stage": {"feed_xy_mm_per_min": 1500.0},
+            "stage": {"feed_xy_mm_per_min": 1500.0, **(stage or {})},
             "scan": {
                 "left_um": 36_000.0,
                 "top_um": 44_000.0,
@@ -314,7 +317,7 @@ def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench
     Args:
         folder: of its records.
         physics: whether the camera sees the virtual smear, or cheap discs.
-        scan: settings of the scan; ``panel`` and ``light`` are tables of their own.
+        scan: settings of the scan; ``panel``, ``light``, ``calibration``, ``stage``: other tables.
     """
     made = Bench(folder, physics=physics, **scan)
     made.instrument.open()

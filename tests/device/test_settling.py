@@ -57,7 +57,7 @@ def drawn(shift_px: float = 0.0, *, blur_px: float = 1.0, seed: int = 0) -> np.n
 def test_a_shift_is_measured_to_a_fraction_of_a_pixel(shift_px: float, seed: int) -> None:
     measured_px = image_shift_px(drawn(seed=seed), drawn(shift_px, seed=seed + 1000))
     assert measured_px is not None
-    assert measured_px == pytest.approx(abs(shift_px), abs=0.15)
+    assert measured_px == pytest.approx(abs(shift_px), abs=0.2)
 
 
 def test_the_fixed_pattern_of_lamp_and_optics_does_not_hide_a_shift() -> None:

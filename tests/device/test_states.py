@@ -22,6 +22,9 @@ idle start preparing
 idle check checking
 checking checked idle
 checking abort idle
+idle calibrate calibrating
+calibrating calibrated idle
+calibrating abort idle
 preparing prepared scanning
 preparing pause pausing
 preparing lid_opened paused

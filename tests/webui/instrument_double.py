@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
+from device.calibration.desk import CalibrationDesk, CalibrationOrder
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.checks.report import Level
 from device.differential import ScanContext, differential
@@ -60,6 +61,14 @@ class InstrumentDouble:
     def __init__(self, records: Records, settings: Settings) -> None:
         self.events = EventBus()
         self.requests: list[str] = []
+        self.orders: list[CalibrationOrder] = []
+        self.calibration = CalibrationDesk(
+            settings,
+            records.calibrations,
+            "simulated",
+            self._order_calibration,
+            changed=lambda: self.become(calibration_version=self.calibration.version),
+        )
         self._records = records
         self._settings = settings
         self._tile: TileAnalysis | None = None
@@ -110,6 +119,12 @@ class InstrumentDouble:
         self.requests.append(f"start {sample_id}")
         self.become(state=State.PREPARING, run_id=run_id, sample_id=sample_id)
         return run_id
+
+    def _order_calibration(self, order: CalibrationOrder) -> None:
+        if self._status.state != State.IDLE:
+            raise RequestRefusedError("Calibrate is not possible.", remedy="Wait.")
+        self.orders.append(order)
+        self.become(state=State.CALIBRATING, calibrating=order.name)
 
     def pause(self) -> None:
         self._ask(Event.PAUSE)
@@ -164,6 +179,7 @@ def store_run(
     state: RunState = RunState.COMPLETE,
     reason: StopReason = StopReason.ENOUGH_CELLS,
     error: Mapping[str, str] | None = None,
+    calibration: Sequence[Mapping[str, Any]] = (),
 ) -> int:
     """Store a finished run with cells, pictures and result; return its id."""
     counts = HEALTHY if counts is None else counts
@@ -191,6 +207,7 @@ def store_run(
         "tiles": {"planned": 1380, "acquired": 612, "analysed": 612, "missing": 0, "unusable": 9},
         **shares.as_dict(),
         "versions": versions,
+        "calibration": list(calibration),
         "duration_s": 171.0,
     }
     records.finish_run(run_id, RunEnd(state, reason, document, error))

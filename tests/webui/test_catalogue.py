@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 import webui
+from device.calibration.slide_corners import CORNERS
+from device.calibration.steps import STEP_IDS, STEPS, Need
 from device.cell import CellKind
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level, Verdict
 from device.differential import FlagLevel
 from device.engine.states import State
 from device.quality.control import ANALYTES, ControlVerdict
+from device.records.calibrations import CalibrationState
 from device.records.record_types import RunState
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
@@ -37,6 +40,14 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("control.remark", REMARKS),
     ("result.reason", [*StopReason, RunState.RUNNING]),
     ("result.level", FlagLevel),
+    ("calibration_title", STEP_IDS),
+    ("calibration_text", STEP_IDS),
+    ("calibration_need", Need),
+    ("calibration_state", [*CalibrationState, "todo"]),
+    ("calibration_validity", ["valid", "expired", "missing"]),
+    ("calibration_mark", CORNERS),
+    ("calibration_visit", CORNERS),
+    ("calibration_quantity", [e.name for s in STEPS for e in s.entries if not e.marked]),
 ]
 
 

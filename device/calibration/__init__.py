@@ -1,0 +1,1 @@
+"""Calibration: what is measured once and used by every run, step by step."""

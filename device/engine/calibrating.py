@@ -1,0 +1,125 @@
+"""A visit of the owner of the hardware to a calibration step: light and stage under the rules."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock
+
+from device.acquisition.dose import DoseLedger, DoseLimits
+from device.calibration.bench import Surroundings
+from device.calibration.desk import CalibrationOrder
+from device.engine.light_book import LightBook
+from device.engine.requests import Requests
+from device.engine.services import Services
+from device.engine.states import Event
+from device.errors import RequestRefusedError
+from hal.errors import Cancelled
+
+BEGIN_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class PendingCalibration:
+    """Somebody wants calibration work and waits until it begins."""
+
+    order: CalibrationOrder
+    begun: Future[None] = field(default_factory=Future)
+
+
+class CalibrationOrders:
+    """At most one order that waits for the owner of the hardware.
+
+    Args:
+        requests: of the engine.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._lock = Lock()
+        self._pending: PendingCalibration | None = None
+
+    def order(self, order: CalibrationOrder) -> None:
+        """Ask for calibration work and wait until it begins.
+
+        Raises:
+            RequestRefusedError: the state does not fit, the lid is open, or there was no answer.
+        """
+        pending = PendingCalibration(order)
+        with self._lock:
+            if self._pending is not None:
+                raise RequestRefusedError("A step is about to begin.", remedy="Wait for it.")
+            self._pending = pending
+        self._requests.put(Event.CALIBRATE)
+        try:
+            pending.begun.result(BEGIN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise RequestRefusedError(
+                "The instrument does not answer.", remedy="Wait, or restart it."
+            ) from error
+        finally:
+            with self._lock:
+                self._pending = None
+
+    def take(self) -> PendingCalibration | None:
+        """Return the order that waits, when one was asked for."""
+        if not self._requests.take(Event.CALIBRATE):
+            return None
+        with self._lock:
+            return self._pending
+
+
+def calibrate(order: CalibrationOrder, services: Services) -> Event:
+    """Do the work of ``order``; return how the calibrating state is left.
+
+    Raises what is a fault of the instrument.
+    """
+    settings, board = services.settings, services.board
+    with services.records.reader() as reader:
+        former_j_per_cm2 = reader.sample_dose_j_per_cm2(order.sample_id)
+    ledger = DoseLedger(
+        DoseLimits(
+            settings.scan.max_exposures_per_field,
+            settings.scan.max_field_mj_per_cm2,
+            settings.scan.max_sample_j_per_cm2,
+        ),
+        settings.light.irradiance_mw_per_cm2,
+        former_j_per_cm2,
+    )
+    book = LightBook(
+        services.records,
+        settings.light,
+        order.sample_id,
+        ledger,
+        lambda kind, data: services.records.add_event(None, kind, data),
+    )
+
+    def check() -> None:
+        services.beat()
+        if services.requests.cancel.is_set():
+            raise Cancelled("The calibration")
+        book.enter()
+
+    def say(activity: str, share: float) -> None:
+        services.beat()
+        board.put(activity=activity, share=min(max(share, 0.0), 1.0))
+
+    try:
+        order.work(
+            Surroundings(
+                hardware=services.hardware,
+                clock=services.clock,
+                settings=settings,
+                ledger=ledger,
+                cancel=services.requests.cancel,
+                check=check,
+                beat=services.beat,
+                say=say,
+                judge_led=book.judge,
+            )
+        )
+    except Cancelled:
+        return Event.ABORT
+    finally:
+        book.enter(0.0)
+    return Event.CALIBRATED

@@ -1,0 +1,62 @@
+// A guided step: asks for it, follows it, and shows the page anew when something was stored.
+
+import { call, onStatus } from "./screen.js";
+import { openKeypad } from "./keypad.js";
+
+const stored = Number(document.querySelector("[data-version]").dataset.version);
+let leaving = false;
+
+function go(path) {
+  if (leaving) return;
+  leaving = true;
+  location.assign(path);
+}
+
+onStatus((view) => {
+  if (view.page === "/fault" || view.page === "/live") go(view.page);
+  else if (view.calibration.version !== stored && !view.calibration.busy) go(location.pathname);
+});
+
+function entries() {
+  const entered = {};
+  for (const field of document.querySelectorAll("[data-entry]")) {
+    if (field.value.trim() !== "") entered[field.dataset.entry] = Number(field.value);
+  }
+  return entered;
+}
+
+async function ask(button, path, body) {
+  if (button.classList.contains("busy")) return null;
+  button.classList.add("busy");
+  const answer = await call(path, body);
+  button.classList.remove("busy");
+  return answer;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.measure) ask(button, button.dataset.measure, entries());
+  if (button.dataset.jog) {
+    const [dx, dy] = button.dataset.jog.split(",").map(Number);
+    ask(button, "/api/v1/calibration/jog", { dx_um: dx, dy_um: dy });
+  }
+});
+
+document.getElementById("calibration-begin")?.addEventListener("click", async (event) => {
+  const operator = document.getElementById("operator");
+  if (!operator.reportValidity()) return;
+  // The status tells of the session, too, and must not load this page anew meanwhile.
+  leaving = true;
+  const body = { operator: operator.value, steps: [] };
+  const answer = await ask(event.currentTarget, "/api/v1/calibration/session", body);
+  if (answer) location.assign("/calibration/next");
+  else leaving = false;
+});
+
+// Not at pointerup: the click that follows it would hit a key of the keypad.
+for (const field of document.querySelectorAll("[data-keypad]")) {
+  field.addEventListener("click", (event) => {
+    if (event.pointerType === "touch") openKeypad(field);
+  });
+}
