@@ -11,7 +11,12 @@ from threading import Lock, Thread
 
 from device.calibration.effective import Effective
 from device.engine.board import Board
-from device.engine.calibrating import CalibrationOrders, PendingCalibration, calibrate
+from device.engine.calibrating import (
+    CalibrationOrders,
+    PendingCalibration,
+    admitted,
+    calibrate,
+)
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
 from device.engine.front import FrontPanel
@@ -313,30 +318,16 @@ class Engine:
 
     def _calibrate(self, pending: PendingCalibration) -> None:
         """Enter the calibrating state for one order, and leave it again."""
-        order = pending.order
-        needed = {"self_test_passed"} | ({"lid_closed"} if order.lit else set())
-        unmet = [c for c in self._conditions("") if not c.met and c.name in needed]
-        if unmet:
-            pending.begun.set_exception(StartRefusedError(unmet))
-            return
-        try:
-            if self._hardware.panel.lid_closed:
-                # Whoever starts a step has seen that the lid is closed.
-                self._hardware.light.acknowledge_lid()
-        except InterlockError as refusal:
-            pending.begun.set_exception(refusal)
+        if not admitted(pending, self._conditions(""), self._hardware):
             return
         self.requests.clear()
         self._front.forget()
-        self.board.put(calibrating=order.name, share=0.0, activity="Calibrating.")
+        self.board.put(calibrating=pending.order.name, share=0.0, activity="Calibrating.")
         self.machine.fire(Event.CALIBRATE)
         pending.begun.set_result(None)
-        try:
-            event = calibrate(order, self._services())
-            if event is Event.ABORT:
-                self.make_safe()
-        finally:
-            self.board.put(calibrating="")
+        event = calibrate(pending.order, self._services())
+        if event is Event.ABORT:
+            self.make_safe()
         self._become_idle(event)
 
     def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:
