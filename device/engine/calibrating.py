@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,8 +14,10 @@ from device.engine.light_book import LightBook
 from device.engine.requests import Requests
 from device.engine.services import Services
 from device.engine.states import Event
-from device.errors import RequestRefusedError
-from hal.errors import Cancelled
+from device.errors import RequestRefusedError, StartRefusedError
+from device.status import StartCondition
+from hal.errors import Cancelled, InterlockError
+from hal.factory import Hardware
 
 BEGIN_TIMEOUT_S = 10.0
 
@@ -69,6 +72,25 @@ class CalibrationOrders:
             return self._pending
 
 
+def admitted(
+    pending: PendingCalibration, conditions: Sequence[StartCondition], hardware: Hardware
+) -> bool:
+    """Return whether the order may begin now; tell whoever waits why not."""
+    needed = {"self_test_passed"} | ({"lid_closed"} if pending.order.lit else set())
+    unmet = [c for c in conditions if not c.met and c.name in needed]
+    if unmet:
+        pending.begun.set_exception(StartRefusedError(unmet))
+        return False
+    try:
+        if hardware.panel.lid_closed:
+            # Whoever starts a step has seen that the lid is closed.
+            hardware.light.acknowledge_lid()
+    except InterlockError as refusal:
+        pending.begun.set_exception(refusal)
+        return False
+    return True
+
+
 def calibrate(order: CalibrationOrder, services: Services) -> Event:
     """Do the work of ``order``; return how the calibrating state is left.
 
@@ -121,5 +143,6 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
     except Cancelled:
         return Event.ABORT
     finally:
+        board.put(calibrating="")
         book.enter(0.0)
     return Event.CALIBRATED

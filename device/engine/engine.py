@@ -9,7 +9,12 @@ from threading import Lock, Thread
 
 from device.calibration.effective import Effective
 from device.engine.board import Board
-from device.engine.calibrating import CalibrationOrders, PendingCalibration, calibrate
+from device.engine.calibrating import (
+    CalibrationOrders,
+    PendingCalibration,
+    admitted,
+    calibrate,
+)
 from device.engine.checking import Checker
 from device.engine.conduct import conduct
 from device.engine.counting import LatestTile
@@ -20,7 +25,7 @@ from device.engine.requests import Requests, StartOrder
 from device.engine.result import interrupted_run
 from device.engine.run import Run
 from device.engine.services import MakeAnalyzer, Services
-from device.engine.states import LIT, RUNNING, Event, State
+from device.engine.states import ABORTABLE, LIT, WITH_RUN, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
 from device.events import EventBus, EventKind
 from device.quality.gate import QualityGate
@@ -44,9 +49,6 @@ CLOSE_TIMEOUT_S = 60.0
 
 ENGINES_S = 1200.0
 """Longest time that TensorRT may take to build its engines, once per board."""
-
-ABORTABLE = RUNNING | {State.CALIBRATING, State.CHECKING}
-WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
 
 
 class Engine:
@@ -333,30 +335,16 @@ class Engine:
 
     def _calibrate(self, pending: PendingCalibration) -> None:
         """Enter the calibrating state for one order, and leave it again."""
-        order = pending.order
-        needed = {"self_test_passed"} | ({"lid_closed"} if order.lit else set())
-        unmet = [c for c in self._conditions("", False) if not c.met and c.name in needed]
-        if unmet:
-            pending.begun.set_exception(StartRefusedError(unmet))
-            return
-        try:
-            if self._hardware.panel.lid_closed:
-                # Whoever starts a step has seen that the lid is closed.
-                self._hardware.light.acknowledge_lid()
-        except InterlockError as refusal:
-            pending.begun.set_exception(refusal)
+        if not admitted(pending, self._conditions("", False), self._hardware):
             return
         self.requests.clear()
         self._front.forget()
-        self.board.put(calibrating=order.name, share=0.0, activity="Calibrating.")
+        self.board.put(calibrating=pending.order.name, share=0.0, activity="Calibrating.")
         self.machine.fire(Event.CALIBRATE)
         pending.begun.set_result(None)
-        try:
-            event = calibrate(order, self._services())
-            if event is Event.ABORT:
-                self.make_safe()
-        finally:
-            self.board.put(calibrating="")
+        event = calibrate(pending.order, self._services())
+        if event is Event.ABORT:
+            self.make_safe()
         self._become_idle(event)
 
     def _refuse(self, order: StartOrder, refusal: LeukoluxError) -> None:

@@ -129,6 +129,12 @@ REQUESTS = frozenset(
 RUNNING = frozenset({State.PREPARING, State.SCANNING, State.PAUSING, State.PAUSED})
 """States in which a run can still be paused, resumed or aborted."""
 
+WITH_RUN = RUNNING | {State.FINISHING, State.ABORTING}
+"""States in which there is a run."""
+
+ABORTABLE = RUNNING | {State.CALIBRATING, State.CHECKING}
+"""States in which a person may ask for an end."""
+
 LIT = frozenset({State.CALIBRATING, State.CHECKING, State.PREPARING, State.SCANNING})
 """The only states in which the light may be pulsed and the stage may move to take images."""
 
