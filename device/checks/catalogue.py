@@ -41,9 +41,9 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-LIGHT-LINE",
         "Light line",
-        "The line of the UV light is driven low and must read low.",
+        "The line of the UV light is driven low and must read low; it was low before.",
         Level.STARTUP,
-        _at_most(0),
+        _at_most(0, "lit"),
         devices.light_line,
         "Switch the instrument off and have the light's wiring checked.",
         needs=("CHECK-LIGHT-SUPERVISOR",),

@@ -20,6 +20,7 @@ HOT_LEVEL: Final = 0.05
 def supervisor(place: Workplace) -> Reading:
     """Open the light anew: its line goes low, and its supervisor must answer."""
     light = place.hardware.light
+    place.light_was_on = light.is_on
     light.off()
     place.light_error = None
     light.close()
@@ -36,10 +37,11 @@ def supervisor(place: Workplace) -> Reading:
 
 
 def light_line(place: Workplace) -> Reading:
-    """The light's line obeyed when it was opened, and is low."""
+    """The light's line obeyed when it was opened, is low, and was low before."""
     if place.light_error is not None:
         raise place.light_error
-    place.hardware.light.open()
+    if place.light_was_on:
+        return Reading(1, "The UV light was on without a pulse; it was switched off.")
     return Reading(int(place.hardware.light.is_on))
 
 

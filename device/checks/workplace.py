@@ -51,6 +51,7 @@ class Workplace:
         blank: frame of blank glass at the exposure that suits.
         steady: what frames of blank glass have in common, counts above dark.
         light_error: why the light could not be opened.
+        light_was_on: whether it was on when the checks began.
         focus: where the smear is in focus.
 
     Args:
@@ -83,6 +84,7 @@ class Workplace:
         self.steady: NDArray[np.float32] | None = None
         self.focus: FocusPoint | None = None
         self.light_error: LeukoluxError | None = None
+        self.light_was_on = False
         self._cancel = cancel if cancel is not None else Event()
         self._beat = beat
         self._give_up_s = float("inf")

@@ -22,7 +22,7 @@ from device.checks.report import (
 )
 from device.checks.runner import choose, run_checks
 from device.checks.workplace import CHECK_SAMPLE, Workplace
-from hal.errors import StageError
+from hal.errors import LightError, StageError
 
 IDS = [check.id for check in CATALOGUE]
 
@@ -85,6 +85,20 @@ def test_start_up_gives_no_light_and_moves_nothing(rig: CheckRig) -> None:
     assert report.verdict is Verdict.PASS
     assert rig.world.gpio.edges(rig.settings.light.pin) == []
     assert rig.world.emulator.true_position_um() == before_um
+
+
+def test_a_light_that_is_on_without_reason_is_switched_off_and_told(rig: CheckRig) -> None:
+    rig.hardware.panel.open()
+    rig.hardware.light.open()
+    pulse = rig.hardware.light.pulse(150.0)
+    # Just before: its deadline would end it, too.
+    rig.meanwhile("CHECK-LIGHT-SUPERVISOR", lambda rig: pulse.__enter__())
+    result = found(rig.run(Level.STARTUP), "CHECK-LIGHT-LINE")
+    assert rig.world.gpio.level(rig.settings.light.pin) == 0
+    with pytest.raises(LightError):
+        pulse.__exit__(None, None, None)
+    assert (result.verdict, result.code) == (Verdict.FAIL, "CHECK-LIGHT-LINE")
+    assert "was on without a pulse" in result.cause
 
 
 @pytest.mark.parametrize(

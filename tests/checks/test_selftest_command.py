@@ -47,6 +47,14 @@ def test_start_up_passes_on_the_simulated_instrument(tmp_path: Path) -> None:
     assert len(report["results"]) == len(choose(CATALOGUE, Level.STARTUP))
 
 
+@pytest.mark.slow
+def test_everything_passes_on_the_simulated_instrument_as_it_is() -> None:
+    report = document(selftest("--sim", "--level", "full", "--json", "-"))
+    assert {found["id"]: found["verdict"] for found in report["results"]} == {
+        check.id: "pass" for check in CATALOGUE
+    }
+
+
 def test_a_failed_check_ends_with_three_and_says_what_to_do(tmp_path: Path) -> None:
     path = settings_file(tmp_path, "[light]\nmax_pulse_ms = 40.0\n")
     result = selftest("--sim", "--settings", path, "--only", "CHECK-SETTINGS")

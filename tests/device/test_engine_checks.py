@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from engine_bench import TIMEOUT_S, Bench, bench, small_settings
 
+from device.cell import FIVE_TYPES
 from device.checks.report import Level
 from device.engine.states import State
 from device.errors import RequestRefusedError, StartRefusedError
+from device.quality.control import ANALYTES
 from device.records.record_types import CheckRecord
 from device.settings import changed_settings
 from hal.errors import InputError
@@ -158,6 +160,20 @@ def test_a_control_run_gives_a_point_and_is_marked_in_its_result(rig: Bench) -> 
         "daily_check",
         "control_accepted",
     ]
+
+
+def test_a_control_run_with_enough_cells_gives_all_its_values(tmp_path: Path) -> None:
+    with bench(tmp_path, width_um=400.0, height_um=200.0, target_cells=60) as rig:
+        lot_id = rig.records.quality.add_lot("Q7", "normal", None)
+        rig.idle()
+        rig.instrument.start("CONTROL", lot_id)
+        rig.wait_for(State.COMPLETE)
+        with rig.records.reader() as reader:
+            (point,) = reader.control_points(lot_id)
+    assert point.verdict == "establishing"
+    assert set(point.values) == set(ANALYTES)
+    assert sum(point.values[kind.value] for kind in FIVE_TYPES) == pytest.approx(100.0)
+    assert point.values["red_cells"] == pytest.approx(7 * point.values["platelets"])
 
 
 def test_a_sample_of_a_person_gives_no_point(rig: Bench) -> None:
