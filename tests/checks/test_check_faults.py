@@ -208,7 +208,7 @@ FAULTS = (
           stage("lose_oks", 1_000), Level.STARTUP),
     Fault("controller restarts", "GrblEmulator.restart", "CHECK-STAGE-LINK", restart,
           Level.STARTUP),
-    Fault("bytes of a line lost", "GrblEmulator.lose_bytes", None,
+    Fault("bytes of a line lost", "GrblEmulator.lose_bytes", "CHECK-STAGE-HOME",
           lambda rig: rig.meanwhile("CHECK-STAGE-HOME", stage("lose_bytes", 2))),
     Fault("one line garbled", "GrblEmulator.garble", None,
           lambda rig: rig.meanwhile("CHECK-STAGE-HOME", stage("garble", 1))),
