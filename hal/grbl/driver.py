@@ -73,7 +73,7 @@ class GrblStage:
             return
         try:
             version = self._controller.connect()
-            if self._controller.status().state not in ("Idle", "Alarm"):
+            if self._first_state() not in ("Idle", "Alarm"):
                 version = self._controller.soft_reset()
             replies = self._controller.command("$I")
             check_identity(reply for reply in replies if isinstance(reply, wire.Info))
@@ -85,6 +85,15 @@ class GrblStage:
             self._link.close()
             raise
         log.info("stage connected on %s, GRBL %s", self._config.port, version)
+
+    def _first_state(self) -> str:
+        try:
+            return self._controller.status().state
+        except StageError as error:
+            if error.error_code != "STAGE-REBOOTED":
+                raise
+            # The banner of a slow start came behind that of our reset.
+            return self._controller.status().state
 
     def home(self, cancel: Event | None = None) -> None:
         """Run the homing cycle; blocks until done.

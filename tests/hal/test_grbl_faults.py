@@ -332,3 +332,21 @@ def test_a_swallowed_reset_is_repeated_when_the_controller_asks_for_it() -> None
         controller.status()
     assert link.writes == [wire.STATUS_QUERY, wire.SOFT_RESET, wire.SOFT_RESET]
     assert link.is_open
+
+
+def test_a_banner_that_comes_late_behind_the_opening_is_no_failure(
+    closed_rig: StageRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = closed_rig.stage._controller
+    connect = controller.connect
+
+    def connect_to_a_slow_board() -> str:
+        version = connect()
+        closed_rig.emulator.restart()
+        return version
+
+    monkeypatch.setattr(controller, "connect", connect_to_a_slow_board)
+    closed_rig.stage.open()
+    assert not closed_rig.stage.homed
+    closed_rig.stage.home()
+    assert closed_rig.stage.homed
