@@ -34,7 +34,6 @@ from hal.factory import build_hardware
 from hal.stage import Position
 
 SIZE = 128
-PIXEL_UM = 0.165
 FIELDS = tuple(Field(0, column, 36_000.0 + 200.0 * column, 44_000.0) for column in range(4))
 
 
@@ -197,8 +196,8 @@ def test_cancel_ends_the_measurement() -> None:
 @pytest.mark.slow
 def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
-    monkeypatch.setattr("hal.sim.apt_axis.RINGING_TAU_S", 0.05)
-    monkeypatch.setattr("hal.sim.apt_axis.RINGING_MM", 0.02)
+    monkeypatch.setattr("hal.sim.apt_axis.RINGING_TAU_S", 0.12)
+    monkeypatch.setattr("hal.sim.apt_axis.RINGING_MM", 0.004)
     # Without the settled bit the driver reports arrival while the carriage still swings.
     config = HardwareConfig(
         camera=CameraConfig(width_px=320, height_px=256),
@@ -225,13 +224,15 @@ def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPa
         )
         smear = hardware.simulation.smear
         z_um = smear.focus_z_um(FIELDS[0].x_um, FIELDS[0].y_um)
-        delays_ms = (0.0, 30.0, 60.0, 120.0, 240.0, 400.0)
+        delays_ms = (0.0, 30.0, 60.0, 120.0, 300.0, 700.0)
         measured = SettlingMeter(
             hardware.stage, imager, clock, Event(), delays_ms=delays_ms, repeats=2
         ).measure_xy(FIELDS, z_um)
     finally:
         hardware.close()
-    # From the window of 2 um to a quarter of a pixel: 50 ms x ln(2 / 0.041) = 195 ms.
-    assert 60.0 <= measured.measured_ms <= 420.0
-    early = [sample.shift_px for sample in measured.samples if sample.delay_ms < 20.0]
-    assert max(early) * PIXEL_UM > 0.2
+    # It swings on inside the window, for 120 ms x ln(4 / 0.041) = 550 ms to a quarter of a pixel;
+    # frames of a busy machine come late, never early.
+    moved_ms = [sample.asked_ms for sample in measured.samples if sample.shift_px > 2 * MAX_SHIFT_PX]
+    assert moved_ms
+    assert measured.measured_ms > max(moved_ms)
+    assert all(sample.still for sample in measured.samples if sample.delay_ms > 690.0)
