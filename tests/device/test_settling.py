@@ -232,7 +232,9 @@ def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPa
         hardware.close()
     # It swings on inside the window, for 120 ms x ln(4 / 0.041) = 550 ms to a quarter of a pixel;
     # frames of a busy machine come late, never early.
-    moved_ms = [sample.asked_ms for sample in measured.samples if sample.shift_px > 2 * MAX_SHIFT_PX]
+    moved_ms = [
+        sample.asked_ms for sample in measured.samples if sample.shift_px > 2 * MAX_SHIFT_PX
+    ]
     assert moved_ms
     assert measured.measured_ms > max(moved_ms)
     assert all(sample.still for sample in measured.samples if sample.delay_ms > 690.0)
