@@ -130,6 +130,9 @@ class ReplayBoard:
             return []
         # What was said before the order comes before the answers to it, early as it may be.
         rest = [said for _, said in self._steps[self._at].said[self._told :]]
+        # Whoever asks next may get no other answer, also when this host has not asked before.
+        for question, reports in self._steps[self._at].reports.items():
+            self._last[question] = reports[-1][1]
         self._begin(self._at + 1, now_s)
         return rest
 
