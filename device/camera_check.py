@@ -48,6 +48,21 @@ class Bench:
     frame_timeout_ms: float
     longest_pulse_ms: float | None
 
+    def set_exposure(self, exposure_ms: float) -> None:
+        """Set the exposure of the following frames.
+
+        Raises:
+            InputError: the lamp's longest pulse is shorter.
+            CameraError: the camera does not allow it.
+        """
+        if self.longest_pulse_ms is not None and exposure_ms > self.longest_pulse_ms:
+            raise InputError(
+                f"An exposure of {exposure_ms:g} ms is longer than the longest pulse of the UV "
+                f"light, light.max_pulse_ms = {self.longest_pulse_ms:g}.",
+                remedy="Choose a shorter exposure, or one without light.",
+            )
+        self.camera.set_exposure(exposure_ms * 1000.0)
+
     def take(self, *, lit: bool = True) -> Frame:
         """Return one frame, lit by the lamp or not; a lost or badly lit one is taken again, twice.
 

@@ -101,7 +101,8 @@ def build_hardware(
     camera = _genicam_camera(config.camera, clock, recorder)
     gpio = load_gpio(config.light.gpio)
     light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock, recorder)
-    stage = _stage(config.stage, config.apt, clock, recorder)
+    driver = _stage_driver(config.stage, config.apt, clock, recorder)
+    stage = GuardedStage(driver, config.stage)
     return Hardware(camera, stage, light, panel, None, recorder)
 
 
@@ -207,7 +208,8 @@ def _simulated(
     light, panel = _on_gpio(config, world.gpio, supervisor, safety_clock, recorder)
     camera: Camera
     try:
-        stage = _stage(world.stage_config, world.apt_config, clock, recorder)
+        driver = _stage_driver(world.stage_config, world.apt_config, clock, recorder)
+        stage = GuardedStage(world.watched(driver), world.stage_config)
         if isinstance(world.camera, CameraProcess):
             behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
             wired = config.camera.model_copy(update=behind)
@@ -220,14 +222,11 @@ def _simulated(
     return Hardware(camera, stage, light, panel, world, recorder)
 
 
-def _stage(config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder) -> GuardedStage:
-    """Return the driver inside its guard: nobody moves it past that."""
-    driver: Stage
+def _stage_driver(config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder) -> Stage:
+    """Return the driver, which must be put inside its guard: nobody moves it past that."""
     if config.driver == "apt":
-        driver = AptStage(config, apt, clock, recorder)
-    else:
-        driver = GrblStage(config, clock, recorder)
-    return GuardedStage(driver, config)
+        return AptStage(config, apt, clock, recorder)
+    return GrblStage(config, clock, recorder)
 
 
 def _genicam_camera(config: CameraConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> Camera:

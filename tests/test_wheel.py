@@ -27,7 +27,7 @@ assert Path(catalogue).is_relative_to(site)
 for name in ("templates/base.html", "static/screen.css", "text/en.json"):
     assert (site / "webui" / name).is_file(), name
 assert (graphs / "reading_b_mask.onnx").is_file()
-assert (site / "hal" / "sim" / "gentl" / "producer.c").is_file()
+assert len(list((site / "hal" / "sim" / "gentl" / "producer").glob("*.[ch]"))) == 9
 scan = ["scan", "--sim", "--speed", "50", "--target-cells", "3", "--json", "-"]
 print(CliRunner().invoke(cli, scan, catch_exceptions=False).output)
 """

@@ -95,7 +95,7 @@ def grab(settings: Settings, path: Path, exposure_ms: float | None, light: bool)
     """Write one frame to PATH, a .png or .tif file, with its counts as they are."""
     with _bench(settings, light=light) as bench:
         if exposure_ms is not None:
-            bench.camera.set_exposure(exposure_ms * 1000.0)
+            bench.set_exposure(exposure_ms)
         frame = bench.take()
     write_frame(path, frame.pixels)
     lamp = "on" if light else "off (--light switches it on)"
@@ -117,7 +117,7 @@ def rate(
     """Measure frames per second, triggered one by one as in a scan, light off."""
     with _bench(settings, light=False) as bench:
         if exposure_ms is not None:
-            bench.camera.set_exposure(exposure_ms * 1000.0)
+            bench.set_exposure(exposure_ms)
         found = measure_rate(bench, frames)
     lines = [
         f"{found.frames_per_s:.1f} frames/s at {found.exposure_ms:g} ms exposure, "

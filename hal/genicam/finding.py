@@ -36,7 +36,7 @@ def find_producers(configured: str, environment: Mapping[str, str] = os.environ)
         CameraError: there is none.
     """
     if configured:
-        path = Path(configured).expanduser()
+        path = Path(configured).expanduser().absolute()
         if not path.is_file():
             raise CameraError(
                 f"There is no GenTL producer at {path}.",

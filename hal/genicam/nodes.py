@@ -119,6 +119,7 @@ class Nodes:
         with self._binding.translated(name):
             node = getattr(self._node_map, name, None)
         if node is None:
+            self._recorder.note(WIRE, "missing", name)
             raise CameraError(
                 f"This camera has no feature {name}.",
                 remedy="Change the setting that needs it, or use a camera that has it; `leukolux "

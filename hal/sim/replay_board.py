@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hal.errors import InputError
 from hal.recording import Entry
-from hal.sim.replay_dialects import Dialect, dialect_of
+from hal.sim.replay_dialects import AptDialect, Dialect, dialect_of
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,16 @@ class ReplayBoard:
         return sum(step.order is not None for step in self._steps[self._at + 1 :])
 
     @property
+    def speaks_apt(self) -> bool:
+        """Whether it is an APT controller."""
+        return isinstance(self._dialect, AptDialect)
+
+    @property
+    def last_reports(self) -> list[bytes]:
+        """The newest answer to each question about the state that was asked."""
+        return list(self._last.values())
+
+    @property
     def has_work(self) -> bool:
         """Whether something will be said by itself."""
         return self._at >= 0 and self._told < len(self._steps[self._at].said)
@@ -120,6 +130,9 @@ class ReplayBoard:
             return []
         # What was said before the order comes before the answers to it, early as it may be.
         rest = [said for _, said in self._steps[self._at].said[self._told :]]
+        # Whoever asks next may get no other answer, also when this host has not asked before.
+        for question, reports in self._steps[self._at].reports.items():
+            self._last[question] = reports[-1][1]
         self._begin(self._at + 1, now_s)
         return rest
 
@@ -153,7 +166,8 @@ class ReplayBoard:
             wanted = f"line {expected.line} of the recording {self._path} has {expected.order!r}"
         self.deviation = InputError(
             f"The driver sent {message!r}, but {wanted}.",
-            remedy="Give the recorded orders with the recorded settings, or record anew.",
+            remedy="Give the recorded orders with the recorded settings; "
+            "`leukolux diagnose --replay` gives them by itself.",
             code="REPLAY-DEVIATION",
         )
         log.error("%s", self.deviation.cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from types import TracebackType
 
@@ -15,18 +16,22 @@ from hal.sim.replay_board import ReplayBoard
 class ReplayEmulator:
     """Serves every serial conversation of a recording; a context manager.
 
-    The camera is not replayed: without its pictures every answer but an error would be invented.
-
     Args:
         recording: what to say.
         clock: paces the answers.
+        before: called with :attr:`lock` held before the host's bytes are answered.
 
     Raises:
         InputError: the recording has no serial conversation.
     """
 
-    def __init__(self, recording: Recording, clock: Clock) -> None:
-        self._lock = Lock()
+    def __init__(
+        self,
+        recording: Recording,
+        clock: Clock,
+        before: Callable[[float], None] = lambda now_s: None,
+    ) -> None:
+        self.lock = Lock()
         spoken = {entry.wire for entry in recording.entries if entry.kind == "tx"}
         if not spoken:
             raise InputError(
@@ -40,7 +45,7 @@ class ReplayEmulator:
             if wire in spoken
         }
         self._terminals = {
-            wire: PseudoTerminal(board, clock, self._lock, "replay", lambda now_s: None)
+            wire: PseudoTerminal(board, clock, self.lock, "replay", before)
             for wire, board in self._boards.items()
         }
 
@@ -50,14 +55,23 @@ class ReplayEmulator:
         return {wire: terminal.port for wire, terminal in self._terminals.items()}
 
     @property
+    def speaks_apt(self) -> bool:
+        """Whether the conversations are of APT controllers, and not of a GRBL one."""
+        return any(board.speaks_apt for board in self._boards.values())
+
+    def last_reports(self) -> list[bytes]:
+        """Return the newest answer to each question about the state; :attr:`lock` is held."""
+        return [report for board in self._boards.values() for report in board.last_reports]
+
+    @property
     def steps_left(self) -> int:
         """Recorded orders that the driver has not given yet."""
-        with self._lock:
+        with self.lock:
             return sum(board.steps_left for board in self._boards.values())
 
     def check(self) -> None:
         """Raise InputError when a driver sent what was not recorded; names the line."""
-        with self._lock:
+        with self.lock:
             for board in self._boards.values():
                 if board.deviation is not None:
                     raise board.deviation

@@ -36,7 +36,8 @@ def step_through_grbl(path: Path, clock: Clock) -> Iterator[str]:
     if not entries or isinstance(dialect, AptDialect):
         raise InputError(
             f"The recording {path} has no conversation with a GRBL controller.",
-            remedy="Only these can be stepped through.",
+            remedy="Only these can be stepped through; `leukolux run --sim --replay-stage` starts "
+            "the instrument on one with APT controllers.",
             code="INPUT-RECORDING",
         )
     steps = read_steps(entries, dialect)

@@ -76,6 +76,16 @@ def test_grab_with_light_is_brighter(gentl: None, settings: Path, tmp_path: Path
     assert pixels.mean() > 500.0
 
 
+def test_grab_refuses_an_exposure_that_no_pulse_lights(
+    gentl: None, settings: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "frame.png"
+    result = run(settings, "grab", str(path), "--light", "--exposure-ms", "500")
+    assert result.exit_code == 2
+    assert "light.max_pulse_ms" in result.output
+    assert not path.exists()
+
+
 def test_grab_refuses_a_name_it_cannot_write(gentl: None, settings: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "frame.gif", tmp_path / "none" / "frame.png"):
         result = run(settings, "grab", str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -358,3 +359,22 @@ def test_a_frame_stays_what_it_is_when_its_buffer_is_used_again(camera: GenicamC
     assert np.array_equal(frame.pixels, kept.pixels)
     assert frame.pixels.flags.owndata or frame.pixels.base is not None
     assert np.array_equal(kept.pixels, expected_pixels(kept, exposure=0))
+
+
+def test_a_camera_that_was_closed_leaves_no_node_map_behind(wire_config: CameraConfig) -> None:
+    from genicam.genapi import ChunkAdapter
+
+    camera = GenicamCamera(wire_config, SystemClock())
+
+    def adapters() -> int:
+        gc.collect()
+        return sum(isinstance(found, ChunkAdapter) for found in gc.get_objects())
+
+    before = adapters()
+    opened = []
+    for _ in range(3):
+        camera.open()
+        opened.append(adapters())
+        camera.close()
+    assert opened == [before + 1] * 3
+    assert adapters() == before

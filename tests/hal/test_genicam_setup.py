@@ -178,6 +178,15 @@ def test_producers_are_found_where_the_standard_says(
     camera.close()
 
 
+def test_a_producer_may_be_named_without_its_folder(
+    camera_process: CameraProcess, wire_config: CameraConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(camera_process.producer.parent)
+    name = camera_process.producer.name
+    camera = GenicamCamera(wire_config.model_copy(update={"producer": name}), SystemClock())
+    assert [found.serial for found in camera.find()] == [camera_process.serial]
+
+
 def test_a_broken_producer_does_not_hide_the_others(
     camera_process: CameraProcess,
     wire_config: CameraConfig,

@@ -17,7 +17,7 @@ from hal.grbl.controller import Controller
 from hal.grbl.driver import GrblStage
 from hal.grbl.link import SerialLink
 from hal.recorder import FileRecorder
-from hal.recording import Recording, read_recording, ring_files
+from hal.recording import Entry, Recording, read_recording, ring_files
 from hal.sim.apt_emulator import AptEmulator
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.replay_board import ReplayBoard
@@ -132,6 +132,28 @@ def test_after_a_deviation_the_board_is_silent_until_it_is_opened_anew() -> None
         assert board.exchange(b"$X\n", start_s + 1.0) == []
         assert board.deviation is not None
         assert board.exchange(b"?", start_s + 2.0) == []
+
+
+def test_after_an_order_without_reports_the_state_is_as_it_was_reported_last() -> None:
+    said: list[tuple[str, bytes]] = [
+        ("open", b""),
+        ("rx", b"Grbl 1.1h ['$' for help]\r\n"),
+        ("tx", b"$J=G90 X1 F100\n"),
+        ("rx", b"ok\r\n"),
+        ("tx", b"?"),
+        ("rx", b"<Idle|MPos:1.000,0.000,0.000|FS:0,0>\r\n"),
+        ("tx", b"\x85"),
+    ]
+    entries = [
+        Entry(number, float(number), "stage.port", kind, what)
+        for number, (kind, what) in enumerate(said, 2)
+    ]
+    board = ReplayBoard(Path("wires.jsonl"), entries, 1.0)
+    board.connected(0.0)
+    board.exchange(b"$J=G90 X1 F100\n", 2.0)
+    board.exchange(b"\x85", 3.0)
+    assert board.exchange(b"?", 3.0) == [b"<Idle|MPos:1.000,0.000,0.000|FS:0,0>\r\n"]
+    assert board.deviation is None
 
 
 def connected(replay: ReplayEmulator, clock: AdjustableClock) -> Controller:

@@ -2,7 +2,8 @@
 
 Commands come as JSON lines on standard input, one answer line each: ``{"faults": {"drop": 1}}``
 sets fault switches, ``{"plugged": false}`` pulls the cable, ``{"exchange": {"x_padding": 8}}`` puts
-another chip in the place of the first.  The end of the input ends the process.
+another chip in the place of the first, ``{"script": {...}}`` tells when it goes wrong, see
+:mod:`hal.sim.gentl.script`.  The end of the input ends the process.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any
 from hal.sim.gentl.features import SIZE_STEP_PX, Chip
 from hal.sim.gentl.frames import WorldAt
 from hal.sim.gentl.scenes import Pattern, SceneMaker, smear_scenes
+from hal.sim.gentl.script import CameraScript
 from hal.sim.gentl.server import CameraServer
 from hal.sim.gentl.world_link import WorldClient
 
 _SWITCH_INTERVAL_S = 0.0005
-_LONGEST_COMMAND = 4096
+_LONGEST_COMMAND = 1 << 20
 
 
 def main() -> None:
@@ -41,11 +43,11 @@ def main() -> None:
     while line := sys.stdin.readline(_LONGEST_COMMAND):
         try:
             place.execute(json.loads(line))
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OSError) as error:
             _say({"error": str(error)})
         else:
             _say({"done": True})
-    place.server.unplug()
+    place.server.close()
 
 
 class _Place:
@@ -61,7 +63,7 @@ class _Place:
         self.server = self._serve(self._chip)
 
     def execute(self, command: Any) -> None:
-        """Obey one command.  Raises ValueError, TypeError, OSError."""
+        """Obey one command.  Raises ValueError, TypeError, KeyError, OSError."""
         match command:
             case {"faults": dict(counts)} if len(command) == 1:
                 self.server.faults.set(**counts)
@@ -70,12 +72,20 @@ class _Place:
             case {"exchange": dict(facts)} if len(command) == 1:
                 if "without" in facts:
                     facts["without"] = frozenset(facts["without"])
-                other = self._serve(replace(self._chip, **facts))
-                self.server.unplug()
-                self.server = other
+                self._exchange(facts)
                 self.server.plug_in()
+            case {"script": dict(document)} if len(command) == 1:
+                script = CameraScript.of(document)
+                self._exchange({"without": script.without})
+                self.server.play(script)
             case _:
                 raise ValueError(f"not a command: {command!r}")
+
+    def _exchange(self, facts: dict[str, Any]) -> None:
+        """Put another camera in the place of this one, not yet plugged in."""
+        other = self._serve(replace(self._chip, **facts))
+        self.server.unplug()
+        self.server = other
 
     def _serve(self, chip: Chip) -> CameraServer:
         server = CameraServer(

@@ -8,11 +8,11 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 from hal.errors import DeviceError
 
+SOURCES = Path(__file__).parent / "producer"
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
 _TIMEOUT_S = 120.0
@@ -40,9 +40,9 @@ def build_producer(folder: Path | None = None) -> Path:
         DeviceError: there is no compiler, it fails, or the cache cannot be written.
     """
     folder = folder if folder is not None else cache_folder()
-    source = files("hal.sim.gentl").joinpath("producer.c").read_bytes()
     kind = " ".join((*FLAGS, platform.machine(), *platform.libc_ver()))
-    name = hashlib.sha256(source + kind.encode()).hexdigest()[:16]
+    sources = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]")))
+    name = hashlib.sha256(sources + kind.encode()).hexdigest()[:16]
     library = folder / f"leukolux-{name}.cti"
     if library.is_file():
         return library
@@ -58,7 +58,7 @@ def build_producer(folder: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as workplace:
             made = Path(workplace) / library.name
-            _compile(compiler, source, made)
+            _compile(compiler, made)
             # Renamed into place whole, so that two builds at once do no harm.
             made.replace(library)
     except OSError as error:
@@ -70,11 +70,12 @@ def build_producer(folder: Path | None = None) -> Path:
     return library
 
 
-def _compile(compiler: str, source: bytes, made: Path) -> None:
-    command = [compiler, *FLAGS, "-x", "c", "-", "-o", str(made), "-ldl"]
+def _compile(compiler: str, made: Path) -> None:
+    sources = sorted(str(path) for path in SOURCES.glob("*.c"))
+    command = [compiler, *FLAGS, *sources, "-o", str(made), "-ldl"]
     try:
         done = subprocess.run(  # noqa: S603 (the machine's own compiler on our own source)
-            command, input=source, capture_output=True, timeout=_TIMEOUT_S, check=False
+            command, capture_output=True, timeout=_TIMEOUT_S, check=False
         )
         said = done.stderr.decode(errors="replace").strip()
         failed = done.returncode != 0

@@ -84,7 +84,9 @@ class FrameMaker:
         self._exposed_until_s = 0.0
         self._began_s = time.monotonic()
         self._last: tuple[FrameHeader, Bytes] | None = None
-        Thread(target=self._work, name="frames", daemon=True).start()
+        self._closed = False
+        self._thread = Thread(target=self._work, name="frames", daemon=True)
+        self._thread.start()
 
     @property
     def age_s(self) -> float:
@@ -117,6 +119,13 @@ class FrameMaker:
             self._exposed_until_s = 0.0
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """Stop, and end the thread when the picture it makes is done.  Can be called twice."""
+        with self._changed:
+            self._closed = True
+        self.stop()
+        self._thread.join()
+
     def trigger(self) -> None:
         """Begin an exposure now; during another one the trigger is ignored, as by cameras."""
         triggered = self._registers.entry("TriggerMode") == "On"
@@ -141,6 +150,8 @@ class FrameMaker:
         while True:
             with self._changed:
                 while not self._waiting:
+                    if self._closed:
+                        return
                     if self._acquiring and self._registers.entry("TriggerMode") != "On":
                         self._expose(time.monotonic())
                     else:

@@ -1,4 +1,4 @@
-"""Wire formats between producer and camera process; ``producer.c`` has the same numbers."""
+"""Wire formats between producer and camera process; ``producer.h`` has the same numbers."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, Thread, Timer
 
 from hal.sim.camera import sensor_temperature_c
 from hal.sim.gentl.faults import FaultSwitches
@@ -25,6 +25,7 @@ from hal.sim.gentl.protocol import (
 )
 from hal.sim.gentl.registers import DESCRIPTION_ADDRESS, Registers
 from hal.sim.gentl.scenes import SceneMaker
+from hal.sim.gentl.script import CameraScript
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,19 @@ class CameraServer:
         self._owner: socket.socket | None = None
         self._stream: socket.socket | None = None
         self._sending = Lock()
+        self._script = CameraScript()
+        self._triggers = 0
+
+    def play(self, script: CameraScript) -> None:
+        """Go wrong when ``script`` says so; its exposures are counted from now on.
+
+        Raises:
+            ValueError: there is no such fault.
+        """
+        for fault in set(script.faults.values()):
+            self.faults.set(**{fault: 0})
+        self._script, self._triggers = script, 0
+        self._stay_away(script.absent_s)
 
     def plug_in(self) -> None:
         """Connect the cable: the camera powers up and can be found."""
@@ -104,6 +118,11 @@ class CameraServer:
         if listener is not None:
             listener.close()
         self.frames.stop()
+
+    def close(self) -> None:
+        """Unplug, and let the picture that is being made be the last."""
+        self.unplug()
+        self.frames.close()
 
     def _listen(self, listener: socket.socket) -> None:
         while True:
@@ -177,7 +196,27 @@ class CameraServer:
             case "AcquisitionStop":
                 self.frames.stop()
             case "TriggerSoftware":
-                self.frames.trigger()
+                self._trigger()
+
+    def _trigger(self) -> None:
+        number = self._triggers
+        self._triggers += 1
+        if number in self._script.away_s:
+            self.unplug()
+            self._stay_away(self._script.away_s[number])
+            return
+        if number in self._script.faults:
+            self.faults.set(**{self._script.faults[number]: 1})
+        self.frames.trigger()
+
+    def _stay_away(self, seconds: float) -> None:
+        """Plug in after a while, or never when it is negative."""
+        if seconds > 0.0:
+            timer = Timer(seconds, self.plug_in)
+            timer.daemon = True
+            timer.start()
+        elif seconds == 0.0:
+            self.plug_in()
 
     def _send_frame(self, header: FrameHeader, pixels: Bytes) -> None:
         stream = self._stream
