@@ -24,6 +24,8 @@ APPROACH_SPARE_UM = 2.0
 SOON = timedelta(days=7)
 """So long before a calibration expires it is told."""
 
+_DO_THEM = "Do these steps on the page Calibrate."
+
 _PLAIN = {
     "pixel_size": {"pixel_um": "camera__pixel_um"},
     "settle_time": {"settle_xy_ms": "scan__settle_xy_ms", "settle_z_ms": "scan__settle_z_ms"},
@@ -79,6 +81,10 @@ class Effective:
         """Return a calibrated value that is valid now, or None."""
         record = self.used.get(step)
         return record.value(name) if record is not None else None
+
+    def validity(self, step: str) -> str:
+        """Return whether a step is ``valid``, ``expired`` or ``missing``."""
+        return "valid" if step in self.used else "expired" if step in self.expired else "missing"
 
     def document(self) -> list[dict[str, Any]]:
         """Return what a result tells of the calibrations it used."""
@@ -198,35 +204,30 @@ def _problem(
             f"{config.max_rotation_deg:g} deg are allowed: turn it back and calibrate."
         )
     if config.when_missing == "refuse" and unusable:
-        return (
-            f"No valid calibration of: {_words(unusable)}. Do these steps on the page Calibrate."
-        )
+        return f"No valid calibration of: {_words(unusable)}. {_DO_THEM}"
     return ""
 
 
-def remarks(
+def due(
     found: Effective, config: CalibrationConfig, now: datetime
-) -> tuple[StartCondition, ...]:
-    """Return what a person should know of the calibrations before a run, and yet does not block it.
+) -> tuple[tuple[StartCondition, tuple[str, ...]], ...]:
+    """Return what a person should know of the calibrations before a run, each with its steps.
 
-    A step that may be left out is told when its result has expired, not when it has none.
+    A step that may be left out is told when its result expires, not when it has none.
     """
-    needed = [step.id for step in STEPS if step.id in found.missing and not step.may_skip]
-    ending = [
+    needed = tuple(step.id for step in STEPS if step.id in found.missing and not step.may_skip)
+    ending = tuple(
         step
         for step, record in found.used.items()
         if (end := expires(record, config)) is not None and end - now <= SOON
-    ]
-    blocked = config.when_missing == "refuse"
+    )
     told = (
-        ("calibration_missing", () if blocked else needed, "Not calibrated"),
-        ("calibration_expired", () if blocked else found.expired, "The calibration has expired"),
+        ("calibration_missing", needed, "Not calibrated"),
+        ("calibration_expired", found.expired, "The calibration has expired"),
         ("calibration_ends", ending, f"The calibration expires within {SOON.days} days"),
     )
     return tuple(
-        StartCondition(
-            name, False, f"{what}: {_words(steps)}. Do these steps on the page Calibrate."
-        )
+        (StartCondition(name, False, f"{what}: {_words(steps)}. {_DO_THEM}"), steps)
         for name, steps, what in told
         if steps
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from device.calibration.desk import CalibrationDesk, CalibrationOrder, validity
+from device.calibration.desk import CalibrationDesk, CalibrationOrder
 from device.calibration.effective import made_for
 from device.calibration.quantities import Outcome, Quantity
 from device.calibration.steps import STEP_IDS
@@ -146,9 +146,9 @@ def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> Non
         pixel_size={"pixel_um": 0.166, "rotation_deg": 0.0},
     )
     watch.now = BEGIN + timedelta(days=30, seconds=-1)
-    assert validity(desk)["flat_field"] == "valid"
+    assert desk.effective().validity("flat_field") == "valid"
     watch.now = BEGIN + timedelta(days=30)
-    assert validity(desk)["flat_field"] == "expired"
+    assert desk.effective().validity("flat_field") == "expired"
     assert desk.effective().settings.camera.exposure_ms == 50.0
     assert [flag.code for flag in desk.effective().flags()] == [
         "CALIBRATION-EXPIRED",
@@ -156,7 +156,7 @@ def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> Non
     ]
     # 0 days: for ever.
     watch.now = BEGIN + timedelta(days=4000)
-    assert validity(desk)["pixel_size"] == "valid"
+    assert desk.effective().validity("pixel_size") == "valid"
 
 
 def test_missing_calibrations_can_keep_runs_from_starting(records: Records, watch: Watch) -> None:
