@@ -21,6 +21,7 @@ COMMANDS = (
     "evidence",
     "bench",
     "camera",
+    "control",
     "diagnose",
     "light-supervisor",
     "light-off",

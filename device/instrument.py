@@ -258,7 +258,7 @@ class Instrument:
             start_conditions=self.start_conditions(),
             sequence=notice.sequence,
             donor=self._donor,
-            remarks=self._quality.remarks(),
+            remarks=(*self._quality.remarks(), *self.calibration.remarks()),
             checking=notice.checking,
             last_check_id=notice.last_check_id,
             calibrating=notice.calibrating or None,

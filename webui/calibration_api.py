@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from device.calibration.desk import CalibrationDesk
 
 MAX_LIMIT: Final = 500
+LARGEST: Final = sys.float_info.max
 _PREVIEW_SHARE: Final = 0.5
 
 blueprint = Blueprint("calibration_api", __name__, url_prefix="/api/v1")
@@ -87,6 +88,8 @@ def step_request(step: str, name: str) -> ResponseReturnValue:
 def jog() -> ResponseReturnValue:
     """Move the stage a little: ``{"dx_um": 100, "dy_um": 0}``."""
     numbers = _numbers()
+    if not set(numbers) <= {"dx_um", "dy_um"}:
+        raise ParameterError("This is no move.", remedy='Send JSON as {"dx_um": 100, "dy_um": 0}.')
     context().instrument.calibration.jog(numbers.get("dx_um", 0.0), numbers.get("dy_um", 0.0))
     return jsonify(requested="jog"), HTTPStatus.ACCEPTED
 
@@ -133,9 +136,10 @@ def _numbers() -> dict[str, float]:
     body = _body()
     for name, value in body.items():
         usable = isinstance(value, int | float) and not isinstance(value, bool)
-        if not usable or not math.isfinite(value):
+        if not usable or not abs(value) <= LARGEST:
             raise ParameterError(
-                f"{name[:40]} is not a number.", remedy="Send every entry as a number."
+                f"{name[:40].replace('_', ' ')} is not a number.",
+                remedy="Enter a number, with a point before the decimals.",
             )
     return {name: float(value) for name, value in body.items()}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from device.calibration.desk import CalibrationDesk, validity
+from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import expires
 from device.calibration.quantities import Quantity
 from device.calibration.steps import STEPS, Step
@@ -17,6 +17,9 @@ from webui.catalogue import label, text
 from webui.result_view import when
 
 TODO = "todo"
+MOST_DIGITS = 5
+"""After the point; what is surer than that is as good as certain."""
+
 SHOWN_VALUES = 3
 """Of a calibration in a result: the most important ones, which come first."""
 
@@ -25,7 +28,6 @@ def calibration_view(desk: CalibrationDesk, config: CalibrationConfig) -> dict[s
     """Return the whole calibration, JSON-compatible, every text ready to print."""
     session = desk.session()
     results = desk.results()
-    holds = validity(desk)
     now = desk.effective()
     following = desk.next_step()
     return {
@@ -38,13 +40,14 @@ def calibration_view(desk: CalibrationDesk, config: CalibrationConfig) -> dict[s
             "steps": list(session.steps),
             "marks": {name: list(place) for name, place in session.marks.items()},
         },
+        "due": list(desk.due()),
         "next": following.id if following is not None else None,
         "steps": [
             _step(
                 step,
                 results.get(step.id),
                 now.used.get(step.id),
-                holds[step.id],
+                now.validity(step.id),
                 config,
                 in_session=session is not None and step.id in session.steps,
             )
@@ -116,7 +119,7 @@ def quantity_rows(quantities: Any) -> list[dict[str, Any]]:
 
 def unit_text(unit: str) -> str:
     """Return a unit as it is printed."""
-    return unit.replace("um", "µm").replace("cm2", "cm²").replace("deg", "°")
+    return unit.replace("um", "µm").replace("m2", "m²").replace("deg", "°")
 
 
 def _printed(stored: Mapping[str, Any]) -> Quantity:
@@ -137,8 +140,11 @@ def value_text(quantity: Quantity) -> str:
     """Return a value with as many digits as its uncertainty makes sense of."""
     spread = quantity.uncertainty
     if not spread:
-        return f"{quantity.value:.4g} {quantity.unit}".rstrip()
+        plain = f"{quantity.value:,.0f}" if abs(quantity.value) >= 1e4 else f"{quantity.value:.4g}"
+        return f"{plain} {quantity.unit}".rstrip()
     digits = max(0, 1 - math.floor(math.log10(spread)))
+    if digits > MOST_DIGITS:
+        return f"{quantity.value:.{MOST_DIGITS}f} {quantity.unit}".rstrip()
     return f"{quantity.value:.{digits}f} ± {spread:.{digits}f} {quantity.unit}".rstrip()
 
 

@@ -80,7 +80,8 @@ def add_lot() -> ResponseReturnValue:
     name = field(body, "name", longest=64)
     if not name:
         raise ParameterError("A lot needs a name.", remedy="Send the name on its label.")
-    targets = parse_targets(body["targets"]) if body.get("targets") else None
+    entered = body.get("targets")
+    targets = parse_targets({} if entered is None else entered)
     lot_id = context().records.quality.add_lot(
         name,
         field(body, "level", longest=32) or "normal",

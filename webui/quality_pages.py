@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from device.engine.states import State
 from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets
 from webui import levey_jennings, result_view
+from webui.calibration_view import unit_text
 from webui.catalogue import text
 from webui.context import context
 from webui.parameters import LARGEST_ID, choice, record_id, whole_number
@@ -20,6 +21,8 @@ from webui.reading import open_reader
 HISTORY_ROWS: Final = 4
 SHOWN_POINTS: Final = 5
 REMARKS: Final = ("repeated", "cleaned", "serviced", "new_slide", "no_cause")
+
+LEVELS: Final = ("normal", "low", "high")
 
 blueprint = Blueprint("quality", __name__)
 
@@ -45,7 +48,8 @@ def check(check_id: int) -> ResponseReturnValue:
     if found is None:
         raise NotFoundError(f"Check {check_id}")
     order = ("fail", "warn", "skipped", "pass")
-    results = sorted(found.report["results"], key=lambda result: order.index(result["verdict"]))
+    printed = ({**one, "limit": unit_text(one["limit"])} for one in found.report["results"])
+    results = sorted(printed, key=lambda result: order.index(result["verdict"]))
     return _render("check.html", check=found, results=results)
 
 
@@ -56,6 +60,14 @@ def controls() -> ResponseReturnValue:
         lots = reader.control_lots(open_only=True)
         last = {lot.id: reader.last_control_point(lot.id) for lot in lots}
     return _render("controls.html", lots=lots, last=last)
+
+
+@blueprint.get("/controls/new")
+def new_lot() -> ResponseReturnValue:
+    """Enter a lot of control slides, with the targets on its label where it gives them."""
+    units = {name: unit_text(unit) for name, unit in ANALYTES.items()}
+    levels = [text(f"control.levels.{name}") for name in LEVELS]
+    return _render("control_new.html", analytes=units, levels=levels, needed=ESTABLISHING_RUNS)
 
 
 @blueprint.get("/controls/<int:lot_id>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import RLock
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from device.acquisition.imaging import DoseLimitError
 from device.calibration.bench import Bench, Surroundings, pixels_of
-from device.calibration.effective import Effective, effective, expires
+from device.calibration.effective import Effective, due, effective, expires, made_for
 from device.calibration.quantities import CalibrationRefusedError, Outcome
 from device.calibration.slide_corners import CORNERS
-from device.calibration.steps import STEP_IDS, STEPS, Step, step_of
+from device.calibration.steps import STEP_IDS, Step, step_of
 from device.errors import RequestRefusedError, SampleRefusedError, SettlingError
 from device.records.calibrations import (
     CalibrationRecord,
@@ -25,6 +25,7 @@ from device.records.calibrations import (
     CalibrationStore,
 )
 from device.settings import Settings
+from device.status import StartCondition
 from device.version import version
 from hal.errors import (
     FrameError,
@@ -122,6 +123,20 @@ class CalibrationDesk:
                 ends = [expires(r, self._settings.calibration) for r in found.used.values()]
                 self._next_expiry = min((end for end in ends if end is not None), default=None)
             return self._effective
+
+    def remarks(self) -> tuple[StartCondition, ...]:
+        """Return what a person should know of the calibrations before a run that they allow."""
+        if self.effective().problem:
+            return ()
+        return tuple(remark for remark, _ in self._due())
+
+    def due(self) -> tuple[str, ...]:
+        """Return the steps that should be done now, in their order."""
+        steps = {step for _, steps in self._due() for step in steps}
+        return tuple(step for step in STEP_IDS if step in steps)
+
+    def _due(self) -> tuple[tuple[StartCondition, tuple[str, ...]], ...]:
+        return due(self.effective(), self._settings.calibration, self._store.now())
 
     def begin(self, operator: str, steps: Sequence[str] = ()) -> CalibrationSession:
         """Begin a session of ``steps``, by default all; an open one ends.
@@ -308,6 +323,8 @@ class CalibrationDesk:
                 raise
         finally:
             bench.close()
+        belongs = {**outcome.details, "made_for": made_for(step.id, self._settings)}
+        outcome = replace(outcome, details=belongs)
         refused = outcome.refusal is not None
         state = CalibrationState.REFUSED if refused else CalibrationState.MEASURED
         self._add(session, step.id, state, outcome)
@@ -381,16 +398,3 @@ def _check_corner(corner: str) -> None:
             remedy=f"Name one of: {', '.join(CORNERS)}.",
             code="CALIBRATION-CORNER",
         )
-
-
-def validity(desk: CalibrationDesk) -> dict[str, str]:
-    """Return for each step whether it is ``valid``, ``expired`` or ``missing``."""
-    now = desk.effective()
-    return {
-        step.id: "valid"
-        if step.id in now.used
-        else "expired"
-        if step.id in now.expired
-        else "missing"
-        for step in STEPS
-    }

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from device.acquisition.plan import make_plan
-from device.calibration.steps import STEP_IDS
+from device.calibration.steps import STEP_IDS, STEPS
 from device.config import CalibrationConfig
 from device.differential import Flag, FlagLevel
 from device.records.calibrations import CalibrationRecord
 from device.settings import Settings, changed_settings
+from device.status import StartCondition
 from hal.errors import SettingsError
 
 APPROACH_FACTOR = 2.0
 APPROACH_SPARE_UM = 2.0
 """The last stretch takes up twice the play, and a little more."""
+
+SOON = timedelta(days=7)
+"""So long before a calibration expires it is told."""
+
+_DO_THEM = "Do these steps on the page Calibrate."
 
 _PLAIN = {
     "pixel_size": {"pixel_um": "camera__pixel_um"},
@@ -35,6 +41,23 @@ _PLAIN = {
 }
 """Which value replaces which setting."""
 
+_MADE_FOR = {
+    "flat_field": ("light.led", "camera.gain_db"),
+    "camera_noise": ("camera.serial", "camera.gain_db", "camera.pixel_format", "camera.binning"),
+    "pixel_size": ("camera.pixel_um", "camera.binning"),
+    "backlash": ("stage.driver",),
+    "settle_time": ("stage.driver",),
+    "led_power": ("light.led",),
+}
+"""Settings with which a result stands and falls: with another value it says nothing."""
+
+
+def made_for(step: str, settings: Settings) -> dict[str, Any]:
+    """Return the settings, as they were read, that a result of ``step`` belongs to."""
+    document = settings.model_dump(mode="json")
+    names = (name.split(".") for name in _MADE_FOR.get(step, ()))
+    return {f"{section}.{name}": document[section][name] for section, name in names}
+
 
 @dataclass(frozen=True)
 class Effective:
@@ -44,7 +67,7 @@ class Effective:
         settings: with the calibrated values in place.
         used: the valid result of each step that has one.
         expired: steps whose result is too old.
-        missing: steps that were never accepted.
+        missing: steps that were never accepted, or not for these settings.
         problem: why no run can use this calibration, or an empty text.
     """
 
@@ -53,6 +76,15 @@ class Effective:
     expired: tuple[str, ...]
     missing: tuple[str, ...]
     problem: str = ""
+
+    def value(self, step: str, name: str) -> float | None:
+        """Return a calibrated value that is valid now, or None."""
+        record = self.used.get(step)
+        return record.value(name) if record is not None else None
+
+    def validity(self, step: str) -> str:
+        """Return whether a step is ``valid``, ``expired`` or ``missing``."""
+        return "valid" if step in self.used else "expired" if step in self.expired else "missing"
 
     def document(self) -> list[dict[str, Any]]:
         """Return what a result tells of the calibrations it used."""
@@ -76,16 +108,20 @@ class Effective:
             ("CALIBRATION-MISSING", self.missing, "Not calibrated"),
         ):
             if steps:
-                names = ", ".join(step.replace("_", " ") for step in steps)
                 flags.append(
                     Flag(
                         code,
                         FlagLevel.NOTE,
-                        f"{what}: {names}; the settings' values were used.",
+                        f"{what}: {_words(steps)}; the settings' values were used.",
                         "Calibrate these steps.",
                     )
                 )
         return tuple(flags)
+
+
+def uncalibrated(settings: Settings) -> Effective:
+    """Return what is used where nothing was ever calibrated."""
+    return Effective(settings, {}, (), STEP_IDS)
 
 
 def expires(record: CalibrationRecord, config: CalibrationConfig) -> datetime | None:
@@ -115,8 +151,7 @@ def effective(
         end = expires(record, config)
         if end is not None and now >= end:
             expired.append(step)
-        elif step == "led_power" and record.details.get("led") != settings.light.led:
-            # Another LED has another power.
+        elif record.details.get("made_for") != made_for(step, settings):
             missing.append(step)
         else:
             used[step] = record
@@ -159,7 +194,7 @@ def _approach_um(backlash_um: float) -> float:
 
 
 def _problem(
-    config: CalibrationConfig, used: Mapping[str, CalibrationRecord], unusable: list[str]
+    config: CalibrationConfig, used: Mapping[str, CalibrationRecord], unusable: Sequence[str]
 ) -> str:
     pixel = used.get("pixel_size")
     turned_deg = pixel.value("rotation_deg") if pixel is not None else None
@@ -169,6 +204,34 @@ def _problem(
             f"{config.max_rotation_deg:g} deg are allowed: turn it back and calibrate."
         )
     if config.when_missing == "refuse" and unusable:
-        names = ", ".join(step.replace("_", " ") for step in unusable)
-        return f"No valid calibration of: {names}. Calibrate these steps."
+        return f"No valid calibration of: {_words(unusable)}. {_DO_THEM}"
     return ""
+
+
+def due(
+    found: Effective, config: CalibrationConfig, now: datetime
+) -> tuple[tuple[StartCondition, tuple[str, ...]], ...]:
+    """Return what a person should know of the calibrations before a run, each with its steps.
+
+    A step that may be left out is told when its result expires, not when it has none.
+    """
+    needed = tuple(step.id for step in STEPS if step.id in found.missing and not step.may_skip)
+    ending = tuple(
+        step
+        for step, record in found.used.items()
+        if (end := expires(record, config)) is not None and end - now <= SOON
+    )
+    told = (
+        ("calibration_missing", needed, "Not calibrated"),
+        ("calibration_expired", found.expired, "The calibration has expired"),
+        ("calibration_ends", ending, f"The calibration expires within {SOON.days} days"),
+    )
+    return tuple(
+        (StartCondition(name, False, f"{what}: {_words(steps)}. {_DO_THEM}"), steps)
+        for name, steps, what in told
+        if steps
+    )
+
+
+def _words(steps: Sequence[str]) -> str:
+    return ", ".join(step.replace("_", " ") for step in steps)

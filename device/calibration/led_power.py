@@ -35,4 +35,4 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
         Quantity("field_width_mm", width_mm, "mm"),
         Quantity("field_height_mm", height_mm, "mm"),
     )
-    return judged(CODE, _REMEDIES, quantities, {"led": bench.settings.light.led})
+    return judged(CODE, _REMEDIES, quantities)

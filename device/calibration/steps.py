@@ -91,17 +91,17 @@ class Step:
                 allowed = (
                     f"Enter {entry.low:g} to {entry.high:g} {entry.unit}."
                     if entry is not None
-                    else f"Enter {', '.join(known) or 'nothing'}."
+                    else f"It takes {', '.join(known) or 'no numbers'}."
                 )
                 raise InputError(
-                    f"{name} = {value:g} does not fit this step.",
+                    f"{name[:40].replace('_', ' ')} = {value:g} does not fit this step.",
                     remedy=allowed,
                     code="CALIBRATION-ENTRY",
                 )
         missing = [e.name for e in self.entries if e.required and e.name not in entered]
         if missing:
             raise InputError(
-                f"Not entered: {', '.join(missing)}.",
+                f"Not entered: {', '.join(missing).replace('_', ' ')}.",
                 remedy="Mark both corners first."
                 if known[missing[0]].marked
                 else "Enter every number.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from device.analysis.registry import STAGE_ERROR_UM
+from device.calibration.effective import Effective
 from device.checks import devices, mechanics, optics, software
 from device.checks.report import Check, Level, Limit, Verdict
-from device.settings import Settings
 
 _LINES: Final = ("CHECK-LIGHT-SUPERVISOR", "CHECK-LIGHT-LINE", "CHECK-PANEL")
 _FRAMES: Final = ("CHECK-LID", "CHECK-CAMERA-FRAMES", "CHECK-CAMERA-DARK")
@@ -15,16 +16,31 @@ _LIT: Final = (*_LINES, *_FRAMES, "CHECK-STAGE-HOME")
 _BLANK: Final = (*_LIT, "CHECK-LIGHT-PULSE", "CHECK-BLANK-LEVEL")
 _SEEN: Final = (*_BLANK, "CHECK-FOCUS")
 
-
-def _at_most(high: float, unit: str = "") -> Callable[[Settings], Limit]:
-    return lambda settings: Limit(unit, high=high)
-
-
-def _at_least(low: float, unit: str = "") -> Callable[[Settings], Limit]:
-    return lambda settings: Limit(unit, low=low)
+MAX_RETURN_UM: Final = 8.0
+MIN_RETURN_UM: Final = 2.0
+RETURN_SPREADS: Final = 7.0
+"""Two visits differ by more than so many standard deviations of one once in 200,000 times."""
 
 
-def _works(settings: Settings) -> Limit:
+def _at_most(high: float, unit: str = "") -> Callable[[Effective], Limit]:
+    return lambda effective: Limit(unit, high=high)
+
+
+def _at_least(low: float, unit: str = "") -> Callable[[Effective], Limit]:
+    return lambda effective: Limit(unit, low=low)
+
+
+def _return(effective: Effective) -> Limit:
+    """What registration can take out, and not much worse than when the stage was calibrated."""
+    known = [effective.value("backlash", f"repeatability_{axis}_um") for axis in "xy"]
+    spreads_um = [spread_um for spread_um in known if spread_um is not None]
+    high_um = MAX_RETURN_UM
+    if spreads_um:
+        high_um = min(high_um, max(MIN_RETURN_UM, RETURN_SPREADS * max(spreads_um)))
+    return Limit("um", high=high_um)
+
+
+def _works(effective: Effective) -> Limit:
     return Limit("")
 
 
@@ -144,7 +160,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         "Disk space",
         "Free space of the disk that holds the records.",
         Level.STARTUP,
-        lambda settings: Limit("MB", low=settings.records.min_free_mb),
+        lambda effective: Limit("MB", low=effective.settings.records.min_free_mb),
         software.free_space,
         "Free disk space.",
         miss=Verdict.WARN,
@@ -197,7 +213,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         "Light pulse",
         "One exposure's light: leased, bounded, and its current as it should be.",
         Level.DAILY,
-        lambda settings: Limit("ms", high=settings.light.max_pulse_ms),
+        lambda effective: Limit("ms", high=effective.settings.light.max_pulse_ms),
         devices.pulse,
         "Keep the lid closed and have the light checked.",
         needs=_LIT,
@@ -208,7 +224,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         "Brightness of the LED",
         "Light through blank glass, beside the same LED's first brightness.",
         Level.DAILY,
-        lambda settings: Limit("% of new", low=100.0 * settings.light.worn_fraction),
+        lambda effective: Limit("% of new", low=100.0 * effective.settings.light.worn_fraction),
         optics.blank_level,
         "Clean the optics and the blank glass; when it stays, have the LED replaced and its new "
         "name entered as light.led.",
@@ -251,11 +267,12 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-CAMERA-NOISE",
         "Noise of the camera",
-        "Variance at little light beside what the photons alone would give.",
+        "Variance at little light beside what photons and the calibrated camera would give.",
         Level.DAILY,
-        _at_most(1.5, "x photon noise"),
+        lambda effective: Limit("x expected", low=0.7, high=1.5),
         optics.noise,
-        "Check the camera's cable and grounding, and let it cool down; else have it checked.",
+        "Check the camera's cable and grounding, and let it cool down. Calibrate camera gain and "
+        "noise when the camera was changed; else have it checked.",
         needs=(*_BLANK, "CHECK-CAMERA-LINEAR"),
         dark=True,
     ),
@@ -264,7 +281,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         "Focus",
         "Contrast over height in the middle of the scan area, where a smear is loaded.",
         Level.DAILY,
-        lambda settings: Limit("um", high=settings.scan.focus_range_um),
+        lambda effective: Limit("um", high=effective.settings.scan.focus_range_um),
         mechanics.focus,
         "Check the seat of slide and objective, then set scan.focus_z_um.",
         needs=_BLANK,
@@ -276,7 +293,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         "Return to a place",
         "The stage goes away and comes back; the image tells how far it is off.",
         Level.DAILY,
-        _at_most(8.0, "um"),
+        _return,
         mechanics.way_back,
         "Look whether something brakes the stage; have belts, couplings and motor current checked.",
         needs=_SEEN,
@@ -291,6 +308,18 @@ CATALOGUE: Final[Sequence[Check]] = (
         mechanics.scale,
         "Set camera.pixel_um to what the objective gives, and compare stage.steps_per_mm_xy.",
         needs=(*_SEEN, "CHECK-STAGE-RETURN"),
+        dark=True,
+    ),
+    Check(
+        "CHECK-CAMERA-ANGLE",
+        "Angle of the camera",
+        "From the same steps: how far aside the camera's angle puts the next field.",
+        Level.DAILY,
+        _at_most(STAGE_ERROR_UM, "um"),
+        mechanics.direction,
+        "Turn the camera straight on its mount, switch its mirroring off, then calibrate pixel "
+        "size and rotation.",
+        needs=(*_SEEN, "CHECK-STAGE-SCALE"),
         dark=True,
     ),
     Check(

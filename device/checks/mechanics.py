@@ -6,6 +6,7 @@ normalised cross-correlation (Lewis, Vision Interface, 1995).
 
 from __future__ import annotations
 
+import cmath
 import math
 from typing import Final
 
@@ -69,21 +70,45 @@ def way_back(place: Workplace) -> Reading:
 
 
 def scale(place: Workplace) -> Reading:
-    """Take steps to one side; return by how much the image moves too far or too little, percent."""
-    field = _field(place)
-    step_um = STEP_SHARE * place.plan.tile_width_um
+    """Take steps along x and y; return by how much the image moves too far or too little, %."""
+    walks = [_walk(place, axis) for axis in (0, 1)]
+    place.walks = tuple(walk for walk in walks if walk is not None)
+    if len(place.walks) < len(walks):
+        return Reading(float("inf"), "The image does not follow the stage.")
+    return Reading(100.0 * max(abs(abs(walk) - 1.0) for walk in place.walks))
+
+
+def direction(place: Workplace) -> Reading:
+    """Return how far aside the camera's angle puts the next field, um, from the steps taken."""
+    along_x, along_y = (walk / abs(walk) for walk in place.walks)
+    if (along_x * along_y.conjugate()).real <= 0.0:
+        return Reading(float("inf"), "The image is mirrored, or an axis goes the wrong way.")
+    return Reading(abs(cmath.phase(along_x + along_y)) * place.plan.step_x_um)
+
+
+def _walk(place: Workplace, axis: int) -> complex | None:
+    """Take steps along an axis; return how the image moved for each unit of the stage.
+
+    1 for a straight camera, with the angle of a turned one; None when the image does not follow.
+    """
+    # Fields of their own: the dose of the others is spent.
+    field = place.plan.fields[min(FOCUS_FIELDS + 1 + axis, len(place.plan.fields) - 1)]
+    step_um = STEP_SHARE * (place.plan.tile_width_um, place.plan.tile_height_um)[axis]
     _arrive(place, field)
     image = _image(place, field)
-    moved_um = np.zeros(2)
+    moved_um = 0j
     for number in range(1, STEPS + 1):
-        place.mover.to(field.x_um + number * step_um, field.y_um, _height_um(place))
+        target = [field.x_um, field.y_um]
+        target[axis] += number * step_um
+        place.mover.to(target[0], target[1], _height_um(place))
         following = _image(place, field)
         shift_um = _shift_um(place, image, following)
         if shift_um is None:
-            return Reading(float("inf"), "The image does not follow the stage.")
-        moved_um += shift_um
+            return None
+        moved_um += complex(*shift_um)
         image = following
-    return Reading(100.0 * abs(math.hypot(*moved_um) / (STEPS * step_um) - 1.0))
+    # The image goes back when the slide goes on.
+    return moved_um / -(STEPS * step_um * (1.0, 1j)[axis])
 
 
 def backlash(place: Workplace) -> Reading:

@@ -61,10 +61,12 @@ def linearity(place: Workplace) -> Reading:
 
 
 def noise(place: Workplace) -> Reading:
-    """Return the variance at little light as a multiple of what photons alone would give.
+    """Return the variance at little light as a multiple of what is to be expected.
 
-    Photon transfer (Janesick, Scientific Charge-Coupled Devices, 2001): the slope of variance over
-    mean between two levels is the conversion of photoelectrons, whatever the other noise is.
+    That is the noise of the photons and, where the camera's gain and noise are calibrated, its read
+    noise.  Photon transfer (Janesick, Scientific Charge-Coupled Devices, 2001): without a
+    calibrated gain the slope of variance over mean between two levels is the conversion of
+    photoelectrons, whatever the other noise is.
     """
     (bright, bright_variance), (weak, weak_variance) = (
         _level_and_variance(
@@ -72,6 +74,10 @@ def noise(place: Workplace) -> Reading:
         )
         for share in NOISE_PAIRS
     )
+    gain = place.effective.value("camera_noise", "gain_e_per_count")
+    read_noise_e = place.effective.value("camera_noise", "read_noise_e")
+    if gain is not None and read_noise_e is not None:
+        return Reading(weak_variance / (weak / gain + (read_noise_e / gain) ** 2))
     slope = (bright_variance - weak_variance) / max(bright - weak, 1e-9)
     if slope <= 0.0:
         return Reading(float("inf"), "The noise does not grow with the light.")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hal.errors import LeukoluxError
 
 if TYPE_CHECKING:
+    from device.calibration.effective import Effective
     from device.checks.workplace import Workplace
-    from device.settings import Settings
 
 
 class Level(StrEnum):
@@ -98,7 +98,7 @@ class Check:
         title: what is checked, in a few words.
         what: how, in one sentence.
         level: the least level that includes it.
-        limit: what the value may be.
+        limit: what the value may be, with the settings and calibrations that hold.
         measure: does it; raises LeukoluxError when the part fails, CheckSkipped when there is
             nothing to check.
         remedy: what a person does when the value is outside the limit.
@@ -113,7 +113,7 @@ class Check:
     title: str
     what: str
     level: Level
-    limit: Callable[[Settings], Limit]
+    limit: Callable[[Effective], Limit]
     measure: Callable[[Workplace], Reading]
     remedy: str
     needs: tuple[str, ...] = ()

@@ -90,7 +90,7 @@ def _hindrance(check: Check, place: Workplace, results: Mapping[str, CheckResult
 
 def _do(check: Check, place: Workplace, failures: dict[str, LeukoluxError]) -> CheckResult:
     place.begin(check.bound_s)
-    limit = check.limit(place.settings)
+    limit = check.limit(place.effective)
     try:
         reading = check.measure(place)
     except CheckSkipped as reason:
@@ -130,7 +130,7 @@ def _result(
     remedy: str = "",
     code: str = "",
 ) -> CheckResult:
-    limit = check.limit(place.settings)
+    limit = check.limit(place.effective)
     return CheckResult(
         id=check.id,
         title=check.title,

@@ -27,9 +27,9 @@ from hal.clock import Clock, SystemClock
 from hal.errors import Cancelled, InterlockError, LeukoluxError
 
 if TYPE_CHECKING:
+    from device.calibration.effective import Effective
     from device.engine.services import MakeAnalyzer
     from device.records.records import Records
-    from device.settings import Settings
     from hal.factory import Hardware
     from models.runtime import ModelSet
 
@@ -53,8 +53,11 @@ class Workplace:
         light_error: why the light could not be opened.
         light_was_on: whether it was on when the checks began.
         focus: where the smear is in focus.
+        walks: along x and y, how the image moved for each unit of the stage; 1 is a straight
+            camera.
 
     Args:
+        effective: settings and calibrations as a run would use them now.
         load_models: opens the networks, one set per call.
         make_analyzer: builds the analysis of a tile.
         cancel: ends every wait with Cancelled.
@@ -63,7 +66,7 @@ class Workplace:
 
     def __init__(
         self,
-        settings: Settings,
+        effective: Effective,
         hardware: Hardware,
         records: Records,
         clock: Clock,
@@ -73,7 +76,8 @@ class Workplace:
         cancel: Event | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self.settings = settings
+        self.effective = effective
+        self.settings = settings = effective.settings
         self.hardware = hardware
         self.records = records
         self.load_models = load_models
@@ -83,6 +87,7 @@ class Workplace:
         self.blank: Frame | None = None
         self.steady: NDArray[np.float32] | None = None
         self.focus: FocusPoint | None = None
+        self.walks: tuple[complex, ...] = ()
         self.light_error: LeukoluxError | None = None
         self.light_was_on = False
         self._cancel = cancel if cancel is not None else Event()

@@ -36,7 +36,12 @@ _FOUND = ("found", "missed", "false_finds")
     type=click.Path(path_type=Path, dir_okay=False),
     help="Settings file.",
 )
-@click.option("--keep", is_flag=True, help="Keep the run in the records of the settings.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Keep a simulated run, and use the calibrations, in the records of the settings; a real "
+    "one always does.",
+)
 @click.option(
     "--json",
     "json_path",
@@ -66,7 +71,7 @@ def scan(
     if target_cells is not None:
         settings = changed_settings(settings, scan__target_cells=target_cells)
     with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
-        if not keep:
+        if sim and not keep:
             settings = changed_settings(settings, records__directory=folder)
         with assembled(settings) as assembly:
             document = _scan(assembly, sample_id)

@@ -17,6 +17,7 @@ import click
 import cv2
 
 from device.assembly import DATABASE_NAME, simulated_settings
+from device.calibration.effective import Effective, effective, uncalibrated
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Check, CheckReport, CheckResult, Level, Verdict
 from device.checks.runner import choose, run_checks
@@ -25,7 +26,7 @@ from device.records.records import Records
 from device.settings import Settings, changed_settings, load_settings
 from device.version import version
 from hal.errors import LeukoluxError
-from hal.factory import build_clock, build_hardware
+from hal.factory import Hardware, build_clock, build_hardware
 from models.verify import load_tested_models
 
 EXIT_FAILED: Final = 3
@@ -80,7 +81,7 @@ def selftest(
         settings = simulated_settings(settings)
     wanted = Level(level)
     if list_only:
-        click.echo(_catalogue(choose(CATALOGUE, wanted, only), settings))
+        click.echo(_catalogue(choose(CATALOGUE, wanted, only), uncalibrated(settings)))
         return
     # One thread per analysis worker is faster than OpenCV's own pool on two cores.
     cv2.setNumThreads(1)
@@ -107,7 +108,7 @@ def _check(settings: Settings, level: Level, only: Sequence[str]) -> CheckReport
         try:
             with _cancelled_by_ctrl_c() as cancel:
                 place = Workplace(
-                    settings,
+                    _effective(settings, hardware, records),
                     hardware,
                     records,
                     clock,
@@ -122,6 +123,12 @@ def _check(settings: Settings, level: Level, only: Sequence[str]) -> CheckReport
     finally:
         records.close()
     return report
+
+
+def _effective(settings: Settings, hardware: Hardware, records: Records) -> Effective:
+    device = "instrument" if hardware.simulation is None else "simulated"
+    store = records.calibrations
+    return effective(settings, store.newest_accepted(device), store.now())
 
 
 def _keep(records: Records, report: CheckReport) -> None:
@@ -147,10 +154,9 @@ def _tell(done: Sequence[CheckResult], now: Check | None) -> None:
         click.echo(f"{now.title} ...", err=True)
 
 
-def _catalogue(checks: Sequence[Check], settings: Settings) -> str:
+def _catalogue(checks: Sequence[Check], used: Effective) -> str:
     return "\n".join(
-        f"{check.id:26}{check.level:9}{check.limit(settings).text:28}{check.what}"
-        for check in checks
+        f"{check.id:26}{check.level:9}{check.limit(used).text:28}{check.what}" for check in checks
     )
 
 

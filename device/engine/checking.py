@@ -111,7 +111,7 @@ class Checker:
     def _workplace(self) -> Workplace:
         services = self._services()
         return Workplace(
-            services.settings,
+            services.calibration,
             services.hardware,
             services.records,
             services.clock,

@@ -34,7 +34,9 @@ ANALYTES: Final[Mapping[str, str]] = {
 }
 """What is followed, with its unit."""
 
-_TARGETS_REMEDY: Final = f"Give mean and a positive sd for any of: {', '.join(ANALYTES)}."
+_TARGETS_REMEDY: Final = "Enter mean and SD as the label gives them: SD above 0, shares in percent."
+
+_TARGETS_CODE: Final = "INPUT-TARGETS"
 
 NO_RESULT: Final = "no result"
 """Stands in the place of a rule when the control slide gave no numbers."""
@@ -67,32 +69,41 @@ class Target:
 def parse_targets(entered: Any) -> dict[str, Target]:
     """Return targets from ``{"neutrophil": {"mean": 60.0, "sd": 3.5}, ...}``.
 
-    Raises InputError: an unknown analyte, a missing or non-positive number.
+    Numbers may be texts, as a person types them.
+
+    Raises InputError: an unknown analyte, a missing or impossible number.
     """
-    try:
-        found = {
-            str(name): Target(float(pair["mean"]), float(pair["sd"]))
-            for name, pair in dict(entered).items()
-        }
-        wrong = [
-            name
-            for name, target in found.items()
-            if name not in ANALYTES
-            or not (0.0 <= target.mean < math.inf and 0.0 < target.sd < math.inf)
-        ]
-    except (TypeError, ValueError, KeyError) as error:
+    if not isinstance(entered, Mapping):
+        raise _no_targets("The targets of a control are not an object with one entry per value.")
+    return {name: _target(name, pair) for name, pair in entered.items()}
+
+
+def _target(name: str, pair: Any) -> Target:
+    shown = str(name)[:40].replace("_", " ")
+    if name not in ANALYTES:
         raise InputError(
-            f"These are no targets of a control: {error!r}.",
-            remedy=_TARGETS_REMEDY,
-            code="INPUT-TARGETS",
-        ) from error
-    if wrong:
-        raise InputError(
-            f"These are no targets of a control: {', '.join(wrong)[:100]}.",
-            remedy=_TARGETS_REMEDY,
-            code="INPUT-TARGETS",
+            f"A control has no value called {shown!r}.",
+            remedy=f"Name one of: {', '.join(ANALYTES)}.",
+            code=_TARGETS_CODE,
         )
-    return found
+    try:
+        mean, sd = (_number(pair[part]) for part in ("mean", "sd"))
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise _no_targets(f"Mean or SD of {shown} is missing or is not a number.") from error
+    largest = 100.0 if ANALYTES[name] == "%" else math.inf
+    if not (0.0 <= mean <= largest and math.isfinite(mean) and 0.0 < sd < math.inf):
+        raise _no_targets(f"{shown.capitalize()} cannot have mean {mean:g} and SD {sd:g}.")
+    return Target(mean, sd)
+
+
+def _number(entered: Any) -> float:
+    if isinstance(entered, bool):
+        raise TypeError(entered)
+    return float(entered)
+
+
+def _no_targets(cause: str) -> InputError:
+    return InputError(cause, remedy=_TARGETS_REMEDY, code=_TARGETS_CODE)
 
 
 def established(points: Iterable[Mapping[str, float]]) -> dict[str, Target]:

@@ -10,18 +10,20 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from fit import SCREENS, check_fit, show_at
 from playwright.sync_api import Page, expect
 from test_press_start import bench_with_screen
-from test_screen import CONTRASTS, SCREENS, SMALLEST_MM, TARGETS
 
+from device.calibration.effective import made_for
+from device.calibration.quantities import Outcome
 from device.calibration.steps import STEP_IDS
+from device.records.calibrations import CalibrationState
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
 from engine_bench import TIMEOUT_S, Bench
 
 LONG_MS = TIMEOUT_S * 1000
-CONTRAST = 4.5
 
 
 @contextmanager
@@ -30,7 +32,9 @@ def begun(folder: Path, page: Page) -> Iterator[tuple[Bench, WebServer]]:
     with bench_with_screen(folder) as (rig, server):
         page.goto(server.url)
         page.get_by_role("link", name="Calibrate").tap()
-        page.get_by_role("textbox", name="Operator").fill("Ann")
+        page.get_by_role("button", name="Keypad").tap()
+        for key in ("ABC", "A", "N", "N", "Done"):
+            page.get_by_role("button", name=key, exact=True).tap()
         page.get_by_role("button", name="Begin").tap()
         page.wait_for_url("**/calibration/slide_corners")
         yield rig, server
@@ -109,25 +113,38 @@ def test_the_corners_are_driven_to_and_marked(tmp_path: Path, page: Page) -> Non
             expect(mark).to_be_enabled(timeout=LONG_MS)
             mark.tap()
             expect(mark.locator("svg")).to_be_visible(timeout=LONG_MS)
-        page.get_by_role("button", name="Right by 2000 µm").tap()
+        page.get_by_role("button", name="Right by 2 mm").tap()
         session = rig.instrument.calibration.session()
         assert session is not None
         assert set(session.marks) == {"first", "second"}
+
+
+def test_only_what_is_due_can_be_done_again(tmp_path: Path, page: Page) -> None:
+    with begun(tmp_path, page) as (rig, server):
+        desk = rig.instrument.calibration
+        desk.end()
+        session = desk.begin("Ann", ["flat_field"])
+        store = rig.records.calibrations
+        details = {"made_for": made_for("flat_field", rig.settings)}
+        document = Outcome((), details).document()
+        store.add(session, "simulated", "flat_field", CalibrationState.MEASURED, "1.0", document)
+        desk.accept("flat_field")
+        page.goto(f"{server.url.rstrip('/')}/calibration")
+        page.get_by_role("textbox", name="Operator").fill("Ann")
+        page.get_by_role("button", name="Only what is due (2)").tap()
+        page.wait_for_url("**/calibration/focus_reference")
+        session = desk.session()
+        assert session is not None
+        assert session.steps == ("focus_reference", "pixel_size")
 
 
 @pytest.mark.parametrize("size", SCREENS)
 def test_everything_on_the_pages_fits_a_finger_and_can_be_read(
     tmp_path: Path, page: Page, size: str
 ) -> None:
-    width_px, height_px, px_per_mm = SCREENS[size]
-    page.set_viewport_size({"width": width_px, "height": height_px})
+    show_at(page, size)
     with begun(tmp_path, page) as (_, server):
         for path in ("", *(f"/{step}" for step in STEP_IDS)):
             page.goto(f"{server.url.rstrip('/')}/calibration{path}")
             page.wait_for_load_state("networkidle")
-            for name, left, top, right, bottom in page.evaluate(TARGETS):
-                smallest_mm = min(right - left, bottom - top) / px_per_mm
-                assert smallest_mm >= SMALLEST_MM, f"{path}: {name} is {smallest_mm:.1f} mm"
-                assert 0 <= left < right <= width_px, f"{path}: {name} is cut off"
-            for words, ratio in page.evaluate(CONTRASTS):
-                assert ratio >= CONTRAST, f"{path}: {words} has {ratio:.1f}"
+            check_fit(page, size)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fit import SCREENS, check_fit, show_at
 from playwright.sync_api import Page, expect
-from test_screen import CONTRASTS, SCREENS, _check_targets, address
+from test_screen import address
 
 from device.assembly import assembled, simulated_settings
 from device.checks.catalogue import CATALOGUE
@@ -30,6 +31,17 @@ REMARK = StartCondition(
     "daily_check", False, "The daily check has never been done: do it on the page Checks."
 )
 CHECK_TIMEOUT_MS = 200_000
+
+
+def tap_keys(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.get_by_role("button", name=key, exact=True).tap()
+
+
+def enter(page: Page, field: str, digits: str) -> None:
+    page.get_by_role("textbox", name=field, exact=True).tap()
+    expect(page.get_by_role("button", name="ABC")).to_be_hidden()
+    tap_keys(page, *digits, "Done")
 
 
 def test_a_check_is_started_followed_and_read(
@@ -79,8 +91,23 @@ def test_a_lot_is_entered_a_control_started_and_a_rejection_commented(
     page: Page,
 ) -> None:
     page.goto(address(server, "/controls"))
-    page.get_by_role("textbox", name="Lot").fill("Q9")
+    page.get_by_role("link", name="New lot").tap()
+    page.get_by_role("textbox", name="Lot").tap()
+    tap_keys(page, "ABC", "Q", "123", "9", "Done")
+    enter(page, "Neutrophils: Mean", "60.5")
+    with page.expect_response("**/quality/lots"):
+        page.get_by_role("button", name="Add").tap()
+    expect(page.get_by_role("dialog")).to_contain_text("SD of neutrophil is missing")
+    page.get_by_role("button", name="Close").tap()
+    enter(page, "Neutrophils: SD", "3.5")
     page.get_by_role("button", name="Add").tap()
+    page.wait_for_url("**/controls/1")
+    expect(page.get_by_text("Targets entered")).to_be_visible()
+    with records.reader() as reader:
+        lot = reader.control_lot(1)
+    assert lot is not None
+    assert lot.targets == {"neutrophil": {"mean": 60.5, "sd": 3.5}}
+    page.goto(address(server, "/controls"))
     expect(page.get_by_role("link", name=re.compile("Q9"))).to_be_visible()
     page.goto(server.url)
     page.get_by_label("Slide").select_option(label="Control slide Q9 (normal)")
@@ -107,27 +134,28 @@ def test_everything_fits_a_finger_and_can_be_read(
     page: Page,
     size: str,
 ) -> None:
-    width_px, height_px, px_per_mm = SCREENS[size]
-    page.set_viewport_size({"width": width_px, "height": height_px})
+    show_at(page, size)
     for _ in range(5):
         check_id = store_check(records, "nurse-on-duty-7", "CHECK-BLANK-LEVEL")
     lot_id = store_lot(records, settings, 14, name="CONTROL-LOT-2026-0007")
     progress = CheckProgress(Level.FULL, "AB", PLANNED, check_report().results[:9], PLANNED[9][0])
     idle = {"remarks": (REMARK,)}
     checking = {"state": State.CHECKING, "checking": progress}
-    pages = ["/", "/checks", f"/checks/{check_id}", "/controls", f"/controls/{lot_id}"]
+    lots = ("/controls", "/controls/new", f"/controls/{lot_id}")
+    pages = ["/", "/checks", f"/checks/{check_id}", *lots]
     for path, state in (*((path, idle) for path in pages), ("/checks", checking)):
         page.goto("about:blank")
         instrument.become(**state)
         page.goto(address(server, path))
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width_px, f"{path} is {wide} px wide"
-        _check_targets(page, px_per_mm)
-        for text, ratio in page.evaluate(CONTRASTS):
-            assert ratio >= 4.5, f"{path}: {text!r} {ratio:.1f}:1"
+        check_fit(page, size)
     end = page.get_by_role("button", name="End the check").bounding_box()
     assert end is not None
-    assert end["y"] + end["height"] <= height_px, "seen without scrolling"
+    assert end["y"] + end["height"] <= SCREENS[size][1], "seen without scrolling"
+    page.goto("about:blank")
+    instrument.become(state=State.IDLE, checking=None)
+    page.goto(address(server, f"/controls/{lot_id}"))
+    page.get_by_role("button", name="Comment").first.tap()
+    check_fit(page, size)
 
 
 @pytest.mark.parametrize("size", SCREENS)
@@ -139,15 +167,14 @@ def test_start_is_seen_beside_remarks_and_control_slides(
     page: Page,
     size: str,
 ) -> None:
-    width_px, height_px, _ = SCREENS[size]
-    page.set_viewport_size({"width": width_px, "height": height_px})
-    store_lot(records, settings, 1)
+    show_at(page, size)
+    store_lot(records, settings, 3)
     instrument.become(remarks=(REMARK,), start_conditions=(LID,))
     page.goto(server.url)
     expect(page.get_by_text(REMARK.explanation)).to_be_visible()
     start = page.get_by_role("button", name="Start").bounding_box()
     assert start is not None
-    assert start["y"] + start["height"] <= height_px
+    assert start["y"] + start["height"] <= SCREENS[size][1]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+from fit import CONTRAST, SCREENS, check_fit, show_at
 from instrument_double import (
     DISK,
     LID,
@@ -36,43 +37,8 @@ SCANNING = {
     "elapsed_s": 71.0,
     "sample_id": "S-0002",
 }
-SMALLEST_MM = 10.0
 LONGEST_ID = "WARD3-2207-" + 53 * "X"
 LONGEST_DONOR = "neutropenia-moderate:123456"
-SCREENS = {"1024x600": (1024, 600, 6.68), "800x480": (800, 480, 5.25)}
-
-# What a finger can hit, as [name, left, top, right, bottom] in px.
-TARGETS = """() => [...document.querySelectorAll('a, button, input')]
-  .filter((node) => node.checkVisibility())
-  .map((node) => {
-    const box = node.getBoundingClientRect();
-    return [node.textContent.trim() || node.id, box.left, box.top, box.right, box.bottom];
-  })"""
-
-# Contrast of every visible text with what lies behind it, by WCAG 2.2, as [text, ratio].
-CONTRASTS = """() => {
-  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (node) => {
-    for (; node; node = node.parentElement) {
-      const colour = parse(getComputedStyle(node).backgroundColor);
-      if (colour.length < 4 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const parent = walker.currentNode.parentElement;
-    const text = walker.currentNode.textContent.trim();
-    if (!text || parent.closest('noscript, script') || !parent.checkVisibility()) continue;
-    const [one, two] = [light(parse(getComputedStyle(parent).color)), light(behind(parent))];
-    found.push([text, (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05)]);
-  }
-  return found;
-}"""
 
 
 def address(server: WebServer, path: str) -> str:
@@ -276,34 +242,19 @@ def test_outlines_can_be_switched_off_and_on(
 def test_keypad_keys_and_questions_fit_a_finger(
     server: WebServer, instrument: InstrumentDouble, page: Page, size: str
 ) -> None:
-    width_px, height_px, px_per_mm = SCREENS[size]
-    page.set_viewport_size({"width": width_px, "height": height_px})
+    px_per_mm = show_at(page, size)
     page.goto(server.url)
     page.get_by_role("button", name="Keypad").tap()
     key = page.get_by_role("button", name="5", exact=True).bounding_box()
     assert key is not None
     assert 18 <= min(key["width"], key["height"]) / px_per_mm <= 20
     page.get_by_role("button", name="ABC").tap()
-    _check_targets(page, px_per_mm)
+    check_fit(page, size)
     page.goto("about:blank")
     instrument.become(**SCANNING)
     page.goto(address(server, "/live"))
     page.get_by_role("button", name="Abort", exact=True).tap()
-    _check_targets(page, px_per_mm)
-
-
-def _check_targets(page: Page, px_per_mm: float) -> None:
-    for name, left, top, right, bottom in page.evaluate(TARGETS):
-        smallest_mm = min(right - left, bottom - top) / px_per_mm
-        assert smallest_mm >= SMALLEST_MM, f"{page.url}: {name} is {smallest_mm:.1f} mm"
-    size = page.viewport_size
-    assert size is not None
-    dialog = page.locator("dialog[open]")
-    if dialog.count():
-        box = dialog.bounding_box()
-        assert box is not None
-        assert box["width"] <= size["width"]
-        assert dialog.evaluate("node => node.scrollHeight <= node.clientHeight")
+    check_fit(page, size)
 
 
 @pytest.mark.parametrize("size", SCREENS)
@@ -315,8 +266,7 @@ def test_everything_fits_a_finger_and_can_be_read(
     page: Page,
     size: str,
 ) -> None:
-    width_px, height_px, px_per_mm = SCREENS[size]
-    page.set_viewport_size({"width": width_px, "height": height_px})
+    show_at(page, size)
     run_id = store_run(records, settings, sample_id=LONGEST_ID)
     keep_tiles(records, run_id)
     run = f"/runs/{run_id}"
@@ -333,9 +283,4 @@ def test_everything_fits_a_finger_and_can_be_read(
         page.goto("about:blank")
         instrument.become(**states.get(path, {}))
         page.goto(address(server, path))
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width_px, f"{path} is {wide} px wide"
-        _check_targets(page, px_per_mm)
-        needed = 7.0 if path.startswith("/runs/") else 4.5
-        for text, ratio in page.evaluate(CONTRASTS):
-            assert ratio >= needed, f"{path}: {text!r} {ratio:.1f}:1"
+        check_fit(page, size, contrast=7.0 if path.startswith("/runs/") else CONTRAST)

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from device.calibration.effective import uncalibrated
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Check, CheckReport, CheckResult, Level
 from device.checks.runner import choose, run_checks
@@ -60,6 +61,7 @@ class CheckRig:
         self.now = NOW
         self.records = Records(folder / "records.db", self.clock, lambda: self.now)
         self.load_models: Callable[[], ModelSet] = lambda: models
+        self.effective = uncalibrated(self.settings)
         self.cancel = Event()
         self.before: dict[str, Callable[[], None]] = {}
 
@@ -73,7 +75,7 @@ class CheckRig:
                 self.before.get(now.id, lambda: None)()
 
         place = Workplace(
-            self.settings,
+            self.effective,
             self.hardware,
             self.records,
             self.clock,

@@ -21,6 +21,7 @@ from hal.sim.camera import CameraFaults
 from hal.sim.gpio import FakeGpio
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.grbl_motion import Mechanics
+from hal.sim.mounting import Mounting
 from hal.sim.optical_faults import OpticalFaults
 from models.runtime import ModelSet
 from models.verify import load_tested_models
@@ -71,6 +72,13 @@ def sensor(**changes: Any) -> Callable[[CheckRig], None]:
     def apply(rig: CheckRig) -> None:
         microscope = rig.world.microscope
         microscope.sensor = replace(microscope.sensor, **changes)
+
+    return apply
+
+
+def mounted(**changes: Any) -> Callable[[CheckRig], None]:
+    def apply(rig: CheckRig) -> None:
+        rig.world.microscope.mounting = Mounting(**changes)
 
     return apply
 
@@ -190,6 +198,10 @@ FAULTS = (
           optics(defocus_um=300.0)),
     Fault("another objective", "SimulatedWorld.fit_objective", "CHECK-STAGE-SCALE",
           lambda rig: rig.world.fit_objective(0.22)),
+    Fault("another tube lens", "Mounting.scale", "CHECK-STAGE-SCALE", mounted(scale=1.15)),
+    Fault("camera turned", "Mounting.rotation_deg", "CHECK-CAMERA-ANGLE",
+          mounted(rotation_deg=9.0)),
+    Fault("camera mirrored", "Mounting.mirrored", "CHECK-CAMERA-ANGLE", mounted(mirrored=True)),
     # panel
     Fault("lid open", "SimulatedWorld.set_lid", "CHECK-LID",
           lambda rig: rig.world.set_lid(closed=False), verdict=Verdict.WARN),
@@ -283,7 +295,7 @@ def switches() -> set[str]:
     """Everything the simulation offers to make it go wrong."""
     named = {
         f"{kind.__name__}.{switch.name}"
-        for kind in (CameraFaults, OpticalFaults, Mechanics)
+        for kind in (CameraFaults, OpticalFaults, Mechanics, Mounting)
         for switch in fields(kind)
     }
     harmless = {

@@ -46,7 +46,7 @@ def check(
 
 def run(rig: CheckRig, *checks: Check) -> CheckReport:
     place = Workplace(
-        rig.settings,
+        rig.effective,
         rig.hardware,
         rig.records,
         rig.clock,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from device.calibration.desk import CalibrationDesk, CalibrationOrder, validity
+from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.effective import made_for
 from device.calibration.quantities import Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.errors import RequestRefusedError
@@ -66,10 +66,13 @@ def store(
     session: CalibrationSession,
     step: str,
     state: CalibrationState = CalibrationState.MEASURED,
-    details: dict[str, Any] | None = None,
+    settings: Settings | None = None,
     **values: float,
 ) -> int:
-    outcome = Outcome(tuple(Quantity(n, v, "", 0.1) for n, v in values.items()), details or {})
+    outcome = Outcome(
+        tuple(Quantity(n, v, "", 0.1) for n, v in values.items()),
+        {"made_for": made_for(step, settings or Settings())},
+    )
     return records.calibrations.add(session, "simulated", step, state, "1.0", outcome.document())
 
 
@@ -80,8 +83,7 @@ def calibrated(
     desk = desk_of(records, settings)
     session = desk.begin("Ann")
     for step, values in steps.items():
-        details = {"led": "1"} if step == "led_power" else None
-        store(records, session, step, details=details, **values)
+        store(records, session, step, settings=settings, **values)
         desk.accept(step)
     return desk
 
@@ -144,9 +146,9 @@ def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> Non
         pixel_size={"pixel_um": 0.166, "rotation_deg": 0.0},
     )
     watch.now = BEGIN + timedelta(days=30, seconds=-1)
-    assert validity(desk)["flat_field"] == "valid"
+    assert desk.effective().validity("flat_field") == "valid"
     watch.now = BEGIN + timedelta(days=30)
-    assert validity(desk)["flat_field"] == "expired"
+    assert desk.effective().validity("flat_field") == "expired"
     assert desk.effective().settings.camera.exposure_ms == 50.0
     assert [flag.code for flag in desk.effective().flags()] == [
         "CALIBRATION-EXPIRED",
@@ -154,7 +156,7 @@ def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> Non
     ]
     # 0 days: for ever.
     watch.now = BEGIN + timedelta(days=4000)
-    assert validity(desk)["pixel_size"] == "valid"
+    assert desk.effective().validity("pixel_size") == "valid"
 
 
 def test_missing_calibrations_can_keep_runs_from_starting(records: Records, watch: Watch) -> None:
@@ -179,6 +181,36 @@ def test_a_new_led_has_no_power_yet(records: Records) -> None:
     replaced = parse_settings({"light": {"led": "2"}})
     assert desk_of(records).effective().settings.light.irradiance_mw_per_cm2 == 4.5
     assert "led_power" in desk_of(records, replaced).effective().missing
+
+
+def test_a_calibration_holds_for_the_settings_it_was_made_for(records: Records) -> None:
+    calibrated(records, pixel_size={"pixel_um": 0.166}, camera_noise={"gain_e_per_count": 3.9})
+    binned = desk_of(records, parse_settings({"camera": {"pixel_um": 0.33, "binning": 2}}))
+    assert binned.effective().settings.camera.pixel_um == 0.33
+    assert {"pixel_size", "camera_noise"} <= set(binned.effective().missing)
+    louder = desk_of(records, parse_settings({"camera": {"gain_db": 6.0}})).effective()
+    assert louder.value("camera_noise", "gain_e_per_count") is None
+    assert louder.value("pixel_size", "pixel_um") == 0.166
+
+
+def test_a_person_is_told_before_and_after_a_calibration_expires(
+    records: Records, watch: Watch
+) -> None:
+    steps = {"flat_field": {}, "focus_reference": {}, "pixel_size": {}, "slide_corners": {}}
+    desk = desk_of(records)
+    assert [remark.name for remark in desk.remarks()] == ["calibration_missing"]
+    assert "slide corners" not in desk.remarks()[0].explanation
+    desk = calibrated(records, **steps)
+    assert desk.remarks() == ()
+    watch.now = BEGIN + timedelta(days=24)
+    (ends,) = desk.remarks()
+    assert ends.explanation.startswith("The calibration expires within 7 days: flat field, focus")
+    watch.now = BEGIN + timedelta(days=31)
+    (expired,) = desk.remarks()
+    assert expired.explanation.startswith("The calibration has expired: flat field, focus")
+    strict = parse_settings({"calibration": {"when_missing": "refuse"}})
+    assert desk_of(records, strict).remarks() == ()
+    assert "flat field" in desk_of(records, strict).effective().problem
 
 
 def test_a_calibration_that_does_not_fit_keeps_runs_from_starting(records: Records) -> None:

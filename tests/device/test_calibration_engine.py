@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from engine_bench import Bench, bench
 
+from device.calibration.effective import made_for
 from device.engine.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.calibrations import CalibrationState
@@ -157,7 +158,10 @@ def test_the_measured_play_becomes_the_approach_of_a_run(rig: Bench) -> None:
     session = desk.session()
     assert session is not None
     names = [f"backlash_{axis}_um" for axis in "xyz"]
-    document = {"quantities": [{"name": n, "value": 3.5, "unit": "um"} for n in names]}
+    document = {
+        "quantities": [{"name": n, "value": 3.5, "unit": "um"} for n in names],
+        "details": {"made_for": made_for("backlash", rig.settings)},
+    }
     rig.records.calibrations.add(
         session, "simulated", "backlash", CalibrationState.MEASURED, "1.0", document
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from instrument_double import store_run
 
+from device.calibration.effective import uncalibrated
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import CheckReport, CheckResult, Level, Verdict
 from device.quality.control import ANALYTES, Target, judge
@@ -29,7 +30,7 @@ def check_report(failing: str | None = None) -> CheckReport:
     """A daily check that passed, or in which one check failed and one was skipped."""
     results = []
     for check in CATALOGUE:
-        limit = check.limit(Settings())
+        limit = check.limit(uncalibrated(Settings()))
         bad = check.id == failing
         skipped = failing is not None and failing in check.needs
         verdict = Verdict.FAIL if bad else Verdict.SKIPPED if skipped else Verdict.PASS

@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.assembly import DATABASE_NAME
+from device.calibration.effective import made_for
 from device.calibration.quantities import Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.records.calibrations import CalibrationState
 from device.records.records import Records
+from device.settings import load_settings
 from webui.main import cli
 
 POWER = ("--set", "power_mw=0.01", "--set", "field_width_mm=0.4", "--set", "field_height_mm=0.4")
@@ -52,7 +54,8 @@ def test_the_list_tells_what_is_valid_and_touches_no_hardware(
     records.calibrations.begin("simulated", "Ann", ["flat_field"])
     session = records.calibrations.open_session("simulated")
     assert session is not None
-    outcome = Outcome((Quantity("exposure_ms", 33.0, "ms"),)).document()
+    details = {"made_for": made_for("flat_field", load_settings(settings_path))}
+    outcome = Outcome((Quantity("exposure_ms", 33.0, "ms"),), details).document()
     records.calibrations.add(
         session, "simulated", "flat_field", CalibrationState.ACCEPTED, "1.0", outcome
     )

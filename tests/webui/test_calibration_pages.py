@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble, store_run
 
 from device.calibration.desk import CalibrationDesk
+from device.calibration.effective import made_for
 from device.calibration.quantities import CalibrationRefusedError, Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.engine.states import State
@@ -18,7 +19,10 @@ from device.records.records import Records
 from device.settings import Settings
 
 API = "/api/v1/calibration"
-GOOD = Outcome((Quantity("exposure_ms", 33.25, "ms", 0.5, 1.0, 100.0),))
+GOOD = Outcome(
+    (Quantity("exposure_ms", 33.25, "ms", 0.5, 1.0, 100.0),),
+    {"made_for": made_for("flat_field", Settings())},
+)
 BAD = Outcome(
     (Quantity("rotation_deg", 2.5, "deg", 0.1, -0.4, 0.4),),
     {},
@@ -121,13 +125,20 @@ def test_entered_numbers_reach_the_step_and_are_checked(
 
 
 @pytest.mark.parametrize(
-    "body", [{"power_mw": "much"}, {"power_mw": True}, [1], {"power_mw": None}]
+    "body",
+    [{"power_mw": "much"}, {"power_mw": True}, [1], {"power_mw": None}, {"power_mw": 10**400}],
 )
 def test_what_is_no_number_is_refused(screen: FlaskClient, body: Any) -> None:
     begin(screen)
     answer = screen.post(f"{API}/steps/led_power/measure", json=body)
     assert answer.status_code == 400
     assert answer.get_json()["error"]["code"] == "WEB-PARAMETER"
+
+
+def test_a_move_names_its_axes(screen: FlaskClient, instrument: InstrumentDouble) -> None:
+    begin(screen)
+    assert screen.post(f"{API}/jog", json={"x": 1}).status_code == 400
+    assert instrument.orders == []
 
 
 @pytest.mark.parametrize("body", [{}, {"operator": 7}, {"operator": "Ann", "steps": "all"}])

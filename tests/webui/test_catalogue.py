@@ -20,7 +20,7 @@ from device.records.record_types import RunState
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
 from webui.pages import LOOKS
-from webui.quality_pages import REMARKS
+from webui.quality_pages import LEVELS, REMARKS
 
 SOURCES = Path(webui.__file__).parent
 VALUES: list[tuple[str, Iterable[str]]] = [
@@ -38,6 +38,7 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("control.analyte", ANALYTES),
     ("control.source", ["entered", "established"]),
     ("control.remark", REMARKS),
+    ("control.levels", LEVELS),
     ("result.reason", [*StopReason, RunState.RUNNING]),
     ("result.level", FlagLevel),
     ("calibration_title", STEP_IDS),

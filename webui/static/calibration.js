@@ -1,7 +1,7 @@
 // A guided step: asks for it, follows it, and shows the page anew when something was stored.
 
 import { call, onStatus } from "./screen.js";
-import { openKeypad } from "./keypad.js";
+import "./keypad.js";
 
 const stored = Number(document.querySelector("[data-version]").dataset.version);
 let leaving = false;
@@ -37,26 +37,20 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.measure) ask(button, button.dataset.measure, entries());
+  if (button.dataset.begin) begin(button);
   if (button.dataset.jog) {
     const [dx, dy] = button.dataset.jog.split(",").map(Number);
     ask(button, "/api/v1/calibration/jog", { dx_um: dx, dy_um: dy });
   }
 });
 
-document.getElementById("calibration-begin")?.addEventListener("click", async (event) => {
+async function begin(button) {
   const operator = document.getElementById("operator");
   if (!operator.reportValidity()) return;
   // The status tells of the session, too, and must not load this page anew meanwhile.
   leaving = true;
-  const body = { operator: operator.value, steps: [] };
-  const answer = await ask(event.currentTarget, "/api/v1/calibration/session", body);
+  const body = { operator: operator.value, steps: JSON.parse(button.dataset.begin) };
+  const answer = await ask(button, "/api/v1/calibration/session", body);
   if (answer) location.assign("/calibration/next");
   else leaving = false;
-});
-
-// Not at pointerup: the click that follows it would hit a key of the keypad.
-for (const field of document.querySelectorAll("[data-keypad]")) {
-  field.addEventListener("click", (event) => {
-    if (event.pointerType === "touch") openKeypad(field);
-  });
 }

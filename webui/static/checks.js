@@ -1,6 +1,6 @@
 // Starts a check, and goes where the instrument goes: to the checks in progress, then to what came of them.
 
-import { openKeypad } from "./keypad.js";
+import "./keypad.js";
 import { call, onStatus } from "./screen.js";
 
 const operator = document.getElementById("operator");
@@ -14,10 +14,6 @@ onStatus((view) => {
 });
 
 if (operator) {
-  document.getElementById("keypad-open").addEventListener("click", () => openKeypad(operator));
-  operator.addEventListener("click", (event) => {
-    if (event.pointerType === "touch") openKeypad(operator);
-  });
   for (const button of document.querySelectorAll("[data-check]")) {
     button.addEventListener("click", () => {
       if (operator.reportValidity()) call("/api/v1/checks", { level: button.dataset.check, operator: operator.value });

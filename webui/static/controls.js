@@ -1,9 +1,9 @@
 // Enters and closes lots of control slides, and what a person says about a run.
 
-import { openKeypad } from "./keypad.js";
+import "./keypad.js";
 import { call } from "./screen.js";
 
-const name = document.getElementById("lot-name");
+const form = document.getElementById("new-lot");
 const dialog = document.getElementById("comment");
 let point = null;
 
@@ -11,22 +11,27 @@ async function ask(path, body) {
   if (await call(path, body)) location.reload();
 }
 
-if (name) {
-  document.getElementById("keypad-open").addEventListener("click", () => openKeypad(name));
-  name.addEventListener("click", (event) => {
-    if (event.pointerType === "touch") openKeypad(name);
-  });
-  document.getElementById("add-lot").addEventListener("click", () => {
-    if (name.reportValidity()) ask("/api/v1/quality/lots", { name: name.value });
-  });
+// What was entered, as it was: the instrument judges it and says what is wrong.
+function targets() {
+  const entered = {};
+  for (const row of document.querySelectorAll("[data-analyte]")) {
+    const [mean, sd] = [...row.querySelectorAll("input")].map((field) => field.value.trim());
+    if (mean || sd) entered[row.dataset.analyte] = { mean, sd };
+  }
+  return entered;
 }
+
+form?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = document.getElementById("lot-name");
+  if (!name.reportValidity()) return;
+  const level = document.getElementById("lot-level").value;
+  const added = await call("/api/v1/quality/lots", { name: name.value, level, targets: targets() });
+  if (added) location.assign(`/controls/${added.lot_id}`);
+});
 
 if (dialog) {
   const operator = document.getElementById("operator");
-  document.getElementById("keypad-open").addEventListener("click", () => openKeypad(operator));
-  operator.addEventListener("click", (event) => {
-    if (event.pointerType === "touch") openKeypad(operator);
-  });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;

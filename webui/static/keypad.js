@@ -2,6 +2,8 @@
 
 const keypad = document.getElementById("keypad");
 const value = document.getElementById("keypad-value");
+const label = document.getElementById("keypad-label");
+const letters = document.getElementById("keypad-letters");
 let target = null;
 let done = () => {};
 
@@ -10,10 +12,30 @@ export function openKeypad(field, whenDone = () => {}) {
   target = field;
   done = whenDone;
   value.textContent = "";
+  label.textContent = field.labels[0]?.textContent.trim() || field.getAttribute("aria-label");
+  showKeys("keys-digits");
+  if (letters) letters.hidden = field.dataset.keypad === "digits";
   keypad.showModal();
 }
 
+function showKeys(shown) {
+  if (!letters || !document.getElementById(shown).hidden) return;
+  for (const keys of ["keys-digits", "keys-letters"]) document.getElementById(keys).hidden = keys !== shown;
+  [letters.textContent, letters.dataset.other] = [letters.dataset.other, letters.textContent];
+}
+
 if (keypad) {
+  for (const button of document.querySelectorAll("[data-keypad-of]")) {
+    button.addEventListener("click", () => openKeypad(document.getElementById(button.dataset.keypadOf)));
+  }
+
+  // Not at pointerup: the click that follows it would hit a key of the keypad.
+  for (const field of document.querySelectorAll("input[data-keypad]")) {
+    field.addEventListener("click", (event) => {
+      if (event.pointerType === "touch") openKeypad(field);
+    });
+  }
+
   keypad.addEventListener("click", (event) => {
     const key = event.target.closest("button");
     if (!key) return;
@@ -26,12 +48,8 @@ if (keypad) {
 
   document.getElementById("keypad-clear").addEventListener("click", () => { value.textContent = ""; });
 
-  document.getElementById("keypad-letters")?.addEventListener("click", (event) => {
-    for (const keys of ["keys-digits", "keys-letters"]) {
-      document.getElementById(keys).hidden = !document.getElementById(keys).hidden;
-    }
-    const button = event.currentTarget;
-    [button.textContent, button.dataset.other] = [button.dataset.other, button.textContent];
+  letters?.addEventListener("click", () => {
+    showKeys(document.getElementById("keys-letters").hidden ? "keys-letters" : "keys-digits");
   });
 
   document.getElementById("keypad-done").addEventListener("click", () => {
