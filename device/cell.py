@@ -41,9 +41,9 @@ class Cell:
         tile_sequence: tile it was measured in.
         x_um: centre of the cell region, stage frame (image frame for an image without a stage).
         y_um: likewise.
-        x_px: centre in the tile.
+        x_px: centre in the tile's picture: see :mod:`device.analysis.picture`.
         y_px: likewise.
-        bbox_px: x0, y0, x1, y1 of the cell region in the tile, end exclusive.
+        bbox_px: x0, y0, x1, y1 of the cell region in the picture, end exclusive.
         kind: the class of highest probability.
         probabilities: calibrated, one per :class:`CellKind`, sum 1.
         identified: False when the highest probability is below the confidence threshold.

@@ -460,6 +460,13 @@ enable_units() {
     if [ -n "$KIOSK" ]; then set_links leukolux-kiosk enable; else set_links leukolux-kiosk disable; fi
 }
 
+# The screen's unit waits quietly for cage.
+check_screen() {
+    if [ -n "$KIOSK" ] && [ ! -x "$ROOT/usr/bin/cage" ]; then
+        say 'there is no cage: the screen stays dark (apt-get install cage seatd xwayland chromium)'
+    fi
+}
+
 start_units() {
     systemd_runs || return 0
     STEP='telling systemd and udev'
@@ -499,6 +506,7 @@ install_all() {
         NEW_RELEASE=''
     fi
     enable_units
+    check_screen
     start_units
     say "Leukolux is installed for the board $BOARD; settings: $SETTINGS"
 }

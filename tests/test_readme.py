@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import re
 import shlex
+import subprocess
+import tomllib
 from pathlib import Path
 
 import click
@@ -11,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from device.engine.states import diagram
+from device.settings import Settings
 from webui.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +26,8 @@ PAGES = ["README.md", "hal/README.md", "models/train/README.md", "systemd/README
 def shell_lines(*pages: str) -> list[str]:
     text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in pages)
     blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    whole = (line for block in blocks for line in block.replace("\\\n", " ").splitlines())
+    lines = (line.split("#")[0].strip() for line in whole)
     return [line for line in lines if line]
 
 
@@ -31,6 +37,16 @@ def commands(*pages: str) -> list[list[str]]:
 
 def links(page: str) -> list[str]:
     return re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+
+
+def spans(*pages: str) -> list[str]:
+    """Return what stands in single backquotes in the text, outside of the blocks."""
+    found = []
+    for page in pages:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        found += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    return sorted(set(found))
 
 
 def parse(
@@ -67,6 +83,79 @@ def test_every_command_of_the_pages_parses(
         elif not re.search(r"[/.$]|^-", word):
             (tmp_path / word).mkdir(exist_ok=True)
     parse(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [shlex.split(span)[1:] for span in spans(*PAGES) if re.match(r"leukolux [a-z]", span)],
+    ids=" ".join,
+)
+def test_every_command_that_the_text_names_is_one_of_the_program(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").touch()
+    # The text may name a command without what it works on.
+    with contextlib.suppress(click.MissingParameter):
+        parse(words)
+
+
+def settings_named() -> list[tuple[str, str]]:
+    """Return section and key of every setting that the text names; a key may hold ``*``."""
+    named = [re.match(r"([a-z]+)\.([a-z_*]+)(?: = .*)?$", span) for span in spans(*PAGES)]
+    return sorted({(one[1], one[2]) for one in named if one and one[1] in Settings.model_fields})
+
+
+@pytest.mark.parametrize(("section", "key"), settings_named(), ids=".".join)
+def test_every_setting_that_the_text_names_is_one(section: str, key: str) -> None:
+    keys = type(getattr(Settings(), section)).model_fields
+    assert fnmatch.filter(keys, key)
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in shell_lines(*PAGES) if "systemd/install.sh" in line]
+)
+def test_every_option_of_the_installer_is_explained_by_it(line: str) -> None:
+    words = shlex.split(line)
+    script = words[words.index("sh") + 1]
+    usage = subprocess.run(
+        ["sh", ROOT / script, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    options = {word for word in words if word.startswith("--")}
+    assert options <= set(re.findall(r"--[a-z-]+", usage))
+
+
+def test_every_service_that_the_text_names_is_one() -> None:
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    after = r"(?:systemctl (?:start|status|edit|kill -s KILL)|journalctl -u)((?: leukolux[a-z-]*)+)"
+    named = {unit for units in re.findall(after, text) for unit in units.split()}
+    assert {"leukolux", "leukolux-light", "leukolux-kiosk"} <= named
+    assert named <= {path.stem for path in (ROOT / "systemd/units").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in shell_lines(*PAGES) if line.startswith("pip install ")]
+)
+def test_every_extra_to_install_exists(line: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(re.findall(r"\w+", line.partition("[")[2])) <= set(project["optional-dependencies"])
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in shell_lines(*PAGES) if line.startswith("python -m models.train ")]
+)
+def test_every_command_of_training_parses(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="the extra train is not installed")
+    from models.train.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)[3:]
+    for word in words[1:]:
+        if not word.startswith("-"):
+            (tmp_path / word).mkdir(parents=True, exist_ok=True)
+    parse(words, main, "train")
 
 
 def test_a_command_that_does_not_exist_is_noticed() -> None:

@@ -20,7 +20,7 @@ from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.status_view import OUTSIDE_KINDS, screen_path
 from webui.tables import all_cells
-from webui.tile_view import find_tile, seen_cells, tile_shape
+from webui.tile_view import find_tile, picture_shape, seen_cells
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
@@ -64,8 +64,7 @@ def latest_field() -> ResponseReturnValue:
     analysis = context().instrument.latest_tile()
     if analysis is None:
         raise NotFoundError("A picture of a field")
-    width_px = context().settings.camera.width_px
-    return Response(field_picture_png(analysis, width_px), mimetype="image/png")
+    return Response(field_picture_png(analysis), mimetype="image/png")
 
 
 @blueprint.get("/screen/cells")
@@ -172,7 +171,7 @@ def field(run_id: int, sequence: int) -> ResponseReturnValue:
         sequences = reader.sequences(run_id) if every else sorted({*counted, sequence})
         cells = seen_cells(reader, run, tile)
     previous, following = result_view.neighbours(sequences, sequence)
-    height_px, width_px = tile_shape(run)
+    height_px, width_px = picture_shape(run)
     return _render_run(
         "field.html",
         run,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from device.analysis.picture import PictureScale, network_pixel_um
 from device.analysis.tile_analyzer import centre_px
 from device.staining import CellView
 from webui.boxes import Box
@@ -51,11 +52,11 @@ class ListedTile:
 
 @dataclass(frozen=True)
 class SeenCell:
-    """A counted cell in the pixels of a tile that shows it.
+    """A counted cell in the pixels of the picture of a tile that shows it.
 
     Attributes:
         record: the cell.
-        bbox_px: x0, y0, x1, y1 in this tile.
+        bbox_px: x0, y0, x1, y1 in this picture.
         here: whether it was measured in this tile; else a neighbour shows it better, and the box
             rests on the stage positions of the two.
     """
@@ -103,19 +104,24 @@ def tile_picture(tile: TileRecord) -> bytes:
     return picture
 
 
-def tile_shape(run: RunRecord) -> tuple[int, int]:
-    """Return height and width of the tiles of a run."""
+def picture_shape(run: RunRecord) -> tuple[int, int]:
+    """Return height and width of the pictures of a run's tiles."""
     camera = context().settings.camera
     taken = run.settings.get("camera", {})
-    return taken.get("height_px", camera.height_px), taken.get("width_px", camera.width_px)
+    height_px = taken.get("height_px", camera.height_px)
+    return _scale(run).shape((height_px, taken.get("width_px", camera.width_px)))
+
+
+def _scale(run: RunRecord) -> PictureScale:
+    camera = context().settings.camera
+    pixel_um = run.settings.get("camera", {}).get("pixel_um", camera.pixel_um)
+    return PictureScale(pixel_um, network_pixel_um())
 
 
 def seen_cells(reader: RecordsReader, run: RunRecord, tile: TileRecord) -> list[SeenCell]:
     """Return the counted cells of the run whose centres lie in the tile."""
-    shape = tile_shape(run)
-    camera = context().settings.camera
-    pixel_um = run.settings.get("camera", {}).get("pixel_um", camera.pixel_um)
-    middle_x_px, middle_y_px = centre_px(shape)
+    pixel_um = _scale(run).pixel_um
+    middle_x_px, middle_y_px = centre_px(picture_shape(run))
     half_x_um, half_y_um = middle_x_px * pixel_um, middle_y_px * pixel_um
     found = reader.cells_within(
         run.id,

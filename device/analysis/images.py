@@ -15,6 +15,7 @@ from device.analysis.flatfield import Background
 from device.analysis.image_files import (
     GrayPixels,
     ScanFolder,
+    ScanTile,
     collect,
     read_gray,
 )
@@ -25,6 +26,7 @@ from device.analysis.image_report import (
     ImageSummary,
     Report,
 )
+from device.analysis.picture import PictureScale
 from device.analysis.registry import CellRegistry
 from device.analysis.single_image import ImageAnalyzer, normalise
 from device.analysis.tile_analyzer import TileAnalyzer
@@ -148,15 +150,14 @@ def _analyze_single_images(
 
 
 def _row_of_image(cell: FoundCell, file: str, mask: str, scale: float, pixel_um: float) -> CellRow:
-    x_px, y_px = ((place + 0.5) / scale - 0.5 for place in (cell.x_px, cell.y_px))
+    x_px, y_px = _centre_in_file(cell, scale)
     pixel_um2 = (pixel_um / scale) ** 2
-    x0, y0, x1, y1 = (round(edge / scale) for edge in cell.bbox_px)
     return CellRow(
         file=file,
         mask=mask,
         x_px=x_px,
         y_px=y_px,
-        bbox_px=(x0, y0, x1, y1),
+        bbox_px=_box_in_file(cell, scale),
         kind=cell.kind,
         identified=cell.identified,
         probabilities=cell.probabilities,
@@ -166,6 +167,15 @@ def _row_of_image(cell: FoundCell, file: str, mask: str, scale: float, pixel_um:
         x_um=x_px * pixel_um,
         y_um=y_px * pixel_um,
     )
+
+
+def _centre_in_file(cell: FoundCell | Cell, scale: float) -> tuple[float, float]:
+    return (cell.x_px + 0.5) / scale - 0.5, (cell.y_px + 0.5) / scale - 0.5
+
+
+def _box_in_file(cell: FoundCell | Cell, scale: float) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (round(edge / scale) for edge in cell.bbox_px)
+    return x0, y0, x1, y1
 
 
 def _analyze_scan(scan: ScanFolder, setup: _Setup, report: Report) -> Counter[str]:
@@ -195,7 +205,8 @@ def _analyze_scan(scan: ScanFolder, setup: _Setup, report: Report) -> Counter[st
             report.failed.append(FailedFile(str(place.path), error))
             continue
         registry.add(analysis, tile.x_um, tile.y_um)
-        report.write_mask(masks[sequence], found, tile.pixels.shape, tile.pixels.shape)
+        picture_shape = PictureScale(tile.pixel_um, setup.models.pixel_um).shape(tile.pixels.shape)
+        report.write_mask(masks[sequence], found, picture_shape, tile.pixels.shape)
         if analysis.quality.reason is not None:
             unusable[analysis.quality.reason] += 1
         report.summaries.append(
@@ -210,19 +221,26 @@ def _analyze_scan(scan: ScanFolder, setup: _Setup, report: Report) -> Counter[st
             )
         )
     report.rows += [
-        _row_of_scan(cell, str(scan.tiles[cell.tile_sequence].path), masks[cell.tile_sequence])
+        _row_of_scan(
+            cell,
+            scan.tiles[cell.tile_sequence],
+            masks[cell.tile_sequence],
+            setup.models.pixel_um,
+        )
         for cell in registry.cells
     ]
     return unusable
 
 
-def _row_of_scan(cell: Cell, file: str, mask: str) -> CellRow:
+def _row_of_scan(cell: Cell, tile: ScanTile, mask: str, network_um: float) -> CellRow:
+    scale = PictureScale(tile.pixel_um, network_um).factor
+    x_px, y_px = _centre_in_file(cell, scale)
     return CellRow(
-        file=file,
+        file=str(tile.path),
         mask=mask,
-        x_px=cell.x_px,
-        y_px=cell.y_px,
-        bbox_px=cell.bbox_px,
+        x_px=x_px,
+        y_px=y_px,
+        bbox_px=_box_in_file(cell, scale),
         kind=cell.kind,
         identified=cell.identified,
         probabilities=cell.probabilities,

@@ -53,10 +53,14 @@ class TileQuality:
 
 
 def shrink(image: Image) -> Image:
-    """Return the image at a quarter of its size, averaged over blocks of 4x4 pixels."""
-    height, width = image.shape
-    size = (max(1, width // PREVIEW_STEP), max(1, height // PREVIEW_STEP))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    """Return the image at a quarter of its size, averaged over blocks of 4x4 pixels.
+
+    What is left of a block at the right and lower border is not shown.
+    """
+    width, height = (max(1, side // PREVIEW_STEP) for side in reversed(image.shape))
+    whole = image[: height * PREVIEW_STEP, : width * PREVIEW_STEP]
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
 
 
 def sharpness(image: Image, preview: Image) -> float:

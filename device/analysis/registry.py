@@ -55,7 +55,7 @@ class CellRegistry:
     of the same tile are never merged, so that two touching cells stay two.  Not thread-safe.
 
     Args:
-        pixel_um: size of a pixel of the tiles.
+        pixel_um: size of a pixel of the tiles' pictures.
         merge_distance_um: largest distance of two views of one cell after registration.
     """
 

@@ -6,15 +6,13 @@ import time
 from dataclasses import dataclass
 
 from device.analysis.cell_finder import CellFinder, FoundCell
-from device.analysis.flatfield import Background, Image, flat_field, saturated_fraction
+from device.analysis.flatfield import Background, Image, saturated_fraction
+from device.analysis.picture import PictureScale, picture_of
 from device.analysis.quality import TileQuality, Unusable, assess, shrink
 from device.cell import Cell
 from device.config import AnalysisConfig
 from device.tile import Tile
-from hal.errors import InputError
 from models.runtime import ModelSet
-
-_PIXEL_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class TileAnalysis:
         red_cell_count: red cells in the tile, corrected for hidden ones.
         platelet_count: platelets in the tile, likewise.
         elapsed_ms: time of the analysis.
-        preview: uint8, the normalised tile at a quarter of its size.
+        preview: uint8, the tile's picture at a quarter of its size.
     """
 
     sequence: int
@@ -45,7 +43,7 @@ class TileAnalyzer:
     """Analyses tiles taken under one background.
 
     Raises:
-        InputError: the tiles' pixel size is not the networks'; from :meth:`analyze`.
+        InputError: the tiles' pixels are too coarse or too fine; from :meth:`analyze`.
     """
 
     def __init__(self, models: ModelSet, config: AnalysisConfig, background: Background) -> None:
@@ -63,14 +61,15 @@ class TileAnalyzer:
         return self.outline(tile)[0]
 
     def outline(self, tile: Tile) -> tuple[TileAnalysis, list[FoundCell]]:
-        """Analyse one tile and also return all its cells in pixels, the cut ones included.
+        """Analyse one tile and also return all its cells, the cut ones included.
+
+        All pixels are those of the tile's picture: see :mod:`device.analysis.picture`.
 
         Raises:
             InputError: as :meth:`analyze`.
         """
         start_s = time.perf_counter()
-        self._check_pixel_size(tile)
-        image = flat_field(tile.pixels, self._background)
+        image = picture_of(tile, self._background, self._models.pixel_um)
         preview = shrink(image)
         saturated = saturated_fraction(tile.pixels, tile.full_scale)
         quality = assess(image, preview, saturated, self._config)
@@ -85,10 +84,13 @@ class TileAnalyzer:
                 quality = quality.refused(Unusable.OUT_OF_FOCUS)
             else:
                 found = self._finder.find(image, seen.nuclei)
+        pixel_um = PictureScale(tile.pixel_um, self._models.pixel_um).pixel_um
         analysis = TileAnalysis(
             sequence=tile.sequence,
             quality=quality,
-            cells=tuple(_located(cell, tile) for cell in found if not cell.cut),
+            cells=tuple(
+                _located(cell, tile, image.shape, pixel_um) for cell in found if not cell.cut
+            ),
             red_cell_count=red_cells,
             platelet_count=platelets,
             elapsed_ms=(time.perf_counter() - start_s) * 1e3,
@@ -96,27 +98,19 @@ class TileAnalyzer:
         )
         return analysis, found
 
-    def _check_pixel_size(self, tile: Tile) -> None:
-        wanted_um = self._models.pixel_um
-        if abs(tile.pixel_um / wanted_um - 1.0) > _PIXEL_TOLERANCE:
-            raise InputError(
-                f"The tile has pixels of {tile.pixel_um:g} um, the networks want {wanted_um:g} um.",
-                remedy="Set camera.pixel_um to the true value, or use networks made for it.",
-            )
 
-
-def centre_px(shape: tuple[int, int]) -> tuple[float, float]:
+def centre_px(shape: tuple[int, ...]) -> tuple[float, float]:
     """Return x and y of the middle of an image of ``shape`` (height, width)."""
     return (shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0
 
 
-def _located(cell: FoundCell, tile: Tile) -> Cell:
-    middle_x_px, middle_y_px = centre_px(tile.pixels.shape)
-    pixel_um2 = tile.pixel_um**2
+def _located(cell: FoundCell, tile: Tile, shape: tuple[int, ...], pixel_um: float) -> Cell:
+    middle_x_px, middle_y_px = centre_px(shape)
+    pixel_um2 = pixel_um**2
     return Cell(
         tile_sequence=tile.sequence,
-        x_um=tile.x_um + (cell.x_px - middle_x_px) * tile.pixel_um,
-        y_um=tile.y_um + (cell.y_px - middle_y_px) * tile.pixel_um,
+        x_um=tile.x_um + (cell.x_px - middle_x_px) * pixel_um,
+        y_um=tile.y_um + (cell.y_px - middle_y_px) * pixel_um,
         x_px=cell.x_px,
         y_px=cell.y_px,
         bbox_px=cell.bbox_px,

@@ -27,7 +27,7 @@ STEPS = 6
 stopping error of the stage counts once for the whole way, not once for every move."""
 
 MAX_DEPARTURE = 0.02
-"""Of the pixel size from the settings': beyond it the networks do not fit."""
+"""Of the pixel size from the settings': beyond it they name another objective or binning."""
 
 MAX_UNCERTAINTY = 0.01
 MAX_ANISOTROPY = 0.03
@@ -35,7 +35,7 @@ MAX_RESIDUAL_UM = 5.0
 
 _REMEDIES = {
     "pixel_um": "Check objective, tube lens, binning and the stage's steps per mm; when they are "
-    "right, set camera.pixel_um to this value and use networks made for it.",
+    "right, set camera.pixel_um to this value.",
     "pixel_relative_uncertainty": "Check that the instrument stands firmly, and repeat the step on "
     "a part of the smear with many cells.",
     "rotation_deg": "Turn the camera on its mount against the measured angle, then repeat.",

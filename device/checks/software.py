@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from device.acquisition.background import MAX_PULSE_SHARE
 from device.analysis.flatfield import Background
+from device.analysis.picture import PictureScale
 from device.checks.report import Reading
 from device.checks.workplace import Workplace
 from device.tile import Tile
@@ -102,7 +103,8 @@ def known_tile(place: Workplace) -> Reading:
     pixels = np.round(image.astype(np.float32) * (blank / BLANK_LEVEL)).astype(np.uint16)
     background = Background(np.full(image.shape, blank, np.float32), _FULL_SCALE)
     models = place.models[0]
-    pixel_um = place.settings.camera.pixel_um
+    pixel_um = models.pixel_um
+    PictureScale(place.settings.camera.pixel_um, pixel_um)
     tile = Tile(0, 0, 0, 0.0, 0.0, 0.0, pixels, _FULL_SCALE, pixel_um, 50.0)
     found = place.make_analyzer(models, place.settings.analysis, background).analyze(tile).cells
     whole = _whole(answers)

@@ -12,7 +12,8 @@ from functools import partial
 from threading import Thread, get_native_id
 from typing import Any, Final
 
-from device.analysis.flatfield import Background, flat_field
+from device.analysis.flatfield import Background
+from device.analysis.picture import picture_of
 from device.analysis.tile_analyzer import TileAnalysis
 from device.config import RecordsConfig
 from device.records.tile_pictures import TilePictures
@@ -42,6 +43,7 @@ class TileKeeper:
         pictures: where they go.
         config: which tiles, and how much space.
         background: what the tiles are normalised with.
+        network_um: pixel size of the networks, and of the pictures.
         note: stores an event of the run, ``tiles_not_kept``, with reason and number of tiles.
     """
 
@@ -51,12 +53,14 @@ class TileKeeper:
         pictures: TilePictures,
         config: RecordsConfig,
         background: Background,
+        network_um: float,
         note: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._run_id = run_id
         self._pictures = pictures
         self._config = config
         self._background = background
+        self._network_um = network_um
         self._note = note
         self._tiles: queue.Queue[Tile | None] = queue.Queue(_QUEUE_TILES)
         self._skipped = 0
@@ -149,5 +153,5 @@ class TileKeeper:
             }
 
     def _save(self, tile: Tile) -> None:
-        image = flat_field(tile.pixels, self._background)
+        image = picture_of(tile, self._background, self._network_um)
         self._pictures.save(self._run_id, tile.sequence, image)

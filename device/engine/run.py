@@ -11,6 +11,7 @@ from device.acquisition.acquirer import Acquisition
 from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.imaging import DoseLimitError
 from device.acquisition.plan import Field, make_plan
+from device.analysis.picture import PictureScale
 from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalysis
 from device.differential import MINIMUM_COUNT
@@ -169,6 +170,8 @@ class Run:
 
     def _prepare(self) -> None:
         services = self.services
+        network_um = services.models[0].pixel_um
+        scale = PictureScale(services.settings.camera.pixel_um, network_um)
         self._say("Homing the stage.")
         self._acquisition.home()
         self._say("Taking the background on blank glass.")
@@ -177,9 +180,7 @@ class Run:
         self._acquisition.map_focus()
         counter = CellCounter(
             self.id,
-            CellRegistry(
-                services.settings.camera.pixel_um, services.settings.analysis.merge_distance_um
-            ),
+            CellRegistry(scale.pixel_um, services.settings.analysis.merge_distance_um),
             services.records,
             self._ledger,
             self.progress,
@@ -192,6 +193,7 @@ class Run:
             services.records.tile_pictures,
             services.settings.records,
             background,
+            network_um,
             self._note,
         )
         self._keeper = keeper

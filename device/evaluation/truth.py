@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from device.analysis.picture import PictureScale, network_pixel_um
+from device.analysis.tile_analyzer import centre_px
 from device.cell import FIVE_TYPES, CellKind
 from device.records.reader import RecordsReader
 from device.records.record_types import CellRecord, TileState
@@ -83,11 +85,11 @@ class CountedCell(Protocol):
 
     @property
     def x_px(self) -> float:
-        """Centre in that tile."""
+        """Centre in the picture of that tile."""
 
     @property
     def y_px(self) -> float:
-        """Centre in that tile."""
+        """Centre in the picture of that tile."""
 
     @property
     def kind(self) -> CellKind:
@@ -176,6 +178,7 @@ def compare(
     counted: Iterable[CountedCell],
     places_um: Mapping[int, tuple[float, float]],
     microscope: Microscope,
+    scale: PictureScale | None = None,
 ) -> Comparison:
     """Compare counted cells with the truth of the tiles they came from.
 
@@ -186,7 +189,10 @@ def compare(
         counted: each cell once, in its best tile.
         places_um: centre of every usable tile by sequence number.
         microscope: knows the truth; pixel (0, 0) of a field is its upper left corner.
+        scale: from its pixels to those of the counted cells; None when they are the same.
     """
+    if scale is None:
+        scale = PictureScale(microscope.pixel_um, microscope.pixel_um)
     imaged: dict[str, tuple[int, TrueCell]] = {}
     matched: dict[str, CountedCell] = {}
     false_cells: list[CountedCell] = []
@@ -198,7 +204,8 @@ def compare(
         for true in field.cells:
             if _well_inside(true, microscope):
                 imaged[true.id] = (sequence, true)
-        pairs = dict(_pairs(by_tile.get(sequence, []), field.cells, (x_um, y_um), microscope))
+        corner_um = _corner_um((x_um, y_um), microscope, scale)
+        pairs = dict(_pairs(by_tile.get(sequence, []), field.cells, corner_um, scale.pixel_um))
         for i, cell in enumerate(by_tile.get(sequence, [])):
             match = pairs.get(i)
             if match is None or match.id in matched:
@@ -225,7 +232,8 @@ def compare_with_truth(reader: RecordsReader, run_id: int, microscope: Microscop
         for tile in reader.every_tile(run_id)
         if tile.sequence is not None and tile.usable and tile.state is TileState.ANALYSED
     }
-    return compare(_every_cell(reader, run_id), places_um, microscope)
+    scale = PictureScale(microscope.pixel_um, network_pixel_um())
+    return compare(_every_cell(reader, run_id), places_um, microscope, scale)
 
 
 def _every_cell(reader: RecordsReader, run_id: int) -> Iterator[CellRecord]:
@@ -246,23 +254,31 @@ def _well_inside(true: TrueCell, microscope: Microscope) -> bool:
     )
 
 
+def _corner_um(
+    centre_um: tuple[float, float], microscope: Microscope, scale: PictureScale
+) -> tuple[float, float]:
+    """Return where the first pixel of the picture of a tile lies."""
+    shape = scale.shape((microscope.height_px, microscope.width_px))
+    x_px, y_px = centre_px(shape)
+    return centre_um[0] - x_px * scale.pixel_um, centre_um[1] - y_px * scale.pixel_um
+
+
 def _pairs(
     counted: Sequence[CountedCell],
     true_cells: Sequence[TrueCell],
-    centre_um: tuple[float, float],
-    microscope: Microscope,
+    corner_um: tuple[float, float],
+    pixel_um: float,
 ) -> Iterator[tuple[int, TrueCell]]:
     """Yield the index of each counted cell of a tile with its true one, closest pairs first."""
-    left_um = centre_um[0] - (microscope.width_px - 1) / 2.0 * microscope.pixel_um
-    top_um = centre_um[1] - (microscope.height_px - 1) / 2.0 * microscope.pixel_um
+    left_um, top_um = corner_um
     distances = sorted(
         (apart_um, i, j)
         for i, cell in enumerate(counted)
         for j, true in enumerate(true_cells)
         if (
             apart_um := math.hypot(
-                left_um + cell.x_px * microscope.pixel_um - true.x_um,
-                top_um + cell.y_px * microscope.pixel_um - true.y_um,
+                left_um + cell.x_px * pixel_um - true.x_um,
+                top_um + cell.y_px * pixel_um - true.y_um,
             )
         )
         <= MATCH_DISTANCE_UM

@@ -237,23 +237,25 @@ def test_blank_level_is_the_bright_mode(level):
     assert found == pytest.approx(level, rel=0.02)
 
 
-def scan_folder(smear, folder, columns=6, broken=False):
+def scan_folder(smear, folder, columns=6, broken=False, finer=1.0):
     width, height = 400, 304
     places = [(48 + 42 * i, 60) for i in range(columns)]
     with_header = ["file,x_um,y_um,z_um,exposure_ms,pixel_um"]
     for i, (x, y) in enumerate(places):
         tile = smear.tile(i, x, y, shape=(height, width))
-        write(folder / "tiles" / f"t{i}.png", tile.pixels)
-        with_header.append(f"tiles/t{i}.png,{x},{y},0,50,{PIXEL_UM}")
+        pixels = cv2.resize(tile.pixels, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
+        write(folder / "tiles" / f"t{i}.png", pixels)
+        with_header.append(f"tiles/t{i}.png,{x},{y},0,50,{PIXEL_UM / finer}")
     if broken:
         (folder / "tiles" / "t1.png").write_bytes(b"no image")
-    write(folder / "background.png", np.full((height, width), 3000, np.uint16))
+    write(folder / "background.png", np.full(pixels.shape, 3000, np.uint16))
     (folder / "tiles.csv").write_text("\n".join(with_header) + "\n")
     return folder
 
 
-def test_scan_folder_counts_each_cell_once_in_the_stage_frame(smear, tmp_path):
-    folder = scan_folder(smear, tmp_path / "scan")
+@pytest.mark.parametrize("finer", [1.0, 1.2])
+def test_scan_folder_counts_each_cell_once_in_the_stage_frame(smear, tmp_path, finer):
+    folder = scan_folder(smear, tmp_path / "scan", finer=finer)
     outcome, rows, document, out = run(tmp_path, folder, pixel_um=None)
     assert outcome.analysed == 6
     assert sum(image["cells"] for image in document["images"]) > len(rows)

@@ -45,6 +45,13 @@ def test_one_lymphocyte_on_a_full_size_tile_is_not_empty():
     assert assess(image, shrink(image), 0.0, AnalysisConfig()).usable
 
 
+def test_pixels_of_the_preview_are_four_whatever_the_size_of_the_image():
+    image = np.tile(np.arange(1, 48, dtype=np.uint8), (47, 1))
+    preview = shrink(image)
+    assert preview.shape == (11, 11)
+    assert preview[0].tolist() == pytest.approx([2.5 + 4 * i for i in range(11)], abs=0.5)
+
+
 def test_carpet_of_cells_is_too_thick():
     carpet = np.full(TILE_SHAPE, round(3000 * 0.7), np.uint16)
     carpet[:40] = 3000

@@ -1,5 +1,7 @@
 import threading
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from drawn_smear import (
@@ -151,10 +153,36 @@ def test_preview_is_the_tile_at_a_quarter(smear):
     assert np.median(preview) == pytest.approx(220, abs=1)
 
 
-def test_tile_at_another_pixel_size_is_refused():
-    tile = tile_of(np.full(TILE_SHAPE, 3000, np.uint16), pixel_um=0.137)
-    with pytest.raises(InputError, match=r"0\.137"):
+@pytest.mark.parametrize("pixel_um", [0.07, 0.17])
+def test_tile_of_too_fine_or_too_coarse_pixels_is_refused(pixel_um):
+    tile = tile_of(np.full(TILE_SHAPE, 3000, np.uint16), pixel_um=pixel_um)
+    with pytest.raises(InputError, match=f"{pixel_um:g} um"):
         analyzer().analyze(tile)
+
+
+def finer(tile, pixel_um):
+    """The tile as a camera with finer pixels takes it."""
+    factor = tile.pixel_um / pixel_um
+    pixels = cv2.resize(tile.pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    return replace(tile, pixels=pixels, pixel_um=pixel_um)
+
+
+@pytest.mark.parametrize("pixel_um", [0.09, 0.137, 0.163])
+def test_finer_pixels_give_the_same_cells_in_the_same_places(pixel_um):
+    smear = DrawnSmear()
+    smear.white_cell(135, 100, CellKind.LYMPHOCYTE)
+    smear.white_cell(165, 112, CellKind.MONOCYTE)
+    usual = smear.tile(0, 150, 100)
+    tile = finer(usual, pixel_um)
+    found = analyzer(shape=tile.pixels.shape).analyze(tile)
+    wanted = analyzer().analyze(usual)
+    assert found.preview.shape == pytest.approx(wanted.preview.shape, abs=2)
+    for cell, same in zip(found.cells, wanted.cells, strict=True):
+        assert cell.kind is same.kind
+        assert (cell.x_um, cell.y_um) == pytest.approx((same.x_um, same.y_um), abs=0.15)
+        assert cell.area_um2 == pytest.approx(same.area_um2, rel=0.03)
+        assert cell.nucleus_area_um2 == pytest.approx(same.nucleus_area_um2, rel=0.03)
+        assert cell.thumbnail.shape == same.thumbnail.shape
 
 
 def test_same_tile_gives_the_same_analysis_in_every_thread(smear):

@@ -88,6 +88,15 @@ def test_everything_arrives(target: Target) -> None:
     assert os.access(target.path / "opt/leukolux/kiosk", os.X_OK)
 
 
+def test_a_screen_that_would_stay_dark_is_told(target: Target) -> None:
+    assert "there is no cage" in target.install("--board", "pi")
+    assert "there is no cage" not in target.install("--board", "pi", "--no-kiosk")
+    cage = target.path / "usr/bin/cage"
+    cage.parent.mkdir(parents=True)
+    cage.touch(mode=0o755)
+    assert "there is no cage" not in target.install("--board", "pi")
+
+
 def test_twice_gives_the_same_tree(target: Target) -> None:
     words = ("--board", "jetson", "--stage-usb", "2341:0043:7583")
     target.install(*words)

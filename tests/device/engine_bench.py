@@ -46,6 +46,7 @@ class FakeModels:
 
     versions: Mapping[str, str]
     execution: Execution = ON_CPU
+    pixel_um: float = 0.165
 
 
 class ScriptedAnalyzer:

@@ -28,6 +28,7 @@ from device.tile import Tile
 from hal.errors import LeukoluxError
 
 PLENTY = RecordsConfig(min_free_mb=1.0)
+PIXEL_UM = 0.165
 BACKGROUND = Background(np.full((96, 128), 3000.0, np.float32), 4095)
 
 
@@ -47,12 +48,23 @@ def decoded(data: bytes | None) -> NDArray[np.uint8]:
 
 def a_tile(sequence: int) -> Tile:
     pixels = (a_picture(sequence) * (3000 / 220)).astype(np.uint16)
-    return Tile(sequence, 0, sequence, 0.0, 0.0, 0.0, pixels, 4095, 0.165, 50.0)
+    return Tile(sequence, 0, sequence, 0.0, 0.0, 0.0, pixels, 4095, PIXEL_UM, 50.0)
 
 
 def an_analysis(sequence: int) -> TileAnalysis:
     quality = TileQuality(1.0, 0.3, 0.0, usable=True, reason=None)
     return TileAnalysis(sequence, quality, (), 0, 0, 1.0, np.zeros((24, 32), np.uint8))
+
+
+def test_pictures_are_kept_at_the_pixel_size_of_the_networks(tmp_path: Path) -> None:
+    pictures = TilePictures(tmp_path)
+    keeper = TileKeeper(1, pictures, PLENTY, BACKGROUND, 2 * PIXEL_UM, Notes())
+    keeper.offer(a_tile(0), an_analysis(0))
+    keeper.close(lambda: None)
+    kept = decoded(pictures.read(1, 0))
+    assert kept.shape == (48, 64)
+    half = cv2.resize(a_picture(0), (64, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(kept.astype(int) - half).mean() < 5
 
 
 class Notes:
@@ -65,7 +77,7 @@ class Notes:
 
 def keep(pictures: TilePictures, config: RecordsConfig, tiles: int = 3) -> Notes:
     notes = Notes()
-    keeper = TileKeeper(1, pictures, config, BACKGROUND, notes)
+    keeper = TileKeeper(1, pictures, config, BACKGROUND, PIXEL_UM, notes)
     for sequence in range(tiles):
         keeper.offer(a_tile(sequence), an_analysis(sequence))
     keeper.close(lambda: None)
@@ -200,7 +212,7 @@ def test_a_disk_that_does_not_keep_up_costs_pictures_and_no_time(tmp_path: Path)
             return super().save(run_id, sequence, image)
 
     pictures, notes = Slow(tmp_path / "tiles"), Notes()
-    keeper = TileKeeper(1, pictures, PLENTY, BACKGROUND, notes)
+    keeper = TileKeeper(1, pictures, PLENTY, BACKGROUND, PIXEL_UM, notes)
     for sequence in range(20):
         keeper.offer(a_tile(sequence), an_analysis(sequence))
     gate.set()
@@ -215,7 +227,7 @@ def test_an_event_that_cannot_be_stored_either_ends_nothing(tmp_path: Path) -> N
         raise LeukoluxError("no", remedy="no")
 
     config = RecordsConfig(min_free_mb=1e6)
-    keeper = TileKeeper(1, TilePictures(tmp_path), config, BACKGROUND, refuse)
+    keeper = TileKeeper(1, TilePictures(tmp_path), config, BACKGROUND, PIXEL_UM, refuse)
     keeper.offer(a_tile(0), an_analysis(0))
     keeper.close(lambda: None)
     keeper.close(lambda: None)

@@ -14,13 +14,24 @@ from device.settings import parse_settings
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("driver", ["grbl", "apt"])
-def test_a_small_scan_finds_the_cells_that_are_there(tmp_path: Path, driver: str) -> None:
+@pytest.mark.parametrize(
+    ("driver", "camera"),
+    [
+        ("grbl", {}),
+        ("apt", {}),
+        # A 40x objective before pixels of 2.74 um, binned by two.
+        ("grbl", {"pixel_um": 0.137, "width_px": 1424, "height_px": 1424}),
+    ],
+)
+def test_a_small_scan_finds_the_cells_that_are_there(
+    tmp_path: Path, driver: str, camera: dict[str, float]
+) -> None:
     if driver == "apt":
         pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
     settings = parse_settings(
         {
             "stage": {"driver": driver},
+            "camera": camera,
             "simulation": {"smear": "healthy:1234", "speed": 20.0},
             "scan": {
                 "left_um": 34_000.0,

@@ -68,6 +68,17 @@ def test_cell_counted_in_the_neighbour_is_boxed_otherwise(screen: FlaskClient, r
     assert "Dashed: counted in the neighbouring field." in html
 
 
+@pytest.mark.parametrize(("pixel_um", "size"), [(0.165, "1424 1000"), (0.137, "1182 830")])
+def test_field_is_shown_at_the_size_of_its_picture(
+    screen: FlaskClient, records: Records, settings: Settings, pixel_um: float, size: str
+) -> None:
+    taken = {"pixel_um": pixel_um, "width_px": 1424, "height_px": 1000}
+    camera = settings.camera.model_copy(update=taken)
+    run_id = store_run(records, settings.model_copy(update={"camera": camera}))
+    keep_tiles(records, run_id)
+    assert f'viewBox="0 0 {size}"' in page(screen, f"/runs/{run_id}/fields/0")
+
+
 def test_field_without_cells_says_so(
     screen: FlaskClient, records: Records, settings: Settings
 ) -> None:
