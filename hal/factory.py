@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hal.apt.driver import AptStage
 from hal.camera import Camera
-from hal.clock import Clock, SystemClock
+from hal.clock import SIMULATED_PATIENCE_S, Clock, SystemClock
 from hal.config import AptConfig, CameraConfig, HardwareConfig, LightConfig, StageConfig
 from hal.errors import LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
@@ -128,7 +128,9 @@ def camera_alone(config: HardwareConfig, clock: Clock) -> Iterator[Camera]:
 
 def build_clock(config: HardwareConfig) -> SystemClock:
     """Return the clock of the configured hardware: scaled only where everything is simulated."""
-    return SystemClock(config.simulation.speed if simulates(config) else 1.0)
+    if not simulates(config):
+        return SystemClock()
+    return SystemClock(config.simulation.speed, SIMULATED_PATIENCE_S)
 
 
 def simulates(config: HardwareConfig) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hal.config import LightConfig
+from hal.light_off import supervisor_listens
 from hal.sim.gpio_lines import Edge, FileLines
 
 PIN = LightConfig().pin
@@ -42,7 +43,8 @@ class LightRig:
         """Start `leukolux light-supervisor`, and wait until it listens."""
         words = ["-c", COMMAND, "light-supervisor", "--settings", str(self.settings)]
         process = self._start(words)
-        self.wait_until(self.socket.exists)
+        # A killed supervisor leaves its socket behind.
+        self.wait_until(lambda: supervisor_listens(self.socket))
         return process
 
     def instrument(self, mode: str = "exclusive") -> subprocess.Popen[str]:
