@@ -86,17 +86,23 @@ def test_after_kill_minus_9_in_a_pulse_the_supervisor_takes_the_line_low(rig: Li
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("memory_mb", "bound_ms"),
+    # The kernel frees the memory of a process, as much as a running instrument has, before it
+    # closes its lines; beyond 200 ms the one-shot has long ended the light.
+    [(0, BOUND_MS), (350, 200.0)],
+)
 def test_the_time_the_line_stays_high_after_kill_minus_9(
-    rig: LightRig, capsys: pytest.CaptureFixture[str]
+    rig: LightRig, capsys: pytest.CaptureFixture[str], memory_mb: int, bound_ms: float
 ) -> None:
     rig.supervisor()
-    tries = [rig.kill_in_a_pulse() for _ in range(24)]
+    tries = [rig.kill_in_a_pulse(memory_mb) for _ in range(24)]
     high_ms = sorted(measured for measured in tries if measured is not None)
     with capsys.disabled():
         rounded = " ".join(f"{value:.2f}" for value in high_ms)
-        print(f"\nhigh after kill -9, ms, n = {len(high_ms)}: {rounded}")  # noqa: T201
+        print(f"\n{memory_mb} MB, high after kill -9, ms, n = {len(high_ms)}: {rounded}")  # noqa: T201
     assert len(high_ms) >= 20
-    assert statistics.median(high_ms) < BOUND_MS
+    assert statistics.median(high_ms) < bound_ms
 
 
 def test_a_frozen_instrument_that_keeps_an_exclusive_line_is_killed(rig: LightRig) -> None:
