@@ -18,7 +18,7 @@ from device.config import (
     ScanConfig,
     WebConfig,
 )
-from hal.config import HardwareConfig, LightConfig, Section
+from hal.config import HardwareConfig, LightConfig, Section, SimulationConfig
 from hal.errors import SettingsError
 
 
@@ -57,9 +57,10 @@ class Settings(HardwareConfig):
 
 
 class _Light(Section):
-    """The light's table alone."""
+    """What tells the light's line, alone."""
 
     light: LightConfig = LightConfig()
+    simulation: SimulationConfig = SimulationConfig()
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -72,17 +73,22 @@ def load_settings(path: Path | None = None) -> Settings:
     return Settings() if path is None else parse_settings(_read(path))
 
 
-def load_light(path: Path | None = None) -> LightConfig:
+def load_light(path: Path | None = None) -> tuple[LightConfig, SimulationConfig]:
     """Read the light's settings alone, so that it can be switched off whatever else is wrong.
 
     Raises:
-        SettingsError: the file is missing or not TOML, or the light's own settings are wrong.
+        SettingsError: the file is missing or not TOML, or the light's own settings are wrong, or
+            those of a simulation that the light is part of.
     """
     document = {} if path is None else _read(path)
+    tables = {"light": document.get("light", {})}
     try:
-        return _Light.model_validate({"light": document.get("light", {})}).light
+        found = _Light.model_validate(tables)
+        if found.light.gpio == "sim":
+            found = _Light.model_validate(tables | {"simulation": document.get("simulation", {})})
     except ValidationError as error:
         raise _refusal(error) from error
+    return found.light, found.simulation
 
 
 def _read(path: Path) -> dict[str, Any]:

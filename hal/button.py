@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hal.clock import Clock
 from hal.panel import Press
+
+LOOKS: Final = 3
+"""So many looks in a row must agree: two alone may fall on two bounces."""
 
 
 class Button:
@@ -24,14 +29,16 @@ class Button:
         self._level = self._pressed = down
         self._long = down
         self._since_s = clock.monotonic_s()
+        self._looks = 0
 
     def look(self, down: bool) -> Press | None:
         """Take the level read now; return what that makes of it, each press and hold once."""
         now_s = self._clock.monotonic_s()
         if down != self._level:
-            self._level, self._since_s = down, now_s
+            self._level, self._since_s, self._looks = down, now_s, 0
+        self._looks += 1
         held_ms = (now_s - self._since_s) * 1000.0
-        if held_ms < self._debounce_ms:
+        if held_ms < self._debounce_ms or self._looks < LOOKS:
             return None
         if down != self._pressed:
             self._pressed, self._long = down, False

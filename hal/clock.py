@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from threading import Event
-from typing import Protocol
+from typing import Final, Protocol
 
 from hal.errors import Cancelled
+
+SIMULATED_PATIENCE_S: Final = 1.0
 
 
 class Clock(Protocol):
     """A source of monotonic time and of cancellable waits."""
+
+    patience_s: float
+    """Real time that a device has for an answer at the least, whatever this clock says."""
 
     def monotonic_s(self) -> float:
         """Return seconds since an arbitrary start; never goes backwards."""
@@ -31,12 +36,17 @@ class SystemClock:
 
     Args:
         speed: simulated seconds per real second; 1 for real hardware.
+        patience_s: real seconds that a device has for an answer at the least: the simulated one
+            shares a busy computer with its driver.  None for 1 s at another speed than 1, else 0.
     """
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, patience_s: float | None = None) -> None:
         if not speed > 0:
             raise ValueError(f"speed must be positive, not {speed}")
+        if patience_s is None:
+            patience_s = 0.0 if speed == 1.0 else SIMULATED_PATIENCE_S
         self.speed = speed
+        self.patience_s = patience_s
 
     def monotonic_s(self) -> float:
         """Return scaled seconds since an arbitrary start."""
@@ -56,6 +66,8 @@ class SystemClock:
 
 class ManualClock:
     """A clock for tests: waiting advances it at once, so nothing really waits."""
+
+    patience_s = 0.0
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now_s = start_s

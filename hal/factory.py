@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 
 from hal.apt.driver import AptStage
 from hal.camera import Camera
-from hal.clock import Clock, SystemClock
-from hal.config import AptConfig, CameraConfig, HardwareConfig, LightConfig, StageConfig
+from hal.clock import SIMULATED_PATIENCE_S, Clock, SystemClock
+from hal.config import (
+    AptConfig,
+    CameraConfig,
+    HardwareConfig,
+    LightConfig,
+    SimulationConfig,
+    StageConfig,
+)
 from hal.errors import LeukoluxError, SettingsError
 from hal.gpio import Gpio, load_gpio
 from hal.gpio_light import GpioLight
@@ -129,7 +136,9 @@ def camera_alone(config: HardwareConfig, clock: Clock) -> Iterator[Camera]:
 
 def build_clock(config: HardwareConfig) -> SystemClock:
     """Return the clock of the configured hardware: scaled only where everything is simulated."""
-    return SystemClock(config.simulation.speed if simulates(config) else 1.0)
+    if not simulates(config):
+        return SystemClock()
+    return SystemClock(config.simulation.speed, SIMULATED_PATIENCE_S)
 
 
 def simulates(config: HardwareConfig) -> bool:
@@ -137,11 +146,14 @@ def simulates(config: HardwareConfig) -> bool:
     return all(_simulated_drivers(config).values())
 
 
-def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
-    """Drive the line of a light whose process has ended low; False where it is simulated.
+def take_light_off(
+    light: LightConfig, simulation: SimulationConfig, clock: Clock, patience_s: float
+) -> bool:
+    """Drive the line of a light whose process has ended low; False where it ended as well.
 
     Args:
         light: names the GPIO provider and the line.
+        simulation: tells where simulated lines are that outlive their process.
         clock: real time.
         patience_s: how long to try while somebody else holds the line.
 
@@ -149,10 +161,24 @@ def take_light_off(light: LightConfig, clock: Clock, patience_s: float) -> bool:
         DeviceError: the GPIO provider is not available.
         LightError: as :func:`hal.light_off.take_line_low`.
     """
-    if light.gpio == "sim":
+    gpio = _lines_outside(light, simulation)
+    if gpio is None:
         return False
-    take_line_low(load_gpio(light.gpio), light.pin, clock, patience_s)
+    take_line_low(gpio, light.pin, clock, patience_s)
     return True
+
+
+def _lines_outside(light: LightConfig, simulation: SimulationConfig) -> Gpio | None:
+    """Return the lines as every process sees them, None for those inside a simulated instrument."""
+    if light.gpio != "sim":
+        return load_gpio(light.gpio)
+    if not simulation.gpio_directory:
+        return None
+    # Imported here, so that a real instrument never loads the simulator.
+    from hal.sim.gpio import FakeGpio
+    from hal.sim.gpio_lines import FileLines
+
+    return FakeGpio(FileLines(Path(simulation.gpio_directory)))
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
@@ -273,19 +299,12 @@ def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:
         DeviceError: the GPIO provider is not available.
     """
     light = config.light
-    if light.gpio == "sim":
-        if not config.simulation.gpio_directory:
-            raise SettingsError(
-                "The simulated instrument has its light supervisor inside.",
-                remedy="Nothing to do; or set simulation.gpio_directory to have lines in files.",
-            )
-        # Imported here, so that a real instrument never loads the simulator.
-        from hal.sim.gpio import FakeGpio
-        from hal.sim.gpio_lines import FileLines
-
-        gpio: Gpio = FakeGpio(FileLines(Path(config.simulation.gpio_directory)))
-    else:
-        gpio = load_gpio(light.gpio)
+    gpio = _lines_outside(light, config.simulation)
+    if gpio is None:
+        raise SettingsError(
+            "The simulated instrument has its light supervisor inside.",
+            remedy="Nothing to do; or set simulation.gpio_directory to have lines in files.",
+        )
     return LightSupervisor(
         gpio,
         light.pin,

@@ -13,19 +13,18 @@ from hal.errors import DeviceClosedError, DeviceError
 from hal.recorder import UNRECORDED, Recorder
 
 READ_SLICE_S = 0.02
-MIN_REAL_WAIT_S = 0.25
 
 
 class Deadline:
-    """Passes when both the injected clock and a floor of real time have passed.
+    """Passes when both the time of the injected clock and its real patience have passed.
 
-    The floor keeps a fast simulated clock from calling a busy computer a dead controller.
+    The patience keeps a simulation from calling a busy computer a dead controller.
     """
 
     def __init__(self, clock: Clock, timeout_s: float) -> None:
         self._clock = clock
         self._end_s = clock.monotonic_s() + timeout_s
-        self._real_end_s = time.monotonic() + min(timeout_s, MIN_REAL_WAIT_S)
+        self._real_end_s = time.monotonic() + clock.patience_s
 
     @property
     def passed(self) -> bool:

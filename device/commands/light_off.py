@@ -33,10 +33,10 @@ from hal.light_off import supervisor_listens
 )
 def light_off(settings_path: Path | None, supervisor: Path | None, patience_s: float) -> None:
     """Drive the UV line low and release it; ends with 3 when that failed."""
-    light = load_light(settings_path)
+    light, simulation = load_light(settings_path)
     if supervisor is not None and supervisor_listens(supervisor):
         click.echo("The light supervisor holds the UV line.")
-    elif take_light_off(light, SystemClock(), patience_s):
+    elif take_light_off(light, simulation, SystemClock(), patience_s):
         click.echo(f"The UV line (pin {light.pin}) is low.")
     else:
         click.echo("The UV light is simulated: it ended with its process.")

@@ -41,8 +41,8 @@ from models.runtime import ModelSet, builds_engines
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.05
-"""How often panel and requests are looked at between runs; real seconds, a finger is real."""
+POLL_S = 0.02
+"""How often panel and requests are looked at between runs; real, a press lasts three of these."""
 
 START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 60.0

@@ -165,16 +165,23 @@ class SimulatedAxis:
 
     def encoder_mm(self, now_s: float) -> float:
         """Return where the encoder is, from where homing would end."""
+        return self._way_mm(now_s) + self._swing(now_s)
+
+    def _way_mm(self, now_s: float) -> float:
+        """Return where the drive is on its way, without the swing."""
         if self._profile is None or self.blocked:
-            return self._rest_mm + self._swing(now_s)
+            return self._rest_mm
         length_mm = abs(self._goal_mm - self._rest_mm)
         covered_mm = min(self._profile.distance(now_s - self._start_s), length_mm)
         return self._rest_mm + math.copysign(covered_mm, self._goal_mm - self._rest_mm)
 
     def slide_mm(self, now_s: float) -> float:
-        """Return where the slide is: behind the play, with the error of the last stop."""
-        self._drag(self.encoder_mm(now_s))
-        return self._slide_mm + self._error_mm
+        """Return where the slide is: behind the play, with the error of the last stop.
+
+        The drive alone takes up the play; drive and slide swing as one.
+        """
+        self._drag(self._way_mm(now_s))
+        return self._slide_mm + self._error_mm + self._swing(now_s)
 
     def counts(self, now_s: float) -> int:
         """Return the encoder's count."""

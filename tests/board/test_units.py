@@ -201,6 +201,15 @@ def test_each_udev_rule_is_well_formed(path: Path) -> None:
         assert "MODE" not in rule or 'MODE="0660"' in rule
 
 
+def test_controllers_of_thorlabs_get_the_driver_of_serial_ports_and_a_name_each() -> None:
+    rules = (SYSTEMD / "udev" / "70-leukolux.rules").read_text(encoding="utf-8").splitlines()
+    device, port = (rule for rule in rules if '"faf0"' in rule)
+    assert 'RUN{builtin}+="kmod load ftdi_sio"' in device
+    assert "echo 0403 faf0 >/sys/bus/usb-serial/drivers/ftdi_sio/new_id" in device
+    assert 'SYMLINK+="leukolux-apt-$env{ID_SERIAL_SHORT}"' in port
+    assert 'GROUP="leukolux"' in port
+
+
 @pytest.mark.parametrize("path", rule_files(), ids=lambda path: path.name)
 def test_udev_takes_each_rule(path: Path, tmp_path: Path) -> None:
     if shutil.which("udevadm") is None:

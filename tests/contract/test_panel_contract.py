@@ -187,6 +187,26 @@ class PanelContract:
             count += self.presses(opened, finger, 10.0)
         assert count == 0
 
+    def test_bouncing_that_is_seldom_looked_at_is_no_press(
+        self, opened: Panel, finger: Finger
+    ) -> None:
+        # Bounces of 8 ms, seen every 36 ms: two looks in a row often see the button down.
+        for now_ms in range(0, 2000, 4):
+            finger.hold_start(down=now_ms // 8 % 2 == 0)
+            if now_ms % 36 == 0:
+                assert opened.take_press() is None
+            finger.wait_ms(4.0)
+
+    def test_a_quick_press_counts_when_it_is_seldom_looked_at(
+        self, opened: Panel, finger: Finger
+    ) -> None:
+        finger.hold_start(down=True)
+        seen = []
+        for _ in range(3):
+            seen.append(opened.take_press())
+            finger.wait_ms(20.0)
+        assert seen == [None, None, Press.SHORT]
+
     def test_a_button_held_while_opening_is_no_press(self, panel: Panel, finger: Finger) -> None:
         finger.hold_start(down=True)
         panel.open()

@@ -10,7 +10,6 @@ from genicam_rig import Exchange, OpenCamera
 from hypothesis import HealthCheck, settings
 from stage_rig import SPEED, AdjustableClock, StageRig
 
-from hal import serial_port
 from hal.clock import SystemClock
 from hal.config import CameraConfig, StageConfig
 from hal.genicam.camera import GenicamCamera
@@ -24,9 +23,7 @@ settings.load_profile("loaded")
 
 
 @pytest.fixture
-def closed_rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[StageRig]:
-    # Silence is waited for in real time; the emulator answers within a millisecond.
-    monkeypatch.setattr(serial_port, "MIN_REAL_WAIT_S", 0.08)
+def closed_rig() -> Iterator[StageRig]:
     clock = AdjustableClock(SPEED)
     config = StageConfig(travel_x_mm=30.0, travel_y_mm=30.0, travel_z_mm=10.0)
     emulator = GrblEmulator(config, clock, start_um=(5000.0, 6000.0, 4000.0))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hal.config import LightConfig
+from hal.light_off import supervisor_listens
 from hal.sim.gpio_lines import Edge, FileLines
 
 PIN = LightConfig().pin
@@ -42,13 +43,14 @@ class LightRig:
         """Start `leukolux light-supervisor`, and wait until it listens."""
         words = ["-c", COMMAND, "light-supervisor", "--settings", str(self.settings)]
         process = self._start(words)
-        self.wait_until(self.socket.exists)
+        # A killed supervisor leaves its socket behind.
+        self.wait_until(lambda: supervisor_listens(self.socket))
         return process
 
-    def instrument(self, mode: str = "exclusive") -> subprocess.Popen[str]:
-        """Start a process with an open light."""
+    def instrument(self, mode: str = "exclusive", memory_mb: int = 0) -> subprocess.Popen[str]:
+        """Start a process with an open light that fills some memory."""
         folder, socket = str(self.folder / "lines"), str(self.socket)
-        process = self._start([str(HERE / "lit_process.py"), folder, socket, mode])
+        process = self._start([str(HERE / "lit_process.py"), folder, socket, mode, str(memory_mb)])
         assert hear(process) == "open"
         return process
 
@@ -67,12 +69,12 @@ class LightRig:
             assert time.monotonic() < give_up_s, "never happened"
             time.sleep(0.0005)
 
-    def kill_in_a_pulse(self) -> float | None:
+    def kill_in_a_pulse(self, memory_mb: int = 0) -> float | None:
         """Kill -9 an instrument whose light is on; return how long the line stayed high, ms.
 
         Returns None when this computer was so slow that the pulse was over before the kill.
         """
-        process = self.instrument()
+        process = self.instrument(memory_mb=memory_mb)
         before = len(self.edges())
         light_up(process)
         os.kill(process.pid, signal.SIGKILL)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hal.clock import SystemClock
+from hal.clock import SIMULATED_PATIENCE_S, SystemClock
 from hal.config import StageConfig
 from hal.grbl.driver import GrblStage
 from hal.sim.grbl_emulator import GrblEmulator
 
 SPEED = 100.0
+SLOW = 0.2
+"""For what happens on the way: a busy computer has seconds to do it in."""
 
 
 class AdjustableClock(SystemClock):
     """A clock whose speed can change without a jump."""
 
     def __init__(self, speed: float) -> None:
-        super().__init__(speed)
+        super().__init__(speed, SIMULATED_PATIENCE_S)
         self._offset_s = 0.0
 
     def monotonic_s(self) -> float:
@@ -27,6 +31,15 @@ class AdjustableClock(SystemClock):
         now_s = self.monotonic_s()
         self.speed = speed
         self._offset_s = now_s - time.monotonic() * speed
+
+    @contextmanager
+    def impatient(self, patience_s: float = 0.1) -> Iterator[None]:
+        """Wait less for a controller whose silence is what is tested."""
+        self.patience_s = patience_s
+        try:
+            yield
+        finally:
+            self.patience_s = SIMULATED_PATIENCE_S
 
 
 @dataclass

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from stage_rig import StageRig
+from stage_rig import SLOW, SPEED, StageRig
 
 from hal.clock import ManualClock
 from hal.errors import DeviceTimeoutError, StageAlarmError, StageError
@@ -26,15 +26,15 @@ FAR_UM = 28_000.0
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 5.0
+    deadline_s = time.monotonic() + 30.0
     while not true() and time.monotonic() < deadline_s:
         Event().wait(0.002)
     assert true()
 
 
 def move_far(rig: StageRig) -> tuple[Thread, list[BaseException]]:
-    """Move in another thread at real time; return when it is on its way."""
-    rig.clock.set_speed(1.0)
+    """Move slowly in another thread; return when it is on its way."""
+    rig.clock.set_speed(SLOW)
     raised: list[BaseException] = []
 
     def move() -> None:
@@ -47,6 +47,12 @@ def move_far(rig: StageRig) -> tuple[Thread, list[BaseException]]:
     thread.start()
     wait_until(lambda: rig.emulator.true_position_um()[0] > 2000.0)
     return thread, raised
+
+
+def stands_still(rig: StageRig) -> bool:
+    before = rig.emulator.true_position_um()
+    Event().wait(0.05)
+    return rig.emulator.true_position_um() == before
 
 
 def written(rig: StageRig, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
@@ -122,6 +128,7 @@ def test_a_jog_that_outlived_its_host_is_stopped_by_the_next(steady_rig: StageRi
     stage.home()
     stage._link.write(b"$J=G90 G21 G53 X-1 F10\n")
     stage._link.close()
+    steady_rig.clock.set_speed(10.0)
     wait_until(lambda: steady_rig.emulator.true_position_um()[0] > 100.0)
     stage.open()
     before = steady_rig.emulator.true_position_um()
@@ -133,7 +140,9 @@ def test_a_jog_that_outlived_its_host_is_stopped_by_the_next(steady_rig: StageRi
 
 def test_a_line_that_was_lost_as_a_whole_is_sent_again(rig: StageRig) -> None:
     rig.emulator.lose_bytes(500)
-    assert rig.stage.move_to(x_um=6000.0).x_um == 6000.0
+    rig.clock.set_speed(10.0)
+    with rig.clock.impatient(0.5):
+        assert rig.stage.move_to(x_um=6000.0).x_um == 6000.0
     assert rig.emulator.true_position_um()[0] == pytest.approx(6000.0, abs=6.0)
 
 
@@ -148,7 +157,7 @@ def test_half_a_line_is_an_error_and_nothing_moves(rig: StageRig) -> None:
 
 
 def test_a_lost_digit_does_not_send_the_stage_astray(rig: StageRig) -> None:
-    rig.clock.set_speed(1.0)
+    rig.clock.set_speed(SLOW)
     # "$J=G90 G21 G53 X-28.0000 ..." becomes X-2.0000, which the controller takes.
     rig.emulator.lose_bytes(1, first=len("$J=G90 G21 G53 X-2"))
     with pytest.raises(StageError) as caught:
@@ -163,7 +172,7 @@ def test_a_lost_digit_does_not_send_the_stage_astray(rig: StageRig) -> None:
 def test_a_hold_by_somebody_else_is_not_overruled(rig: StageRig) -> None:
     thread, raised = move_far(rig)
     rig.stage._link.write(b"!")
-    thread.join(10.0)
+    thread.join(30.0)
     assert isinstance(raised[0], StageError)
     assert raised[0].error_code == "STAGE-NOT-ARRIVED"
     assert rig.stage.homed
@@ -175,10 +184,12 @@ def test_a_hold_by_somebody_else_is_not_overruled(rig: StageRig) -> None:
 def test_an_open_door_stops_the_move_and_home_recovers(rig: StageRig) -> None:
     thread, raised = move_far(rig)
     rig.stage._link.write(b"\x84")
-    thread.join(10.0)
+    wait_until(lambda: stands_still(rig))
+    rig.clock.set_speed(SPEED)
+    thread.join(30.0)
     assert isinstance(raised[0], StageError)
     assert raised[0].error_code == "STAGE-NOT-IDLE"
-    rig.clock.set_speed(100.0)
+    rig.clock.set_speed(SPEED)
     rig.stage.home()
     assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0
 
@@ -199,17 +210,17 @@ def test_asleep_checking_or_stuck_it_refuses_to_move_and_home_recovers(
 def test_after_a_limit_alarm_home_works_at_once(rig: StageRig) -> None:
     thread, raised = move_far(rig)
     rig.emulator.press_limit("X")
-    thread.join(10.0)
+    thread.join(30.0)
     rig.emulator.release_limit("X")
     assert isinstance(raised[0], StageAlarmError)
-    rig.clock.set_speed(100.0)
+    rig.clock.set_speed(SPEED)
     rig.stage.home()
     assert rig.stage.homed
 
 
 def test_a_restart_while_homing_is_an_error(closed_rig: StageRig) -> None:
     closed_rig.stage.open()
-    closed_rig.clock.set_speed(5.0)
+    closed_rig.clock.set_speed(SLOW)
     raised: list[BaseException] = []
 
     def home() -> None:
@@ -222,7 +233,7 @@ def test_a_restart_while_homing_is_an_error(closed_rig: StageRig) -> None:
     thread.start()
     wait_until(lambda: closed_rig.stage._homing)
     closed_rig.emulator.restart()
-    thread.join(10.0)
+    thread.join(30.0)
     assert isinstance(raised[0], StageError)
     assert not closed_rig.stage.homed
 
@@ -232,7 +243,7 @@ def test_three_silent_questions_are_followed_by_one_reset(
 ) -> None:
     writes = written(rig, monkeypatch)
     rig.emulator.set_silent(True)
-    with pytest.raises(DeviceTimeoutError):
+    with rig.clock.impatient(), pytest.raises(DeviceTimeoutError):
         rig.stage.position()
     assert writes == [wire.STATUS_QUERY] * 3 + [wire.SOFT_RESET]
 

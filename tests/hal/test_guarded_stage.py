@@ -9,7 +9,7 @@ from threading import Event, Timer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage_rig import StageRig
+from stage_rig import SLOW, StageRig
 
 from hal.config import StageConfig
 from hal.errors import Cancelled, SettingsError, StageError, StageLimitError
@@ -252,7 +252,7 @@ def test_a_stop_during_one_leg_ends_the_legs_that_follow() -> None:
 @pytest.mark.parametrize("how", ["stop", "cancel"])
 def test_a_move_on_its_way_is_ended_at_once(rig: StageRig, how: str) -> None:
     guarded = GuardedStage(rig.stage, rig.config)
-    rig.clock.set_speed(1.0)
+    rig.clock.set_speed(SLOW)
     cancel = Event()
     timer = Timer(0.3, guarded.stop if how == "stop" else cancel.set)
     timer.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ from click.testing import CliRunner
 
 from device.cli import cli
 from hal.clock import ManualClock
-from hal.config import LightConfig
+from hal.config import LightConfig, SimulationConfig
 from hal.errors import LightError
 from hal.factory import take_light_off
 from hal.light_off import supervisor_listens, take_line_low
 from hal.sim.gpio import FakeGpio
+from hal.sim.gpio_lines import FileLines
 
 PIN = LightConfig().pin
 
@@ -80,7 +82,19 @@ def test_a_line_that_does_not_obey_is_an_error_and_is_released() -> None:
 
 
 def test_a_simulated_light_needs_nothing() -> None:
-    assert not take_light_off(LightConfig(), ManualClock(), 0.0)
+    assert not take_light_off(LightConfig(), SimulationConfig(), ManualClock(), 0.0)
+
+
+def test_simulated_lines_that_outlive_their_process_go_low(tmp_path: Path) -> None:
+    lines = FileLines(tmp_path / "lines")
+    lines.drive(PIN, FakeGpio.HIGH)
+    path = tmp_path / "leukolux.toml"
+    path.write_text(
+        f"[simulation]\ngpio_directory = {json.dumps(str(lines.folder))}\n", encoding="utf-8"
+    )
+    code, output = light_off("--settings", str(path))
+    assert (code, lines.level(PIN)) == (0, FakeGpio.LOW)
+    assert f"pin {PIN}" in output
 
 
 def test_only_a_listening_supervisor_counts(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ from hal.sim.supervisor import InnerSupervisor
 
 BOUND_MS = 100.0
 GRACE_MS = 20.0
-CONFIG = LightConfig(supervisor_grace_ms=GRACE_MS)
+MAX_PULSE_MS = 10_000.0
+# Far beyond what the settings allow: a loaded computer takes its time inside a pulse.
+CONFIG = LightConfig(supervisor_grace_ms=GRACE_MS).model_copy(update={"max_pulse_ms": MAX_PULSE_MS})
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def gpio(lines: MemoryLines) -> FakeGpio:
 
 @pytest.fixture
 def light(gpio: FakeGpio, supervisor: InnerSupervisor) -> Iterator[GpioLight]:
-    lease = LightLease(str(supervisor.socket), connect_timeout_s=0.5)
+    lease = LightLease(str(supervisor.socket), connect_timeout_s=2.0)
     light = GpioLight(gpio, CONFIG, lambda: True, lease)
     yield light
     light.close()
@@ -86,17 +88,23 @@ def test_after_kill_minus_9_in_a_pulse_the_supervisor_takes_the_line_low(rig: Li
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("memory_mb", "bound_ms"),
+    # The kernel frees the memory of a process, as much as a running instrument has, before it
+    # closes its lines; beyond 200 ms the one-shot has long ended the light.
+    [(0, BOUND_MS), (350, 200.0)],
+)
 def test_the_time_the_line_stays_high_after_kill_minus_9(
-    rig: LightRig, capsys: pytest.CaptureFixture[str]
+    rig: LightRig, capsys: pytest.CaptureFixture[str], memory_mb: int, bound_ms: float
 ) -> None:
     rig.supervisor()
-    tries = [rig.kill_in_a_pulse() for _ in range(24)]
+    tries = [rig.kill_in_a_pulse(memory_mb) for _ in range(24)]
     high_ms = sorted(measured for measured in tries if measured is not None)
     with capsys.disabled():
         rounded = " ".join(f"{value:.2f}" for value in high_ms)
-        print(f"\nhigh after kill -9, ms, n = {len(high_ms)}: {rounded}")  # noqa: T201
+        print(f"\n{memory_mb} MB, high after kill -9, ms, n = {len(high_ms)}: {rounded}")  # noqa: T201
     assert len(high_ms) >= 20
-    assert statistics.median(high_ms) < BOUND_MS
+    assert statistics.median(high_ms) < bound_ms
 
 
 def test_a_frozen_instrument_that_keeps_an_exclusive_line_is_killed(rig: LightRig) -> None:
@@ -153,7 +161,7 @@ def test_when_the_supervisor_ends_in_a_pulse_the_light_goes_off_and_stays_off(
     light.open()
 
     def lose_it() -> None:
-        with light.pulse(150.0):
+        with light.pulse(MAX_PULSE_MS):
             supervisor.close()
             wait_for_low(gpio)
 
@@ -172,10 +180,10 @@ def test_a_supervisor_that_was_started_again_is_found_again(
     supervisor.close()
     supervisor.socket.parent.mkdir()
     again = LightSupervisor(
-        FakeGpio(lines), PIN, supervisor.socket, max_pulse_ms=150.0, grace_ms=GRACE_MS
+        FakeGpio(lines), PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS, grace_ms=GRACE_MS
     )
     again.open()
-    with serving(again), light.pulse(100.0):
+    with serving(again), light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
     again.close()
 
@@ -229,16 +237,16 @@ def test_a_lease_that_was_ended_in_time_leaves_the_line_alone(
 ) -> None:
     client.ask("hello 0")
     gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
-    client.ask("on 1 100")
+    client.ask("on 1 1000")
     client.connection.send(b"off 1")
-    time.sleep((100.0 + 2 * GRACE_MS) / 1000.0)
+    time.sleep((1000.0 + 2 * GRACE_MS) / 1000.0)
     assert client.ask("on 2 100") == "ok 2", "the connection was not dropped"
     assert gpio.level(PIN) == gpio.HIGH
     client.connection.close()
     wait_for_low(gpio)
 
 
-@pytest.mark.parametrize("duration_ms", ["0", "-1", "150.1", "inf", "nan"])
+@pytest.mark.parametrize("duration_ms", ["0", "-1", "10000.1", "inf", "nan"])
 def test_a_lease_beyond_the_hard_maximum_is_refused(client: Client, duration_ms: str) -> None:
     client.ask("hello 0")
     assert client.ask(f"on 1 {duration_ms}").startswith("refused 1")
@@ -263,7 +271,7 @@ def test_a_second_instrument_is_refused_and_the_first_one_goes_on(
     second = LightLease(str(supervisor.socket), connect_timeout_s=0.05)
     with pytest.raises(SupervisorError, match="another instrument"):
         second.connect()
-    with light.pulse(150.0):
+    with light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
     light.close()
     patient = LightLease(str(supervisor.socket))
@@ -275,11 +283,13 @@ def test_a_second_supervisor_is_refused_and_the_first_one_goes_on(
     gpio: FakeGpio, light: GpioLight, supervisor: InnerSupervisor
 ) -> None:
     light.open()
-    second = LightSupervisor(gpio, PIN, supervisor.socket, max_pulse_ms=150.0, grace_ms=GRACE_MS)
+    second = LightSupervisor(
+        gpio, PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS, grace_ms=GRACE_MS
+    )
     with pytest.raises(DeviceError) as caught:
         second.open()
     assert caught.value.error_code == "LIGHT-SUPERVISOR"
-    with light.pulse(100.0):
+    with light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
 
 
@@ -351,10 +361,10 @@ def test_the_lease_is_there_before_the_line_goes_high(gpio: FakeGpio) -> None:
 
     light = GpioLight(gpio, CONFIG, lambda: True, Watched("unused"))
     light.open()
-    with light.pulse(100.0):
+    with light.pulse(MAX_PULSE_MS):
         seen.append(("lit", gpio.level(PIN)))
     light.close()
-    assert seen == [("connect", 0), ("on 100", 0), ("lit", 1), ("off", 0)]
+    assert seen == [("connect", 0), ("on 10000", 0), ("lit", 1), ("off", 0)]
 
 
 def test_lines_inside_the_process_cannot_be_supervised_from_outside() -> None:

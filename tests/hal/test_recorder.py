@@ -26,6 +26,8 @@ from hal.sim.gpio_lines import MemoryLines
 class PausedClock:
     """Never lets the writing thread write by itself."""
 
+    patience_s = 0.0
+
     def monotonic_s(self) -> float:
         return 0.0
 

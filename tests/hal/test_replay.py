@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from stage_rig import SPEED, AdjustableClock
 
-from hal import serial_port
 from hal.apt.driver import AptStage
 from hal.config import AptConfig, StageConfig
 from hal.errors import InputError, LeukoluxError, StageAlarmError, StageError
@@ -27,11 +26,6 @@ from hal.stage import Position, Stage
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"
 GRBL = StageConfig(travel_x_mm=30.0, travel_y_mm=30.0, travel_z_mm=10.0)
 APT = AptConfig(travel_x_mm=30.0, travel_y_mm=30.0, travel_z_mm=6.0)
-
-
-@pytest.fixture(autouse=True)
-def quick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serial_port, "MIN_REAL_WAIT_S", 0.3)
 
 
 @pytest.fixture
