@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from hal.errors import SupervisorError
 
 MESSAGE_BYTES: Final = 256
-ANSWER_TIMEOUT_S: Final = 0.5
+ANSWER_TIMEOUT_S: Final = 2.0
 """Longest wait for an answer; the light is off meanwhile."""
 CONNECT_TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.02

@@ -50,7 +50,7 @@ class Id(IntEnum):
 class AptFaults:
     """Faults of the line: numbers count messages down."""
 
-    lost_orders: int = 0
+    lost_moves: int = 0
     lost_reports: int = 0
     lost_completions: int = 0
     noise_bytes: int = 0
@@ -125,8 +125,8 @@ class AptController:
             return []
         self._in += data
         while (message := self._next_message()) is not None:
-            if self.faults.lost_orders > 0:
-                self.faults.lost_orders -= 1
+            if message[0] == Id.MOVE_ABSOLUTE and self.faults.lost_moves > 0:
+                self.faults.lost_moves -= 1
                 continue
             self._obey(*message, now_s)
         size = self.faults.fragment_bytes or len(self._out)

@@ -83,7 +83,7 @@ class AptEmulator:
             return list(self._boards[board].orders)
 
     def inject(self, board: str = "xy", **switches: int | bool) -> None:
-        """Set switches of :class:`~hal.sim.apt_controller.AptFaults`, e.g. ``lost_orders=1``."""
+        """Set switches of :class:`~hal.sim.apt_controller.AptFaults`, e.g. ``lost_moves=1``."""
         with self._lock:
             for name, value in switches.items():
                 if name not in AptFaults.__dataclass_fields__:

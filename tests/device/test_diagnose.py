@@ -301,7 +301,7 @@ def test_a_signal_puts_the_last_minutes_of_a_running_instrument_aside(tmp_path: 
             assert b"Leukolux is at" in process.stdout.readline()
             process.send_signal(signal.SIGUSR1)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60.0) == 0
+            assert process.wait(180.0) == 0
         finally:
             process.kill()
     assert [path.name for path in kept_files(tmp_path / "recorder")] == ["kept-000001-signal.jsonl"]

@@ -214,13 +214,12 @@ def test_an_order_that_was_lost_is_given_again(rig: Rig, monkeypatch: pytest.Mon
     start_move = rig.stage._axes[0].start_move
     asked = []
 
-    def lose_the_first(target: int) -> None:
-        if not asked:
-            rig.emulator.inject(lost_orders=1)
+    def count(target: int) -> None:
         asked.append(target)
         start_move(target)
 
-    monkeypatch.setattr(rig.stage._axes[0], "start_move", lose_the_first)
+    monkeypatch.setattr(rig.stage._axes[0], "start_move", count)
+    rig.emulator.inject(lost_moves=1)
     rig.clock.set_speed(10.0)
     with rig.clock.impatient(0.5):
         assert rig.stage.move_to(x_um=6000.0).x_um == pytest.approx(6000.0, abs=0.5)

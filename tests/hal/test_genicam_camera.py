@@ -368,7 +368,8 @@ def test_a_camera_that_was_closed_leaves_no_node_map_behind(wire_config: CameraC
 
     def adapters() -> int:
         gc.collect()
-        return sum(isinstance(found, ChunkAdapter) for found in gc.get_objects())
+        # isinstance() would ask objects of other libraries, which then warn.
+        return sum(issubclass(type(found), ChunkAdapter) for found in gc.get_objects())
 
     before = adapters()
     opened = []

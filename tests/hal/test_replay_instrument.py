@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hal import serial_port
 from hal.clock import SystemClock
 from hal.config import CameraConfig, HardwareConfig, SimulationConfig, StageConfig
 from hal.errors import InputError, SettingsError, StageError
@@ -19,13 +18,9 @@ from hal.sim.world import SimulatedWorld
 from hal.stage import Position
 
 SPEED = 50.0
+PATIENCE_S = 5.0
+"""An order that is given again, because the computer was busy, was not recorded."""
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
-
-
-@pytest.fixture(autouse=True)
-def patient_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    # An order that is given again, because the computer was busy, was not recorded.
-    monkeypatch.setattr(serial_port, "MIN_REAL_WAIT_S", 2.0)
 
 
 @pytest.fixture(params=["grbl", "apt"])
@@ -37,7 +32,7 @@ def config(request: pytest.FixtureRequest) -> HardwareConfig:
 
 @contextmanager
 def running(config: HardwareConfig, recorder: Recorder = UNRECORDED) -> Iterator[Hardware]:
-    hardware = build_hardware(config, SystemClock(SPEED), recorder=recorder)
+    hardware = build_hardware(config, SystemClock(SPEED, PATIENCE_S), recorder=recorder)
     try:
         hardware.open()
         yield hardware
@@ -95,19 +90,21 @@ def test_a_recording_of_the_other_driver_is_refused(
     other = StageConfig(driver="grbl" if config.stage.driver == "apt" else "apt")
     wrong = replaying(config.model_copy(update={"stage": other}), recording[0])
     with pytest.raises(SettingsError, match=r"stage\.driver"):
-        build_hardware(wrong, SystemClock(SPEED))
+        build_hardware(wrong, SystemClock(SPEED, PATIENCE_S))
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "wires.jsonl"
     with pytest.raises(InputError, match=r"wires\.jsonl"):
-        build_hardware(replaying(SMALL, path), SystemClock(SPEED))
+        build_hardware(replaying(SMALL, path), SystemClock(SPEED, PATIENCE_S))
     path.write_text("nonsense\n", encoding="utf-8")
     with pytest.raises(InputError, match="Line 1"):
-        build_hardware(replaying(SMALL, path), SystemClock(SPEED))
+        build_hardware(replaying(SMALL, path), SystemClock(SPEED, PATIENCE_S))
 
 
 def test_a_replayed_camera_needs_the_wire(tmp_path: Path) -> None:
     simulation = SimulationConfig(replay_camera=str(tmp_path / "wires.jsonl"))
     with pytest.raises(SettingsError, match=r"simulation\.replay_camera"):
-        build_hardware(SMALL.model_copy(update={"simulation": simulation}), SystemClock(SPEED))
+        build_hardware(
+            SMALL.model_copy(update={"simulation": simulation}), SystemClock(SPEED, PATIENCE_S)
+        )
