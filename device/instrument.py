@@ -317,7 +317,7 @@ class Instrument:
             StartCondition(
                 "idle",
                 state is State.IDLE,
-                f"The instrument is {state.replace('_', ' ')}: wait, or acknowledge what it shows.",
+                f"The instrument {state.words}: wait, or acknowledge what it shows.",
             ),
             StartCondition(
                 "self_test_passed",
