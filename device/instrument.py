@@ -11,7 +11,8 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
-from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.desk import CalibrationDesk
+from device.calibration.order import CalibrationOrder
 from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
+from device.calibration.order import CalibrationOrder
 from device.calibration.quantities import Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.errors import RequestRefusedError
