@@ -65,6 +65,7 @@ class CalibrationDesk:
         self._changed = changed
         self._lock = RLock()
         self._accepted = store.newest_accepted(device)
+        self._left_out = store.left_out(device)
         self._effective: Effective | None = None
         self._next_expiry: datetime | None = None
         self._picture: NDArray[np.uint16] | None = None
@@ -82,7 +83,9 @@ class CalibrationDesk:
         with self._lock:
             outdated = self._next_expiry is not None and now >= self._next_expiry
             if self._effective is None or outdated:
-                self._effective = found = effective(self._settings, self._accepted, now)
+                self._effective = found = effective(
+                    self._settings, self._accepted, now, self._left_out
+                )
                 ends = [expires(r, self._settings.calibration) for r in found.used.values()]
                 self._next_expiry = min((end for end in ends if end is not None), default=None)
             return self._effective
@@ -381,6 +384,7 @@ class CalibrationDesk:
     def _touch(self) -> None:
         with self._lock:
             self._accepted = self._store.newest_accepted(self._device)
+            self._left_out = self._store.left_out(self._device)
             self._effective = None
             self._version += 1
         self._changed()

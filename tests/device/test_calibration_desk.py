@@ -170,6 +170,28 @@ def test_missing_calibrations_can_keep_runs_from_starting(records: Records, watc
     assert "flat field" in desk.effective().problem
 
 
+def test_a_skipped_step_keeps_no_run_from_starting(records: Records, watch: Watch) -> None:
+    settings = parse_settings({"calibration": {"when_missing": "refuse"}})
+    rest = {step: {} for step in STEP_IDS if step != "led_power"}
+    desk = calibrated(records, settings, **rest)
+    assert "led power" in desk.effective().problem
+    desk.skip("led_power")
+    assert not desk.effective().problem
+    assert not desk_of(records, settings).effective().problem
+    # A result still says that the setting's value was used.
+    assert desk.effective().missing == ("led_power",)
+    # Whoever measures it later wants it valid.
+    session = desk.begin("Ben", ["led_power"])
+    store(records, session, "led_power", settings=settings, irradiance_mw_per_cm2=4.5)
+    desk.accept("led_power")
+    watch.now = BEGIN + timedelta(days=181)
+    assert "led power" in desk.effective().problem
+    desk.begin("Ben", ["led_power"])
+    desk.skip("led_power")
+    assert "led power" not in desk.effective().problem
+    assert "flat field" in desk.effective().problem
+
+
 def test_a_turned_camera_keeps_runs_from_starting(records: Records) -> None:
     pixel = {"pixel_um": 0.165, "rotation_deg": 0.3}
     assert not calibrated(records, pixel_size=pixel).effective().problem
