@@ -125,7 +125,9 @@ class CalibrationConfig(Section):
     """How long calibrations hold, and what a run does without; 0 days = for ever."""
 
     when_missing: Literal["note", "refuse"] = Field(
-        "note", description="a run without a valid calibration of a step gets a note, or no start"
+        "note",
+        description="a run without a valid calibration of a step gets a note, or, unless the step "
+        "was skipped, no start",
     )
     max_rotation_deg: float = quantity(
         0.4, "deg", 0.05, 10, "largest angle between camera and stage"

@@ -11,7 +11,8 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
-from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.desk import CalibrationDesk
+from device.calibration.order import CalibrationOrder
 from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
@@ -317,7 +318,7 @@ class Instrument:
             StartCondition(
                 "idle",
                 state is State.IDLE,
-                f"The instrument is {state.replace('_', ' ')}: wait, or acknowledge what it shows.",
+                f"The instrument {state.words}: wait, or acknowledge what it shows.",
             ),
             StartCondition(
                 "self_test_passed",

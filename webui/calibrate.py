@@ -12,16 +12,17 @@ from typing import Any
 import click
 
 from device.assembly import DATABASE_NAME, assembled, simulated_settings
-from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.desk import CalibrationDesk
+from device.calibration.order import CalibrationOrder
 from device.calibration.slide_corners import CORNERS
-from device.calibration.steps import STEP_IDS, Step
+from device.calibration.steps import STEP_IDS, Need, Step
 from device.engine.states import State
 from device.errors import RequestRefusedError
 from device.instrument import Instrument
 from device.records.calibrations import CalibrationRecord, CalibrationState
 from device.records.records import Records
 from device.settings import Settings, load_settings
-from hal.errors import LeukoluxError
+from hal.errors import InterlockError, LeukoluxError
 from hal.factory import simulates
 from webui.calibration_view import calibration_view, result_view
 from webui.catalogue import label, text
@@ -167,13 +168,16 @@ class _Guide:
         self._desk.measure(step.id, entries)
         self._wait()
         result = self._desk.results()[step.id]
+        self._tell(result)
+        return result
+
+    def _tell(self, result: CalibrationRecord) -> None:
         view = result_view(result)
         for row in view["rows"]:
             click.echo(_row(row), err=True)
         if view["refusal"] is not None:
             refusal = view["refusal"]
             click.echo(f"{refusal['code']}: {refusal['cause']} {refusal['remedy']}", err=True)
-        return result
 
     def _wait(self) -> None:
         """Wait for the step to end; Ctrl-C stops it."""
@@ -191,6 +195,9 @@ class _Guide:
         known = {e.name: self._numbers[e.name] for e in step.entries if e.name in self._numbers}
         if any(entry.marked for entry in step.entries) and not known:
             return None if self._yes else self._drive()
+        asked = [e for e in step.entries if e.required and e.name not in known]
+        if asked and Need.PULSES in step.needs and not self._yes and not self._read_pulses(step):
+            return None
         for entry in step.entries:
             if entry.name in known or not entry.required:
                 continue
@@ -199,6 +206,27 @@ class _Guide:
             name = label("calibration_quantity", entry.name)
             known[entry.name] = click.prompt(f"{name} ({entry.unit})", type=float, err=True)
         return known
+
+    def _read_pulses(self, step: Step) -> bool:
+        """Give pulses as often as the person asks for them; False when the step is left out."""
+        click.echo(
+            "pulses gives the 10 pulses, Ctrl-C ends them and the command; done goes on to the "
+            "readings; skip leaves the step out.",
+            err=True,
+        )
+        while (word := click.prompt(">", err=True).strip()) not in ("done", "skip"):
+            if word != "pulses":
+                click.echo("Not understood.", err=True)
+                continue
+            try:
+                before = self._desk.version
+                self._desk.pulse()
+                self._wait()
+                if self._desk.version != before:
+                    self._tell(self._desk.results()[step.id])
+            except (RequestRefusedError, InterlockError) as error:
+                click.echo(str(error), err=True)
+        return word == "done"
 
     def _drive(self) -> dict[str, float] | None:
         """Let the person drive to the corners and mark them."""

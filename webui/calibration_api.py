@@ -108,6 +108,13 @@ def mark(corner: str) -> ResponseReturnValue:
     return jsonify(requested="mark"), HTTPStatus.ACCEPTED
 
 
+@blueprint.post("/calibration/pulses")
+def pulses() -> ResponseReturnValue:
+    """Give the pulses that a power meter reads."""
+    context().instrument.calibration.pulse()
+    return jsonify(requested="pulses"), HTTPStatus.ACCEPTED
+
+
 @blueprint.get("/calibration/picture.png")
 def picture() -> Response:
     """Return the last frame of a jog at half its size."""

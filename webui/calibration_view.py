@@ -10,7 +10,7 @@ from typing import Any
 from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import expires
 from device.calibration.quantities import Quantity
-from device.calibration.steps import STEPS, Step
+from device.calibration.steps import STEPS, Need, Step
 from device.config import CalibrationConfig
 from device.records.calibrations import CalibrationRecord
 from webui.catalogue import label, text
@@ -82,6 +82,7 @@ def _step(
             if not e.marked
         ],
         "marked": any(entry.marked for entry in step.entries),
+        "pulses": Need.PULSES in step.needs,
         "may_skip": step.may_skip,
         "in_session": in_session,
         "state": state,

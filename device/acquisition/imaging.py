@@ -88,13 +88,24 @@ class Imager:
             self._gate()
             try:
                 if self._cold():
-                    self._warm_up(field)
+                    self._expose_and_drop(field)
                 self._expose(field)
             except InterlockError:
                 self._lid_opened()
                 continue
             exposed()
             return self._camera.read(self._frame_timeout_ms)
+
+    def flash(self, field: Field) -> None:
+        """Give one pulse, no more, whose frame is dropped.
+
+        Args:
+            field: entered in the ledger.
+
+        Raises: as :meth:`take`, and InterlockError when the lid was opened.
+        """
+        self._gate()
+        self._expose_and_drop(field)
 
     def take_dark(self) -> Frame:
         """Return a frame without light.  Raises as :meth:`take`."""
@@ -120,13 +131,12 @@ class Imager:
         now_s = self._clock.monotonic_s()
         return self._last_lit_s is None or now_s - self._last_lit_s > self._warm_up_pause_s
 
-    def _warm_up(self, field: Field) -> None:
-        """Take a frame and drop it."""
+    def _expose_and_drop(self, field: Field) -> None:
         self._expose(field)
         try:
             self._camera.read(self._frame_timeout_ms)
         except FrameError as error:
-            log.info("the frame that warms the LED was lost anyway: %s", error)
+            log.info("a frame that nobody wants was lost anyway: %s", error)
 
     def _expose(self, field: Field) -> None:
         key = (field.row, field.column)

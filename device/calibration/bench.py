@@ -18,7 +18,7 @@ from device.acquisition.dose import DoseLedger
 from device.acquisition.focus import FocusPoint
 from device.acquisition.focusing import Focuser
 from device.acquisition.imaging import Imager
-from device.acquisition.moving import Mover
+from device.acquisition.moving import BEAT_S, Mover
 from device.acquisition.plan import Field, Plan, make_plan
 from device.analysis.flatfield import Background
 from device.calibration.quantities import CalibrationRefusedError
@@ -103,6 +103,12 @@ class Bench:
         self.mover.close()
         stage = self.settings.stage
         self.hardware.stage.set_approach(stage.approach_xy_um, stage.approach_z_um)
+
+    def wait_until(self, time_s: float) -> None:
+        """Wait for a time of the clock.  Raises Cancelled."""
+        while (left_s := time_s - self.clock.monotonic_s()) > 0.0:
+            self._parts.beat()
+            self.clock.sleep(min(left_s, BEAT_S), self.cancel)
 
     def home(self) -> None:
         """Set the camera's gain, and home the stage where its position is not known."""

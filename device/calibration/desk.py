@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.imaging import DoseLimitError
+from device.calibration import led_power
 from device.calibration.bench import Bench, Surroundings, pixels_of
 from device.calibration.effective import Effective, due, effective, expires, made_for
-from device.calibration.quantities import CalibrationRefusedError, Outcome
+from device.calibration.order import CalibrationOrder, is_refusal
+from device.calibration.quantities import Outcome
 from device.calibration.slide_corners import CORNERS
 from device.calibration.steps import STEP_IDS, Step, step_of
-from device.errors import RequestRefusedError, SampleRefusedError, SettlingError
+from device.errors import RequestRefusedError
 from device.records.calibrations import (
     CalibrationRecord,
     CalibrationSession,
@@ -27,52 +28,14 @@ from device.records.calibrations import (
 from device.settings import Settings
 from device.status import StartCondition
 from device.version import version
-from hal.errors import (
-    FrameError,
-    InputError,
-    InterlockError,
-    LedError,
-    LeukoluxError,
-    LightError,
-    StageLimitError,
-    SupervisorError,
-)
+from hal.errors import InputError, LeukoluxError
 
 log = logging.getLogger(__name__)
 
-REFUSALS = (
-    CalibrationRefusedError,
-    SampleRefusedError,
-    SettlingError,
-    InputError,
-    FrameError,
-    InterlockError,
-    DoseLimitError,
-    StageLimitError,
-)
-"""Failures after which the instrument is as good as before; all others are faults."""
-
-FAULTS = (LedError, SupervisorError)
 MAX_OPERATOR_LENGTH = 64
 MAX_JOG_UM = 20_000.0
 CORNER_STEP = "slide_corners"
-
-
-@dataclass(frozen=True)
-class CalibrationOrder:
-    """Work for the owner of the hardware.
-
-    Attributes:
-        name: the step, or ``jog``.
-        sample_id: under which the light it gives is entered.
-        lit: whether it uses the light, so that the lid must be closed.
-        work: does it; raises Cancelled, or what is a fault.
-    """
-
-    name: str
-    sample_id: str
-    lit: bool
-    work: Callable[[Surroundings], None]
+METER_STEP = "led_power"
 
 
 class CalibrationDesk:
@@ -102,6 +65,7 @@ class CalibrationDesk:
         self._changed = changed
         self._lock = RLock()
         self._accepted = store.newest_accepted(device)
+        self._left_out = store.left_out(device)
         self._effective: Effective | None = None
         self._next_expiry: datetime | None = None
         self._picture: NDArray[np.uint16] | None = None
@@ -119,7 +83,9 @@ class CalibrationDesk:
         with self._lock:
             outdated = self._next_expiry is not None and now >= self._next_expiry
             if self._effective is None or outdated:
-                self._effective = found = effective(self._settings, self._accepted, now)
+                self._effective = found = effective(
+                    self._settings, self._accepted, now, self._left_out
+                )
                 ends = [expires(r, self._settings.calibration) for r in found.used.values()]
                 self._next_expiry = min((end for end in ends if end is not None), default=None)
             return self._effective
@@ -296,6 +262,23 @@ class CalibrationDesk:
 
         self._perform(CalibrationOrder("jog", f"calibration-{session.id}", False, work))
 
+    def pulse(self) -> None:
+        """Ask for a series of pulses that a person reads on a power meter.
+
+        Raises:
+            RequestRefusedError: no session with the step is open, the lid is open, or the
+                instrument cannot begin now.
+        """
+        session = self._session(METER_STEP)
+        self._perform(
+            CalibrationOrder(
+                METER_STEP,
+                f"calibration-{session.id}",
+                True,
+                lambda parts: self._give_pulses(session, parts),
+            )
+        )
+
     @property
     def picture(self) -> NDArray[np.uint16] | None:
         """The last frame of a jog, uint16 (height, width), or None."""
@@ -314,7 +297,7 @@ class CalibrationDesk:
         try:
             outcome = step.measure(bench, entries)
         except LeukoluxError as error:
-            if isinstance(error, (*REFUSALS, LightError)) and not isinstance(error, FAULTS):
+            if is_refusal(error):
                 outcome = Outcome(refusal=error)
             else:
                 if error.error_code != "CANCELLED":
@@ -357,11 +340,26 @@ class CalibrationDesk:
                 frame = bench.imager.take(bench.field_of(x_um, y_um))
                 with self._lock:
                     self._picture = pixels_of(frame)
-        except REFUSALS as error:
+        except LeukoluxError as error:
+            if not is_refusal(error):
+                raise
             self._add(session, CORNER_STEP, CalibrationState.REFUSED, Outcome(refusal=error))
         finally:
             bench.close()
         self._touch()
+
+    def _give_pulses(self, session: CalibrationSession, parts: Surroundings) -> None:
+        """Give the pulses; runs on the thread that owns the hardware."""
+        bench = Bench(parts)
+        try:
+            led_power.give_pulses(bench)
+        except LeukoluxError as error:
+            if not is_refusal(error):
+                raise
+            self._add(session, METER_STEP, CalibrationState.REFUSED, Outcome(refusal=error))
+            self._touch()
+        finally:
+            bench.close()
 
     def _session(self, step_id: str | None = None) -> CalibrationSession:
         session = self.session()
@@ -386,6 +384,7 @@ class CalibrationDesk:
     def _touch(self) -> None:
         with self._lock:
             self._accepted = self._store.newest_accepted(self._device)
+            self._left_out = self._store.left_out(self._device)
             self._effective = None
             self._version += 1
         self._changed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -131,7 +131,10 @@ def expires(record: CalibrationRecord, config: CalibrationConfig) -> datetime | 
 
 
 def effective(
-    settings: Settings, accepted: Mapping[str, CalibrationRecord], now: datetime
+    settings: Settings,
+    accepted: Mapping[str, CalibrationRecord],
+    now: datetime,
+    left_out: Collection[str] = (),
 ) -> Effective:
     """Return what a run that starts ``now`` uses.
 
@@ -139,6 +142,7 @@ def effective(
         settings: as they were read.
         accepted: the newest accepted result of each step.
         now: wall-clock time.
+        left_out: steps that no run waits for.
     """
     config = settings.calibration
     used: dict[str, CalibrationRecord] = {}
@@ -169,8 +173,9 @@ def effective(
             tuple(missing),
             f"The calibration does not fit the settings: {error.cause}",
         )
+    unusable = [step for step in expired + missing if step not in left_out]
     return Effective(
-        changed, used, tuple(expired), tuple(missing), _problem(config, used, expired + missing)
+        changed, used, tuple(expired), tuple(missing), _problem(config, used, unusable)
     )
 
 

@@ -8,6 +8,9 @@ from device.calibration.bench import Bench
 from device.calibration.quantities import Outcome, Quantity, judged
 
 CODE = "CALIBRATION-LED"
+PULSES = 10
+PULSE_MS = 50.0
+PERIOD_S = 1.0
 METER_UNCERTAINTY = 0.1
 """Relative; what makers of ultraviolet photodiode sensors state at 260 nm, and the field's edge."""
 
@@ -15,6 +18,22 @@ _REMEDIES = {
     "irradiance_mw_per_cm2": "Check the reading (milliwatts while the light is on) and the size of "
     "the lit field (millimetres), then enter them again.",
 }
+
+
+def give_pulses(bench: Bench) -> None:
+    """Give ordinary pulses in a steady rhythm; nothing moves, because the meter may be in the way.
+
+    The ledger has them as light on one field: nobody can see that no sample lies there.
+
+    Raises as :meth:`device.acquisition.imaging.Imager.flash`.
+    """
+    bench.hardware.camera.set_exposure(1000.0 * PULSE_MS)
+    field = bench.plan.fields[0]
+    begun_s = bench.clock.monotonic_s()
+    for number in range(PULSES):
+        bench.wait_until(begun_s + number * PERIOD_S)
+        bench.say(f"Pulse {number + 1} of {PULSES}.", number / PULSES)
+        bench.imager.flash(field)
 
 
 def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:

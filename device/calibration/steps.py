@@ -33,6 +33,8 @@ class Need(StrEnum):
     """The lid closed: the step uses the light."""
     METER = "meter"
     """A power meter for 260 nm at the place of the sample."""
+    PULSES = "pulses"
+    """The lid closed before the pulses that the meter reads; entering the reading needs none."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ STEPS: tuple[Step, ...] = (
     Step("settle_time", _LIT, settle_time.measure),
     Step(
         "led_power",
-        (Need.METER,),
+        (Need.METER, Need.PULSES),
         led_power.measure,
         (
             Entry("power_mw", "mW", 1e-6, 10_000.0),

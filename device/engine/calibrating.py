@@ -9,7 +9,7 @@ from threading import Lock
 
 from device.acquisition.dose import DoseLedger, DoseLimits
 from device.calibration.bench import Surroundings
-from device.calibration.desk import CalibrationOrder
+from device.calibration.order import CalibrationOrder
 from device.engine.light_book import LightBook
 from device.engine.requests import Requests
 from device.engine.services import Services

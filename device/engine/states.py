@@ -59,6 +59,31 @@ class State(StrEnum):
     SHUTTING_DOWN = "shutting_down"
     """Light off and devices being closed; nothing leads out of here."""
 
+    @property
+    def words(self) -> str:
+        """What a sentence says of the instrument: "The instrument ..."."""
+        return _WORDS[self]
+
+
+_WORDS: Mapping[State, str] = MappingProxyType(
+    {
+        State.BOOTING: "is starting",
+        State.SELF_TEST: "is testing itself",
+        State.IDLE: "is idle",
+        State.CHECKING: "is being checked",
+        State.CALIBRATING: "is being calibrated",
+        State.PREPARING: "is preparing a run",
+        State.SCANNING: "is scanning",
+        State.PAUSING: "is pausing",
+        State.PAUSED: "is paused",
+        State.FINISHING: "is finishing a run",
+        State.COMPLETE: "shows a result",
+        State.ABORTING: "is aborting a run",
+        State.FAULT: "shows a failure",
+        State.SHUTTING_DOWN: "is shutting down",
+    }
+)
+
 
 class Event(StrEnum):
     """What can happen to the instrument."""
@@ -188,7 +213,7 @@ class Refusal:
     def explanation(self) -> str:
         """One sentence for a person."""
         asked = self.event.replace("_", " ").capitalize()
-        return f"{asked} is not possible while the instrument is {self.state.replace('_', ' ')}."
+        return f"{asked} is not possible while the instrument {self.state.words}."
 
 
 def answer(state: State, event: Event) -> State | Refusal:

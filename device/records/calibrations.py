@@ -171,6 +171,15 @@ class CalibrationStore:
         )
         return {record.step: record for record in found}
 
+    def left_out(self, device: str) -> frozenset[str]:
+        """Return the steps that a person left out and that were not accepted since."""
+        found = self._query(
+            "device = ? AND state IN (?, ?) ORDER BY id",
+            [device, CalibrationState.ACCEPTED, CalibrationState.SKIPPED],
+        )
+        newest = {record.step: record.state for record in found}
+        return frozenset(s for s, state in newest.items() if state is CalibrationState.SKIPPED)
+
     def page(self, device: str, after: int, limit: int) -> list[CalibrationRecord]:
         """Return results after id ``after`` in the order they were measured."""
         return self._query("device = ? AND id > ? ORDER BY id LIMIT ?", [device, after, limit])

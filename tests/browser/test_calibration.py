@@ -75,6 +75,27 @@ def test_a_number_is_entered_with_the_keypad(tmp_path: Path, page: Page) -> None
         assert record.value("irradiance_mw_per_cm2") == pytest.approx(8.0)
 
 
+def test_the_light_pulses_for_a_power_meter_and_is_stopped(
+    tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.calibration.led_power.PERIOD_S", 1e6)
+    with begun(tmp_path, page) as (rig, server):
+        page.goto(f"{server.url.rstrip('/')}/calibration/led_power")
+        width = page.locator("[data-entry=field_width_mm]")
+        width.tap()
+        page.get_by_role("button", name="5", exact=True).tap()
+        page.get_by_role("button", name="Done").tap()
+        give = page.get_by_role("button", name="Give 10 pulses")
+        give.tap()
+        expect(page.get_by_text("Pulse 1 of 10.")).to_be_visible(timeout=LONG_MS)
+        expect(give).to_be_disabled(timeout=LONG_MS)
+        page.get_by_role("button", name="Stop").tap()
+        expect(give).to_be_enabled(timeout=LONG_MS)
+        assert [e.level for e in rig.world.gpio.edges(rig.settings.light.pin)] == [1, 0]
+        # What was entered stays: the reading is entered after the pulses.
+        expect(width).to_have_value("5")
+
+
 def test_a_refusal_is_explained_and_cannot_be_accepted(tmp_path: Path, page: Page) -> None:
     with begun(tmp_path, page) as (rig, server):
         rig.camera.at[rig.camera.exposures + 3] = lambda: rig.world.set_lid(closed=False)

@@ -162,6 +162,7 @@ class WatchedCamera:
         self._place_um = place_um
         self.at: dict[int, Callable[[], None]] = {}
         self.places_um: list[tuple[float, float, float]] = []
+        self.exposure_us = 0.0
 
     @property
     def exposures(self) -> int:
@@ -183,6 +184,7 @@ class WatchedCamera:
         self._camera.open()
 
     def set_exposure(self, exposure_us: float) -> None:
+        self.exposure_us = exposure_us
         self._camera.set_exposure(exposure_us)
 
     def set_gain(self, gain_db: float) -> None:

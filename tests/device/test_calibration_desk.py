@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
+from device.calibration.order import CalibrationOrder
 from device.calibration.quantities import Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.errors import RequestRefusedError
@@ -166,6 +167,28 @@ def test_missing_calibrations_can_keep_runs_from_starting(records: Records, watc
     assert "pixel size" in problem
     assert "flat field" not in problem
     watch.now = BEGIN + timedelta(days=31)
+    assert "flat field" in desk.effective().problem
+
+
+def test_a_skipped_step_keeps_no_run_from_starting(records: Records, watch: Watch) -> None:
+    settings = parse_settings({"calibration": {"when_missing": "refuse"}})
+    rest = {step: {} for step in STEP_IDS if step != "led_power"}
+    desk = calibrated(records, settings, **rest)
+    assert "led power" in desk.effective().problem
+    desk.skip("led_power")
+    assert not desk.effective().problem
+    assert not desk_of(records, settings).effective().problem
+    # A result still says that the setting's value was used.
+    assert desk.effective().missing == ("led_power",)
+    # Whoever measures it later wants it valid.
+    session = desk.begin("Ben", ["led_power"])
+    store(records, session, "led_power", settings=settings, irradiance_mw_per_cm2=4.5)
+    desk.accept("led_power")
+    watch.now = BEGIN + timedelta(days=181)
+    assert "led power" in desk.effective().problem
+    desk.begin("Ben", ["led_power"])
+    desk.skip("led_power")
+    assert "led power" not in desk.effective().problem
     assert "flat field" in desk.effective().problem
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
-from device.calibration.desk import CalibrationDesk, CalibrationOrder
+from device.calibration.desk import CalibrationDesk
+from device.calibration.order import CalibrationOrder
 from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.checks.report import Level
 from device.differential import ScanContext, differential

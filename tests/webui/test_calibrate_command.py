@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from device.assembly import DATABASE_NAME
 from device.calibration.effective import made_for
+from device.calibration.led_power import PULSES
 from device.calibration.quantities import Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.records.calibrations import CalibrationState
@@ -101,6 +102,44 @@ def test_a_refused_step_ends_with_its_code_and_is_resumed(settings_path: Path) -
     result = calibrate(settings_path, "--resume", "--yes")
     assert result.exit_code == 5
     assert "no session" in result.output
+
+
+@pytest.mark.slow
+def test_a_person_reads_a_power_meter_while_the_light_pulses(
+    settings_path: Path, tmp_path: Path
+) -> None:
+    answers = ["blink", "pulses", "done", "0.02", "0.5", "0.5", "y", "y"]
+    result = calibrate(
+        settings_path,
+        *("--speed", "20", "--operator", "Ann", "--step", "led_power"),
+        answers="\n".join([*answers, ""]),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Not understood" in result.output
+    used = document(settings_path)["led_power"]["used"]
+    assert used["rows"][0]["value"].startswith("8.00")
+    records = Records(tmp_path / DATABASE_NAME)
+    assert records.judge_led("1", 1.0, sound=False).exposures == PULSES
+    records.close()
+
+
+@pytest.mark.slow
+def test_no_pulse_with_an_open_lid_and_the_step_can_be_skipped(
+    settings_path: Path, tmp_path: Path
+) -> None:
+    with settings_path.open("a") as file:
+        file.write("[simulation]\nlid_closed = false\n")
+    result = calibrate(
+        settings_path,
+        *("--operator", "Ann", "--step", "led_power"),
+        answers="pulses\nskip\ny\n",
+    )
+    assert result.exit_code == 0, result.output
+    assert "lid_closed" in result.output
+    assert document(settings_path)["led_power"]["validity"] == "missing"
+    records = Records(tmp_path / DATABASE_NAME)
+    assert records.judge_led("1", 1.0, sound=False).exposures == 0
+    records.close()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from instrument_double import InstrumentDouble, store_run
 
 from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
+from device.calibration.led_power import PERIOD_S, PULSE_MS, PULSES
 from device.calibration.quantities import CalibrationRefusedError, Outcome, Quantity
 from device.calibration.steps import STEP_IDS
 from device.engine.states import State
@@ -162,6 +163,29 @@ def test_the_stage_is_driven_and_a_corner_marked(
     assert screen.post(f"{API}/mark/third").status_code == 400
     assert screen.get(f"{API}/picture.png").status_code == 404
     assert "Go to second corner" in screen.get("/calibration/slide_corners").text
+
+
+def test_pulses_for_a_power_meter_are_asked_for(
+    screen: FlaskClient, instrument: InstrumentDouble
+) -> None:
+    assert screen.post(f"{API}/pulses").status_code == 409
+    begin(screen)
+    page = screen.get("/calibration/led_power").text
+    assert f"{API}/pulses" in page
+    assert f"Give {PULSES} pulses" in page
+    factor = 1000 * PERIOD_S / PULSE_MS
+    assert f"{PULSES} pulses of {PULSE_MS:g} ms, one per second" in page
+    assert f"{factor:g} times the reading" in page
+    assert f"{API}/pulses" not in screen.get("/calibration/flat_field").text
+    assert screen.post(f"{API}/pulses").status_code == 202
+    (order,) = instrument.orders
+    assert order.lit
+    view = screen.get("/screen/status").get_json()
+    assert view["page"] == "/calibration/led_power"
+    assert view["can"]["abort"]
+    instrument.become(state=State.IDLE, calibrating=None)
+    screen.post(f"{API}/steps/led_power/skip")
+    assert f"{API}/pulses" not in screen.get("/calibration/led_power").text
 
 
 def test_the_picture_of_a_jog_is_shown(
