@@ -186,6 +186,7 @@ def test_pulses_for_a_power_meter_are_asked_for(
     instrument.become(state=State.IDLE, calibrating=None)
     screen.post(f"{API}/steps/led_power/skip")
     assert f"{API}/pulses" not in screen.get("/calibration/led_power").text
+    assert 'data-entry="power_mw"' in screen.get("/calibration/led_power").text, "to repeat it"
 
 
 def test_the_picture_of_a_jog_is_shown(
