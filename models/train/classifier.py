@@ -64,8 +64,8 @@ def sample(crops: CropSet, index: int, rng: np.random.Generator) -> NDArray[np.u
 def batch(sources: Sequence[Source], rng: np.random.Generator) -> Batch:
     """Return folded planes and class indices of one step."""
     chosen = pick(sources, BATCH, rng)
-    planes = np.stack([sample(crops, index, rng) for crops, index in chosen])
-    kinds = [int(crops.kind[index]) for crops, index in chosen]
+    planes = np.stack([sample(source.crops, index, rng) for source, index in chosen])
+    kinds = [int(source.crops.kind[index]) for source, index in chosen]
     return (
         torch.from_numpy(space_to_depth(planes, CLASSIFIER_STEM_PX)).float() / 255,
         torch.tensor(kinds),

@@ -97,14 +97,14 @@ class SegmenterNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        thin, widths = 32, (48, 64, 96, 96)
+        thin, widths = 48, (64, 96, 128, 128)
         size = SEGMENTER_CROP_PX // (2 * SEGMENTER_STEM_PX) // 2 ** (len(widths) - 1)
         self.stem = _conv(SEGMENTER_STEM_PX**2, thin)
         self.reduce = _conv(thin, widths[0], stride=2)
         self.body = Pyramid(widths[0], widths)
         self.place = nn.Parameter(torch.zeros(1, widths[-1], size, size))
         self.across = _conv(widths[0], thin, size=1)
-        self.fine = _conv(thin, thin)
+        self.fine = nn.Sequential(_conv(thin, thin), _conv(thin, thin))
         self.head = nn.Conv2d(thin, 2 * SEGMENTER_STEM_PX**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

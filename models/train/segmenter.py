@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -31,28 +31,35 @@ from models.train.samples import CELL_KNOWN, NUCLEUS_KNOWN, STORED_CROP_PX, Crop
 GEOMETRY = Geometry(shift_px=10.0, scale=0.12)
 BATCH = 16
 DISTURBED_SHARE = 0.6
-"""Of the crops; the others keep the camera's own pixels, so that the exact place of an edge is
-learnt from edges and noise as they are: interpolation would smooth both."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Crops with their share of a batch."""
+    """Crops with their share of a batch.
+
+    Attributes:
+        crops: to draw from.
+        share: of a batch.
+        disturbed_share: of these crops; the others keep the camera's own pixels, so that the exact
+            place of an edge is learnt from edges and noise as they are: interpolation would smooth
+            both.
+    """
 
     crops: CropSet
     share: float
+    disturbed_share: float = DISTURBED_SHARE
 
 
 def pick(
     sources: Sequence[Source], count: int, rng: np.random.Generator
-) -> list[tuple[CropSet, int]]:
-    """Return ``count`` random crops as (set, index), sources by share, classes evenly."""
+) -> list[tuple[Source, int]]:
+    """Return ``count`` random crops as (source, index), sources by share, classes evenly."""
     shares = np.array([source.share if len(source.crops) else 0.0 for source in sources])
     chosen = []
     for which in rng.choice(len(sources), count, p=shares / shares.sum()):
         crops = sources[which].crops
         kind = int(rng.choice(list(crops.by_kind)))
-        chosen.append((crops, int(rng.choice(crops.by_kind[kind]))))
+        chosen.append((sources[which], int(rng.choice(crops.by_kind[kind]))))
     return chosen
 
 
@@ -63,12 +70,13 @@ def label_planes(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def sample(
-    crops: CropSet, index: int, rng: np.random.Generator
+    source: Source, index: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return an augmented gray crop, soft targets (2, s, s) and the weight of each target."""
+    crops = source.crops
     gray = crops.gray[index, rng.integers(crops.gray.shape[1])]
     planes = label_planes(crops.labels[index])
-    if rng.uniform() < DISTURBED_SHARE:
+    if rng.uniform() < source.disturbed_share:
         matrix = random_matrix(rng, GEOMETRY, STORED_CROP_PX, SEGMENTER_CROP_PX)
         gray = randomise_intensity(warp(gray, matrix, SEGMENTER_CROP_PX, BLANK_LEVEL), rng)
         planes = warp(planes, matrix, SEGMENTER_CROP_PX, 0)
@@ -81,7 +89,7 @@ def sample(
 
 def batch(sources: Sequence[Source], rng: np.random.Generator) -> Batch:
     """Return folded images, soft targets and target weights of one step."""
-    samples = [sample(crops, index, rng) for crops, index in pick(sources, BATCH, rng)]
+    samples = [sample(source, index, rng) for source, index in pick(sources, BATCH, rng)]
     folded = space_to_depth(np.stack([gray for gray, _, _ in samples]), SEGMENTER_STEM_PX)
     return (
         torch.from_numpy(folded).float() / 255,
@@ -106,7 +114,7 @@ def loss(output: Tensor, batch: Batch) -> Tensor:
 def train(sources: Sequence[Source], schedule: Schedule) -> SegmenterNet:
     """Train on crops whose labels are at least partly truth."""
     usable = [
-        Source(source.crops.select(source.crops.known > 0), source.share) for source in sources
+        replace(source, crops=source.crops.select(source.crops.known > 0)) for source in sources
     ]
     torch.manual_seed(schedule.seed)
     return fit(SegmenterNet(), lambda rng: batch(usable, rng), loss, schedule)
