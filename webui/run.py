@@ -14,6 +14,7 @@ from device.assembly import assembled, no_records_of_replays, simulated_settings
 from device.engine.states import State
 from device.service_manager import ServiceManager
 from device.settings import changed_settings, load_settings
+from device.signals import setter
 from webui.server import WebServer
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def run(
         settings = changed_settings(settings, web__port=port)
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, setter(stop))
     manager = ServiceManager.from_environment()
     with (
         no_records_of_replays(settings) as settings,
@@ -91,7 +92,9 @@ def run(
             click.echo(f"Results for the local network: port {server.network_port}, with a token")
         if manager.listens:
             report(assembly.instrument, manager, stop)
-        stop.wait()
+        # A signal that the kernel gives to another thread does not wake this one.
+        while not stop.wait(LOOK_S):
+            pass
         manager.stopping()
         manager.status("shutting down")
     logging.getLogger(__name__).info("stopped")

@@ -24,6 +24,7 @@ from device.checks.runner import choose, run_checks
 from device.checks.workplace import Workplace
 from device.records.records import Records
 from device.settings import Settings, changed_settings, load_settings
+from device.signals import setter
 from device.version import version
 from hal.errors import LeukoluxError
 from hal.factory import Hardware, build_clock, build_hardware
@@ -142,7 +143,7 @@ def _keep(records: Records, report: CheckReport) -> None:
 def _cancelled_by_ctrl_c() -> Iterator[Event]:
     """Let Ctrl-C end the check in progress as a person on the screen would."""
     cancel = Event()
-    former = signal.signal(signal.SIGINT, lambda *_: cancel.set())
+    former = signal.signal(signal.SIGINT, setter(cancel))
     try:
         yield cancel
     finally:
