@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 from genicam_rig import Exchange, OpenCamera
-from hypothesis import HealthCheck, settings
 from stage_rig import SPEED, AdjustableClock, StageRig
 
 from hal.clock import SystemClock
@@ -16,10 +15,6 @@ from hal.genicam.camera import GenicamCamera
 from hal.grbl.driver import GrblStage
 from hal.sim.gentl.process import CameraProcess
 from hal.sim.grbl_emulator import GrblEmulator
-
-# A loaded computer may stall any example; that says nothing about the code.
-settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("loaded")
 
 
 @pytest.fixture
