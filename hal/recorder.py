@@ -24,7 +24,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock, RLock, Thread
 from typing import Any, Final, Protocol, TypeAlias
 
 from hal.clock import Clock, SystemClock
@@ -117,6 +117,8 @@ class FileRecorder:
             "process": os.getpid(),
         }
         self._numbers = count()
+        # Numbers go up in the order of the notes.  A finaliser may note in the middle of a note.
+        self._noting = RLock()
         self._notes: deque[tuple[int, float, str, str, Noted]] = deque(maxlen=WAITING_NOTES)
         self._written = 0
         self._reasons: deque[str] = deque(maxlen=KEPT_FILES)
@@ -140,7 +142,8 @@ class FileRecorder:
 
     def note(self, wire: str, kind: str, what: Noted) -> None:
         """Note one event, see :meth:`Recorder.note`."""
-        self._notes.append((next(self._numbers), time.monotonic(), wire, kind, what))
+        with self._noting:
+            self._notes.append((next(self._numbers), time.monotonic(), wire, kind, what))
 
     def keep(self, reason: str) -> None:
         """Put the last minutes aside, at the next writing."""
