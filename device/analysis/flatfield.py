@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.errors import InputError
+from models.blank_glass import blank_transmission
 from models.layout import BLANK_LEVEL
 
 Image = NDArray[np.uint8]
@@ -17,11 +18,6 @@ Image = NDArray[np.uint8]
 
 _MIN_BACKGROUND_SHARE = 0.02
 _SAMPLE_STEP = 4
-_HISTOGRAM_BINS = 320
-_HISTOGRAM_TOP = 1.6
-_MIN_PEAK_SHARE = 0.04
-_MIN_PEAK_HEIGHT = 0.2
-_MAX_DRIFT = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,36 +58,11 @@ class Background:
         )
 
     def blank_transmission(self, pixels: NDArray[np.uint16]) -> float:
-        """Return the apparent transmission of blank glass in a tile: 1 without drift.
-
-        Sampled at every fourth row and column; 1 where too little blank glass is visible or the
-        drift would be larger than 15 %, since then the peak is more likely a carpet of cells.
-        """
+        """Return :func:`~models.blank_glass.blank_transmission` of every fourth row and column."""
         sample = pixels[::_SAMPLE_STEP, ::_SAMPLE_STEP].astype(np.float32)
         sample -= np.float32(self.dark_level)
         sample *= self._sample_gain
-        level = bright_mode(sample, _HISTOGRAM_TOP)
-        return level if level is not None and abs(level - 1.0) <= _MAX_DRIFT else 1.0
-
-
-def bright_mode(values: NDArray[np.float32], top: float) -> float | None:
-    """Return the brightest clear peak of the histogram of ``values`` between 0 and ``top``.
-
-    None when no peak holds at least 4 % of the values.
-    """
-    found = cv2.calcHist([values], [0], None, [_HISTOGRAM_BINS], [0.0, top]).ravel()
-    smooth = np.convolve(found, np.array([1, 2, 3, 2, 1]) / 9.0, mode="same")
-    inner = smooth[1:-1]
-    peaks = 1 + np.flatnonzero(
-        (inner >= smooth[:-2]) & (inner > smooth[2:]) & (inner >= _MIN_PEAK_HEIGHT * smooth.max())
-    )
-    for peak in peaks[::-1]:
-        around = np.arange(max(0, peak - 3), min(_HISTOGRAM_BINS, peak + 4))
-        weight = found[around]
-        if weight.sum() >= _MIN_PEAK_SHARE * values.size:
-            centre = float((around * weight).sum() / weight.sum())
-            return (centre + 0.5) * top / _HISTOGRAM_BINS
-    return None
+        return blank_transmission(sample)
 
 
 def flat_field(pixels: NDArray[np.uint16], background: Background) -> Image:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.analysis.cell_finder import CellFinder, FoundCell
-from device.analysis.flatfield import Background, Image, bright_mode, flat_field
+from device.analysis.flatfield import Background, Image, flat_field
 from device.analysis.image_files import GrayPixels
 from device.config import AnalysisConfig
 from hal.errors import InputError
+from models.blank_glass import bright_mode
 from models.layout import BLANK_LEVEL
 from models.runtime import ModelSet
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from hal.errors import InputError
 from hal.sim.donors import KINDS
 from hal.sim.microscope import CellTruth, FieldTruth
-from models.layout import BLANK_LEVEL
 from models.train.lab_files import CODE, Row, gray_image, table
 from models.train.lab_files import points as listed_points
 from models.train.samples import (
@@ -27,16 +26,13 @@ from models.train.samples import (
     CropSet,
     FieldSet,
 )
-from models.train.simulated import PIXEL_UM, Field, crops_of, in_focus
+from models.train.simulated import PIXEL_UM, Field, crops_of, in_focus, normalised
 
 TILE_TABLE = "tiles.csv"
 TILE_COLUMNS = ("file", "x_um", "y_um", "pixel_um")
 CELL_COLUMNS = ("kind", "x_um", "y_um")
 UNKNOWN_KIND = "unknown"
 KNOWN_KINDS = frozenset({*CLASSES, *KINDS, UNKNOWN_KIND})
-LARGEST_DRIFT = 0.15
-LEAST_BLANK_SHARE = 0.04
-DRIFT_BINS = 60
 STAGE_ERROR_UM = 4.0
 SAME_PIXEL = 0.003
 """Pixel sizes that differ by less than this share are not resampled: half a pixel per tile."""
@@ -122,25 +118,6 @@ def read_scan(folder: Path) -> list[LabTile]:
     ]
     drawn = any((tile.field.truth.labels == 2).any() for tile in tiles)
     return tiles if drawn else [replace(tile, nuclei_known=False) for tile in tiles]
-
-
-def normalised(tile: NDArray[np.integer], background: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the tile over its background, blank glass at 220, float32 (h, w).
-
-    What the lamp drifted since the background is taken out where enough blank glass shows.
-    """
-    ratio = tile.astype(np.float32) / background
-    low, high = 1 - LARGEST_DRIFT, 1 + LARGEST_DRIFT
-    sample = np.ascontiguousarray(ratio[::4, ::4])
-    found = cv2.calcHist([sample], [0], None, [DRIFT_BINS], [low, high]).ravel()
-    peak = int(np.argmax(np.convolve(found, np.ones(3), "same")))
-    around = slice(max(peak - 2, 0), peak + 3)
-    seen = float(found[around].sum())
-    blank = 1.0
-    if seen >= LEAST_BLANK_SHARE * sample.size:
-        middles = low + (np.arange(DRIFT_BINS) + 0.5) * (high - low) / DRIFT_BINS
-        blank = float(found[around] @ middles[around]) / seen
-    return np.asarray(ratio * np.float32(BLANK_LEVEL / blank), np.float32)
 
 
 def _tile(

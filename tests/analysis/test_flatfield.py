@@ -4,7 +4,7 @@ from drawn_smear import BLANK_COUNTS, TILE_SHAPE, blank_background
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.analysis.flatfield import Background, bright_mode, flat_field, saturated_fraction
+from device.analysis.flatfield import Background, flat_field, saturated_fraction
 from hal.errors import InputError
 
 
@@ -46,21 +46,6 @@ def test_drift_of_the_light_is_taken_out_by_the_blank_glass_in_the_tile(drift):
 def test_carpet_of_red_cells_is_not_taken_for_dim_blank_glass():
     pixels = np.full(TILE_SHAPE, round(0.75 * BLANK_COUNTS), np.uint16)
     assert float(flat_field(pixels, blank_background())[0, 0]) == pytest.approx(165, abs=1)
-
-
-def test_mode_is_the_bright_peak_even_when_cells_cover_most_of_the_field():
-    rng = np.random.default_rng(1)
-    values = np.concatenate([rng.normal(0.75, 0.02, 9000), rng.normal(1.02, 0.01, 3000)])
-    assert bright_mode(values.astype(np.float32), 1.6) == pytest.approx(1.02, abs=0.005)
-
-
-def test_spread_out_values_have_no_mode():
-    assert bright_mode(np.linspace(0, 1.6, 100_000).astype(np.float32), 1.6) is None
-
-
-def test_few_bright_pixels_are_no_mode():
-    values = np.concatenate([np.full(10_000, 0.7), np.full(100, 1.0)]).astype(np.float32)
-    assert bright_mode(values, 1.6) == pytest.approx(0.7, abs=0.01)
 
 
 def test_dark_background_is_refused():

@@ -21,10 +21,10 @@ from hal.sim.donors import make_donor
 from hal.sim.microscope import VirtualMicroscope
 from hal.sim.smear import Smear
 from models.layout import BLANK_LEVEL
-from models.train.lab import PIXEL_UM, LabTile, field_set, normalised, read_scan
+from models.train.lab import PIXEL_UM, LabTile, field_set, read_scan
 from models.train.lab_data import SPLITS, assigned, scans_of, split_of, write_lab
 from models.train.samples import CELL_KNOWN, UNKNOWN_CLASS, CropSet, FieldSet
-from models.train.simulated import Field, crops_of
+from models.train.simulated import Field, crops_of, normalised
 from models.train.workspace import Plan, Workspace, make_data
 
 WIDTH_PX, HEIGHT_PX = 560, 420
