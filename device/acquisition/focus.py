@@ -10,10 +10,16 @@ from math import comb
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 MIN_RISE = 0.05
 """A stack whose contrast rises less than this share above its least shows an empty field."""
+
+BLOCKS = 4
+"""Rows and columns into which a field is divided to find its focus."""
+
+MIN_BLOCKS = 3
+"""Where fewer blocks show anything, it may be a speck of dust."""
 
 MIN_FALL = 0.03
 """A peak falls by at least this share on both sides; less is an error of a stage step."""
@@ -44,18 +50,29 @@ def _gradient_energy(image: NDArray[np.float32]) -> float:
     return float(cv2.norm(gx, cv2.NORM_L2SQR) + cv2.norm(gy, cv2.NORM_L2SQR)) / image.size
 
 
-def contrast(pixels: NDArray[np.generic]) -> float:
-    """Return the focus measure of an image: smoothed Tenengrad over the squared mean.
+def contrasts(pixels: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the focus measure of each of 4 x 4 blocks of an image: Tenengrad over squared mean.
 
     Mean squared Sobel gradient (Tenengrad; Krotkov, Int. J. Computer Vision 1, 1987) of the image
-    smoothed with sigma 1 px against noise, divided by the squared mean against lamp drift.  Only
-    values of the same field can be compared.
+    smoothed with sigma 1 px against noise, divided by the squared mean of the whole image against
+    lamp drift.  Only values of the same place can be compared.
 
     Args:
         pixels: (height, width), any real dtype.
+
+    Returns:
+        float64 (16,).
     """
     image = _smooth(pixels)
-    return _gradient_energy(image) / max(float(image.mean()) ** 2, 1e-12)
+    gx = cv2.Sobel(image, cv2.CV_32F, 1, 0)
+    gy = cv2.Sobel(image, cv2.CV_32F, 0, 1)
+    energy = cv2.resize(gx * gx + gy * gy, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+    return energy.ravel().astype(np.float64) / max(float(image.mean()) ** 2, 1e-12)
+
+
+def contrast(pixels: NDArray[np.generic]) -> float:
+    """Return the mean of :func:`contrasts`."""
+    return float(contrasts(pixels).mean())
 
 
 def sharpness(pixels: NDArray[np.generic]) -> float:
@@ -87,13 +104,12 @@ class Miss(Enum):
 
 @dataclass(frozen=True)
 class Peak:
-    """Best focus of a stack: position in the stage frame and interpolated contrast."""
+    """Best focus of a stack, in the stage frame."""
 
     z_um: float
-    contrast: float
 
 
-def find_peak(z_um: Sequence[float], contrasts: Sequence[float]) -> Peak | Miss:
+def find_peak(z_um: Sequence[float], contrasts: ArrayLike) -> Peak | Miss:
     """Find the best focus of a stack of at least 3 ascending positions.
 
     The vertex of the parabola through the largest value and its neighbours.  A stack whose
@@ -114,11 +130,31 @@ def find_peak(z_um: Sequence[float], contrasts: Sequence[float]) -> Peak | Miss:
 
 def _vertex(z_um: NDArray[np.float64], values: NDArray[np.float64]) -> Peak:
     centre_um = z_um[1]
-    a, b, c = np.polyfit(z_um - centre_um, values, 2)
+    a, b, _ = np.polyfit(z_um - centre_um, values, 2)
     if a >= 0.0:
-        return Peak(float(centre_um), float(values[1]))
+        return Peak(float(centre_um))
     shift_um = float(np.clip(-b / (2.0 * a), z_um[0] - centre_um, z_um[2] - centre_um))
-    return Peak(float(centre_um) + shift_um, float(c + b * shift_um + a * shift_um**2))
+    return Peak(float(centre_um) + shift_um)
+
+
+def find_common_peak(z_um: Sequence[float], blocks: Sequence[NDArray[np.float64]]) -> Peak | Miss:
+    """Find the best focus on which the blocks of a field agree: the median of their peaks.
+
+    A speck of dust outshines all cells of a field and lies in a plane of its own; it moves the peak
+    of the whole field by half a micrometre, but only that of its own block.
+
+    Args:
+        z_um: at least 3 ascending positions.
+        blocks: :func:`contrasts` at each of them.
+    """
+    found = [find_peak(z_um, block) for block in np.stack(blocks, axis=1)]
+    seen = [outcome for outcome in found if outcome is not Miss.EMPTY]
+    if len(seen) < MIN_BLOCKS:
+        return Miss.EMPTY
+    peaks_um = [outcome.z_um for outcome in seen if isinstance(outcome, Peak)]
+    if 2 * len(peaks_um) >= len(seen):
+        return Peak(float(np.median(peaks_um)))
+    return max((Miss.BELOW, Miss.ABOVE), key=seen.count)
 
 
 @dataclass(frozen=True)

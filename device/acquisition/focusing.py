@@ -6,8 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from device.acquisition.dose import DoseLedger
-from device.acquisition.focus import FocusPoint, Miss, Peak, contrast, find_peak
+from device.acquisition.focus import FocusPoint, Miss, Peak, contrasts, find_common_peak
 from device.acquisition.imaging import Imager
 from device.acquisition.moving import Mover
 from device.acquisition.plan import Field
@@ -123,17 +126,18 @@ class Focuser:
         most = count + min(more, self._budget(field) - count)
         self._mover.to(field.x_um, field.y_um, lowest_um)
         points = [self._measure(field, lowest_um + i * step_um) for i in range(count)]
-        outcome = find_peak(*zip(*points, strict=True))
+        outcome = find_common_peak(*zip(*points, strict=True))
         while outcome in (Miss.ABOVE, Miss.BELOW) and len(points) < most:
             if outcome is Miss.ABOVE:
                 points.append(self._measure(field, points[-1][0] + step_um))
             else:
                 points.insert(0, self._measure(field, points[0][0] - step_um))
-            outcome = find_peak(*zip(*points, strict=True))
-        log.debug("stack at %s: %s: %s", field, points, outcome)
+            outcome = find_common_peak(*zip(*points, strict=True))
+        shown = [(z_um, float(blocks.mean())) for z_um, blocks in points]
+        log.debug("stack at %s: %s: %s", field, shown, outcome)
         return Stack(outcome, points[0][0], points[-1][0])
 
-    def _measure(self, field: Field, z_um: float) -> tuple[float, float]:
-        """Return the height the stage reports for ``z_um``, and the contrast there."""
+    def _measure(self, field: Field, z_um: float) -> tuple[float, NDArray[np.float64]]:
+        """Return the height the stage reports for ``z_um``, and the contrasts there."""
         position = self._mover.to_z(z_um)
-        return position.z_um, contrast(self._imager.take(field).pixels)
+        return position.z_um, contrasts(self._imager.take(field).pixels)

@@ -12,6 +12,9 @@ from hal.errors import SettingsError
 LARGEST_CELL_UM = 20.0
 """Upper end of the diameters of monocytes and smudge cells on a dried smear."""
 
+ANCHOR_INSET = 0.04
+"""How far from the edges the outermost anchors are, as a share of the area."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -89,21 +92,23 @@ def _steps(length_um: float, tile_um: float, overlap_um: float) -> tuple[int, fl
 def choose_anchors(plan: Plan, count: int) -> tuple[Field, ...]:
     """Return ``count`` fields of the plan for the focus map (all, when it has fewer).
 
-    Chosen from an even grid, inset from the edge of the area, as far from each other as possible;
-    ordered from the centre outwards, so that each can be predicted from those before it.
+    Chosen from an even grid that reaches almost to the edges of the area, since a surface is known
+    badly beyond its points, as far from each other as possible; ordered from the centre outwards,
+    so that each can be predicted from those before it.
     """
-    side = math.ceil(math.sqrt(count))
+    side = max(math.ceil(math.sqrt(count)), 3)
+    shares = [ANCHOR_INSET + (1.0 - 2.0 * ANCHOR_INSET) * i / (side - 1) for i in range(side)]
     xs = [field.x_um for field in plan.fields]
     ys = [field.y_um for field in plan.fields]
     centre_um = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
     grid = {
         _nearest(
             plan,
-            min(xs) + (i + 0.5) / side * (max(xs) - min(xs)),
-            min(ys) + (j + 0.5) / side * (max(ys) - min(ys)),
+            min(xs) + share_x * (max(xs) - min(xs)),
+            min(ys) + share_y * (max(ys) - min(ys)),
         )
-        for i in range(side)
-        for j in range(side)
+        for share_x in shares
+        for share_y in shares
     }
     left = sorted(grid, key=lambda f: (math.dist(centre_um, _place(f)), f.row, f.column))
     chosen = [left.pop(0)]

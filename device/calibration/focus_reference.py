@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from device.acquisition.focus import Peak, contrast, find_peak
+from device.acquisition.focus import Peak, contrasts, find_common_peak
 from device.acquisition.plan import Field
 from device.calibration.bench import Bench
 from device.calibration.quantities import (
@@ -45,9 +46,10 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     heights_um, rises, curve = [], [], []
     for number, field in enumerate(bench.fields(REPEATS)):
         bench.say("Measuring the contrast over the height.", 0.3 + 0.7 * number / REPEATS)
-        curve = _stack(bench, field, focus.z_um)
+        stack = _stack(bench, field, focus.z_um)
+        curve = [(z_um, float(blocks.mean())) for z_um, blocks in stack]
         values = [value for _, value in curve]
-        peak = find_peak(*zip(*curve, strict=True))
+        peak = find_common_peak(*zip(*stack, strict=True))
         if isinstance(peak, Peak):
             heights_um.append(peak.z_um)
             rises.append(max(values) / min(values) - 1.0)
@@ -75,10 +77,10 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     return judged(CODE, _REMEDIES, quantities, details)
 
 
-def _stack(bench: Bench, field: Field, z_um: float) -> list[tuple[float, float]]:
+def _stack(bench: Bench, field: Field, z_um: float) -> list[tuple[float, NDArray[np.float64]]]:
     bench.mover.to(field.x_um, field.y_um, z_um - STEP_UM * (HALF_STEPS + 1))
     points = []
     for k in range(-HALF_STEPS, HALF_STEPS + 1):
         position = bench.mover.to_z(z_um + STEP_UM * k)
-        points.append((position.z_um, contrast(bench.imager.take(field).pixels)))
+        points.append((position.z_um, contrasts(bench.imager.take(field).pixels)))
     return points

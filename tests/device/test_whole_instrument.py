@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from device.assembly import assembled
 from device.engine.states import State
 from device.evaluation.truth import compare_with_truth
+from device.evaluation.virtual_scan import FOCUS_LEFT_UM
 from device.settings import parse_settings
+from hal.sim.microscope import VirtualMicroscope
 
 
 @pytest.mark.slow
@@ -62,3 +66,41 @@ def test_a_small_scan_finds_the_cells_that_are_there(
     assert {"scout", "segmenter", "classifier", "software"} <= set(result["versions"])
     assert truth["found"] >= 0.9 * (truth["found"] + truth["missed"])
     assert all(tile.usable for tile in tiles)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_tiles_are_at_least_as_well_in_focus_as_those_of_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defocus_um: dict[tuple[float, float], float] = {}
+    render = VirtualMicroscope.render
+
+    def noted(self: VirtualMicroscope, x_um: float, y_um: float, z_um: float, **light: float):  # type: ignore[no-untyped-def]
+        # The last picture of a place is its tile.
+        place = (round(x_um, -1), round(y_um, -1))
+        defocus_um[place] = z_um - self.smear.focus_z_um(x_um, y_um)
+        return render(self, x_um, y_um, z_um, **light)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(VirtualMicroscope, "render", noted)
+    settings = parse_settings(
+        {
+            "simulation": {"smear": "healthy:1234", "speed": 20.0},
+            "scan": {"target_cells": 15},
+            "records": {"directory": str(tmp_path)},
+        }
+    )
+    with assembled(settings) as assembly:
+        assembly.instrument.wait_for(State.IDLE, timeout_s=60.0)
+        run_id = assembly.instrument.start("FOCUS")
+        assembly.instrument.wait_for(State.COMPLETE, State.FAULT, timeout_s=500.0)
+        with assembly.records.reader() as reader:
+            tiles = [tile for tile in reader.every_tile(run_id) if tile.usable]
+    left_um = [
+        value
+        for (x_um, y_um), value in defocus_um.items()
+        if any(math.hypot(tile.x_um - x_um, tile.y_um - y_um) < 20.0 for tile in tiles)
+    ]
+    assert len(left_um) > 10
+    # One smear differs from the next by its tilt and bow.
+    assert float(np.sqrt(np.mean(np.square(left_um)))) < 1.5 * math.hypot(*FOCUS_LEFT_UM)
