@@ -154,7 +154,8 @@ def find_common_peak(z_um: Sequence[float], blocks: Sequence[NDArray[np.float64]
     peaks_um = [outcome.z_um for outcome in seen if isinstance(outcome, Peak)]
     if 2 * len(peaks_um) >= len(seen):
         return Peak(float(np.median(peaks_um)))
-    return max((Miss.BELOW, Miss.ABOVE), key=seen.count)
+    below, above = seen.count(Miss.BELOW), seen.count(Miss.ABOVE)
+    return Miss.BELOW if below > above else Miss.ABOVE
 
 
 @dataclass(frozen=True)

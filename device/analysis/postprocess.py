@@ -20,7 +20,7 @@ from models.layout import BLANK_LEVEL
 Mask = NDArray[np.uint8]
 
 _PROBABILITY = 0.5
-_CELL_OPENING_PX = 9
+_CELL_OPENING_PX = 5
 _NUCLEUS_OPENING_PX = 3
 _REACH_UM = 4.0
 _CELL_AREA_UM2 = (18.0, 600.0)
