@@ -184,9 +184,6 @@ class LightConfig(Section):
     supervisor_socket: str = Field(
         "/run/leukolux-light/light.sock", description="where the light supervisor listens"
     )
-    supervisor_grace_ms: float = quantity(
-        50.0, "ms", 5.0, 500.0, "how long after its deadline the supervisor ends a pulse"
-    )
     irradiance_mw_per_cm2: float = quantity(
         6.3, "mW/cm2", 0.0, 1000.0, "irradiance at the sample, for the dose ledger"
     )

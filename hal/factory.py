@@ -26,14 +26,16 @@ from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.grbl.driver import GrblStage
 from hal.guarded_stage import GuardedStage
+from hal.led_current import LedCurrent
 from hal.light import Light
-from hal.light_lease import Lease, LightLease
 from hal.light_off import take_line_low
 from hal.light_supervisor import LightSupervisor
 from hal.panel import Panel
-from hal.recorded import RecordedGpio, RecordedLease
+from hal.recorded import RecordedGpio, RecordedLine
 from hal.recorder import UNRECORDED, Recorder
 from hal.stage import Stage
+from hal.supervised_line import SupervisedLine
+from hal.uv_line import OwnLine, UvLine
 
 if TYPE_CHECKING:
     from hal.sim.microscope import VirtualMicroscope
@@ -178,7 +180,10 @@ def _lines_outside(light: LightConfig, simulation: SimulationConfig) -> Gpio | N
     from hal.sim.gpio import FakeGpio
     from hal.sim.gpio_lines import FileLines
 
-    return FakeGpio(FileLines(Path(simulation.gpio_directory)))
+    lines = FileLines(Path(simulation.gpio_directory))
+    if light.readback_pin:
+        lines.couple(light.pin, light.readback_pin)
+    return FakeGpio(lines)
 
 
 def _simulated_drivers(config: HardwareConfig) -> dict[str, bool]:
@@ -266,13 +271,17 @@ def _on_gpio(
     config: HardwareConfig, gpio: Gpio, supervisor: str, safety_clock: Clock, recorder: Recorder
 ) -> tuple[Light, Panel]:
     panel = GpioPanel(gpio, config.panel, safety_clock)
-    if not config.light.supervisor:
-        log.warning("the UV light works without its supervisor, as light.supervisor says")
-    lease: Lease | None = None
-    if config.light.supervisor:
-        lease = RecordedLease(LightLease(supervisor), recorder)
+    settings = config.light
     lines = RecordedGpio(gpio, recorder)
-    return GpioLight(lines, config.light, lambda: panel.lid_closed, lease), panel
+    line: UvLine
+    if settings.supervisor:
+        supervised = SupervisedLine(Path(supervisor), lines, settings.pin)
+        line = RecordedLine(supervised, settings.pin, recorder)
+    else:
+        log.warning("the UV light works without its supervisor, as light.supervisor says")
+        line = OwnLine(lines, settings.pin)
+    current = LedCurrent(lines, settings.readback_pin) if settings.readback_pin else None
+    return GpioLight(line, settings, lambda: panel.lid_closed, current), panel
 
 
 def step_through(recording: Path, speed: float = 1.0) -> Iterator[str]:
@@ -306,9 +315,5 @@ def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:
             remedy="Nothing to do; or set simulation.gpio_directory to have lines in files.",
         )
     return LightSupervisor(
-        gpio,
-        light.pin,
-        Path(light.supervisor_socket),
-        max_pulse_ms=light.max_pulse_ms,
-        grace_ms=light.supervisor_grace_ms,
+        gpio, light.pin, Path(light.supervisor_socket), max_pulse_ms=light.max_pulse_ms
     )

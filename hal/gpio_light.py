@@ -1,4 +1,4 @@
-"""The UV light on a GPIO line: a lease that a watchdog thread ends in real time."""
+"""The UV light on its line: a lease that a watchdog thread ends in real time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from contextlib import contextmanager
 from threading import Condition, RLock, Thread
 
 from hal.config import LightConfig
-from hal.errors import DeviceClosedError, LedError, LightError, SupervisorError
-from hal.gpio import GPIO_FAILURES, Gpio
+from hal.errors import DeviceClosedError, LedError, LightError
+from hal.gpio import GPIO_FAILURES
 from hal.led_current import LedCurrent
 from hal.light import Interlock
-from hal.light_cuts import alone_cut, asked_cut, deadline_cut, latched_cut, lid_cut
-from hal.light_lease import Lease
+from hal.light_cuts import (
+    alone_cut,
+    asked_cut,
+    deadline_cut,
+    latched_cut,
+    lid_cut,
+    line_failed,
+)
+from hal.uv_line import UvLine
 
 log = logging.getLogger(__name__)
 
@@ -30,31 +37,32 @@ class GpioLight:
 
     Deadlines run on the computer's own clock, whatever clock the rest of a simulation uses.
     A watchdog thread ends each pulse at its deadline or when the lid opens, also while the owner's
-    thread is stuck; without a live watchdog there is no light.  With a ``lease`` there is none
-    without a live supervisor either, and the line belongs to the supervisor while it is not
-    connected.
+    thread is stuck; without a live watchdog there is no light.  A line that is the supervisor's
+    goes low at the deadline without any of this, too.
 
     Args:
-        gpio: provider of the lines.
-        config: pins and hard maximum.
+        line: the line, used under one lock.
+        config: pin and hard maximum.
         interlock: True while light is allowed; asked twice before and repeatedly during a pulse.
-        lease: of the light supervisor; None where the settings want no supervisor.
+        current: of the LED; None where it is not read back.
     """
 
     def __init__(
-        self, gpio: Gpio, config: LightConfig, interlock: Interlock, lease: Lease | None = None
+        self,
+        line: UvLine,
+        config: LightConfig,
+        interlock: Interlock,
+        current: LedCurrent | None = None,
     ) -> None:
-        self._gpio = gpio
+        self._line = line
         self._pin = config.pin
         self._max_pulse_ms = config.max_pulse_ms
         self._interlock = interlock
-        self._lease = lease
-        self._current = LedCurrent(gpio, config.readback_pin) if config.readback_pin else None
+        self._current = current
         # Re-entrant: a signal handler may call off() or close() in the thread that holds it.
         self._changed = Condition(RLock())
         self._watchdog: Thread | None = None
         self._open = False
-        self._claimed = False
         self._latched = False
         self._deadline_s: float | None = None
         self._on_since_s: float | None = None
@@ -79,20 +87,23 @@ class GpioLight:
             return self._on_time_s + (0.0 if since_s is None else time.monotonic() - since_s)
 
     def open(self) -> None:
-        """Claim the line, low from the first moment, and start the watchdog.
+        """Take the line, low from the first moment, and start the watchdog.
 
         Raises:
             LightError: the line fails or does not go low; there is no supervisor.
         """
         if self._open:
             return
-        self._claim()
         try:
+            self._line.open()
             if self._current is not None:
                 self._current.open()
+        except LightError:
+            self._line.close()
+            raise
         except GPIO_FAILURES as error:
-            self._give_up_line()
-            raise self._line_failed(error) from error
+            self._line.close()
+            raise line_failed(self._pin, error) from error
         atexit.register(self.close)
         with self._changed:
             self._open = True
@@ -116,13 +127,8 @@ class GpioLight:
         self._require_lid()
         time.sleep(INTERLOCK_GAP_S)
         self._require_lid()
-        self._require_supervisor(deadline_ms)
-        try:
-            self._switch_on(deadline_ms / 1000.0)
-        except BaseException:
-            if self._lease is not None and not self.is_on:
-                self._lease.end()
-            raise
+        self._find_line()
+        self._switch_on(deadline_ms / 1000.0)
         try:
             yield
         finally:
@@ -133,8 +139,6 @@ class GpioLight:
                 cut, self._cut = self._cut, None
             if self._current is not None and self._open:
                 cut = self._current.fault_when_off() or cut
-            with self._changed:
-                self._follow_supervisor()
         if cut is not None:
             raise cut
 
@@ -165,7 +169,7 @@ class GpioLight:
             except LightError:
                 log.critical("the UV line does not go low", exc_info=True)
             # Even when the line did not obey: released, the external pull-down takes it low.
-            self._give_up_line()
+            self._line.close()
             if self._current is not None:
                 self._current.close()
             self._open = False
@@ -195,70 +199,12 @@ class GpioLight:
             log.exception("the lid switch could not be read")
             return False
 
-    def _claim(self) -> None:
-        """Take the line, low, from the supervisor where there is one.
-
-        Raises:
-            LightError: the line fails or does not go low; there is no supervisor.
-        """
-        missing: SupervisorError | None = None
-        if self._lease is not None:
-            try:
-                self._lease.connect()
-            except SupervisorError as error:
-                missing = error
-        try:
-            # Without a supervisor, too: whatever happens next, the line is low first.
-            self._gpio.setup(self._pin, self._gpio.OUT, initial=self._gpio.LOW)
-            self._claimed = True
-            stuck = self._gpio.input(self._pin) != self._gpio.LOW
-        except GPIO_FAILURES as error:
-            self._give_up_line()
-            raise missing or self._line_failed(error) from error
-        if missing is not None:
-            self._give_up_line()
-            raise missing
-        if stuck:
-            self._give_up_line()
-            raise LightError(
-                f"The UV line (pin {self._pin}) reads high although it is driven low.",
-                remedy="Switch the instrument off and have the wiring of the light checked.",
-                code="LIGHT-STUCK",
-            )
-
-    def _give_up_line(self) -> None:
-        """Release the line, then the connection.  Never raises."""
-        if self._claimed:
-            self._claimed = False
-            try:
-                self._gpio.cleanup(self._pin)
-            except GPIO_FAILURES:
-                log.critical("the UV line could not be released", exc_info=True)
-        if self._lease is not None:
-            self._lease.close()
-
-    def _require_supervisor(self, deadline_ms: float) -> None:
-        """Open a lease; a supervisor that was started again is found again."""
-        if self._lease is None:
-            return
+    def _find_line(self) -> None:
+        """Take a line anew that was lost: a supervisor that was started again is found again."""
         with self._changed:
             self._require_ready()
-            self._follow_supervisor()
-            if not self._claimed:
-                self._claim()
-        try:
-            self._lease.begin(deadline_ms)
-        except SupervisorError:
-            self._give_up_line()
-            raise
-
-    def _follow_supervisor(self) -> None:
-        """Give the line up when the supervisor is gone or has dropped this process."""
-        if self._claimed and not self._supervised():
-            self._give_up_line()
-
-    def _supervised(self) -> bool:
-        return self._lease is None or self._lease.is_live()
+            if not self._line.is_live():
+                self._line.open()
 
     def _require_ready(self) -> None:
         self._require_open()
@@ -287,25 +233,25 @@ class GpioLight:
             # Before the line goes high: should it then not obey, the watchdog keeps trying.
             self._changed.notify_all()
             try:
-                self._gpio.output(self._pin, self._gpio.HIGH)
-            except BaseException as error:
+                self._line.on(self._deadline_s)
+                if not self.is_on:
+                    # A signal handler has called off() meanwhile, perhaps too early.
+                    self._line.off()
+                if self._current is not None:
+                    self._current.expect()
+            except BaseException:
                 self._switch_off(None)
-                if isinstance(error, GPIO_FAILURES):
-                    raise self._line_failed(error) from error
                 raise
 
     def _switch_off(self, cut: LightError | LedError | None) -> None:
         """Drive low and keep the books; the lock is held.  ``cut`` says why a pulse ended early."""
         self._cut = self._cut or cut
-        if self._open and self._claimed:
-            try:
-                self._gpio.output(self._pin, self._gpio.LOW)
-            except GPIO_FAILURES as error:
-                raise self._line_failed(error) from error
+        if self._open:
+            self._line.off()
         if self._on_since_s is not None:
             self._on_time_s += time.monotonic() - self._on_since_s
-            if self._lease is not None:
-                self._lease.end()
+            if self._open and not self._line.is_live():
+                self._cut = self._cut or alone_cut()
         self._on_since_s = None
         self._deadline_s = None
 
@@ -317,27 +263,27 @@ class GpioLight:
                     self._changed.wait()
                 if not self._open:
                     return
-                deadline_s, since_s = self._deadline_s, self._on_since_s
-            if deadline_s is None or since_s is None:
+                deadline_s = self._deadline_s
+            if deadline_s is None:
                 continue
             # Looked at without the lock, so that off() never waits for a slow switch.
-            cut = self._reason_to_cut(since_s)
+            cut = self._reason_to_cut()
             with self._changed:
                 if self._deadline_s != deadline_s:
                     continue
+                if cut is None and not self._line.is_live():
+                    cut = alone_cut()
                 left_s = deadline_s - time.monotonic()
                 if cut is None and left_s > 0.0:
                     self._changed.wait(min(left_s, self._poll_s()))
                     continue
                 self._end_early(cut or deadline_cut())
 
-    def _reason_to_cut(self, since_s: float) -> LightError | LedError | None:
+    def _reason_to_cut(self) -> LightError | LedError | None:
         if not self._lid_closed():
             self._latched = True
             return lid_cut()
-        if not self._supervised():
-            return alone_cut()
-        return self._current.fault_when_on(since_s) if self._current is not None else None
+        return self._current.fault_when_on() if self._current is not None else None
 
     def _poll_s(self) -> float:
         waits_for_current = self._current is not None and not self._current.seen
@@ -350,12 +296,3 @@ class GpioLight:
             # The next round tries again; the pulse stays overdue until the line obeys.
             log.critical("the UV line does not go low", exc_info=True)
             self._changed.wait(INTERLOCK_POLL_S)
-        # The owner's thread may be stuck; a supervisor that dropped us waits for the line.
-        self._follow_supervisor()
-
-    def _line_failed(self, error: BaseException) -> LightError:
-        return LightError(
-            f"The UV line (pin {self._pin}) failed: {error}.",
-            remedy="Keep the lid closed, switch the instrument off, and have it checked.",
-            code="LIGHT-LINE",
-        )

@@ -30,6 +30,7 @@ class LedCurrent:
         self._gpio = gpio
         self._pin = pin
         self._seen = False
+        self._on_since_s = 0.0
 
     def open(self) -> None:
         """Claim the line; raises what the provider raises."""
@@ -52,18 +53,22 @@ class LedCurrent:
         if self._flows():
             raise self._fault("flows although the light is off")
 
+    def expect(self) -> None:
+        """Say that the light is on from now."""
+        self._on_since_s = time.monotonic()
+
     @property
     def seen(self) -> bool:
         """Whether current was seen in this pulse."""
         return self._seen
 
-    def fault_when_on(self, on_since_s: float) -> LedError | None:
-        """Return the fault when no current was seen 10 ms after ``on_since_s``."""
+    def fault_when_on(self) -> LedError | None:
+        """Return the fault when no current was seen 10 ms after :meth:`expect`."""
         try:
             self._seen = self._seen or self._flows()
         except LedError as error:
             return error
-        if self._seen or time.monotonic() - on_since_s < AGREE_S:
+        if self._seen or time.monotonic() - self._on_since_s < AGREE_S:
             return None
         return self._fault("does not flow although the light is on")
 

@@ -44,3 +44,21 @@ def asked_cut() -> LightError:
         remedy="Nothing to do if it was asked for.",
         code="LIGHT-OFF",
     )
+
+
+def line_failed(pin: int, why: object) -> LightError:
+    """The line does not obey."""
+    return LightError(
+        f"The UV line (pin {pin}) failed: {why}.",
+        remedy="Keep the lid closed, switch the instrument off, and have it checked.",
+        code="LIGHT-LINE",
+    )
+
+
+def line_stuck(pin: int) -> LightError:
+    """The line obeys, and its level does not follow."""
+    return LightError(
+        f"The UV line (pin {pin}) reads high although it is driven low.",
+        remedy="Switch the instrument off and have the wiring of the light checked.",
+        code="LIGHT-STUCK",
+    )

@@ -9,6 +9,7 @@ from typing import Final
 from hal.clock import Clock
 from hal.errors import LightError
 from hal.gpio import GPIO_FAILURES, Gpio
+from hal.light_cuts import line_stuck
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,7 @@ def take_line_low(gpio: Gpio, pin: int, clock: Clock, patience_s: float) -> None
     except GPIO_FAILURES as error:
         log.warning("the UV line is low but could not be released: %s", error)
     if stuck:
-        raise LightError(
-            f"The UV line (pin {pin}) reads high although it is driven low.",
-            remedy="Switch the instrument off and have the wiring of the light checked.",
-            code="LIGHT-STUCK",
-        )
+        raise line_stuck(pin)
 
 
 def supervisor_listens(path: Path, sockets: Path = UNIX_SOCKETS) -> bool:

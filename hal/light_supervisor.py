@@ -1,11 +1,8 @@
-"""A small process beside the instrument that takes the UV line low when the instrument fails.
+"""A small process that owns the UV line and drives it for the instrument beside it.
 
-The line belongs to whoever is responsible for it: to the instrument while it is connected, else to
-the supervisor, which holds it low.  Before each pulse the instrument asks for a lease.  When a
-lease passes its deadline, or the instrument's connection or process ends, the supervisor drops the
-connection, claims the line and drives it low.  Providers on the kernel's character device give a
-line to one process only and free it when that process dies; the claim is therefore repeated, and a
-frozen process that keeps the line is killed.  All times are real, never those of a scaled clock.
+The line is high for one pulse at a time, which the instrument orders.  It goes low when the pulse
+is over or its deadline passes, or when the instrument's connection or process ends, whichever is
+first; nothing else has to happen for that.  All times are real, never those of a scaled clock.
 """
 
 from __future__ import annotations
@@ -18,23 +15,24 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hal.errors import DeviceError
-from hal.gpio import GPIO_FAILURES, Gpio
-from hal.light_lease import MESSAGE_BYTES
+from hal.errors import DeviceError, LightError
+from hal.gpio import Gpio
+from hal.light_cuts import deadline_cut
+from hal.supervised_line import MESSAGE_BYTES
+from hal.uv_line import OwnLine
 
 log = logging.getLogger(__name__)
 
-CLAIM_RETRY_S: Final = 0.001
-CLAIM_SLOWLY_S: Final = 0.02
-HURRY_S: Final = 1.0
-"""How long a line that somebody keeps is claimed as fast as can be, then slowly."""
-KILL_AFTER_S: Final = 0.1
-"""A connected process that keeps the line this long after its lease is frozen, and is killed."""
+RETRY_S: Final = 0.01
+"""How soon a line that does not obey is driven low again."""
+BEAT_S: Final = 0.25
+"""How often whoever watches over the supervisor hears of it, at least."""
 
 _PEER = struct.Struct("iII")  # process, user, group
 
@@ -62,18 +60,13 @@ class LightSupervisor:
         gpio: provider of the line.
         pin: the line that enables the LED driver.
         path: of the socket; its folder must exist.
-        max_pulse_ms: longest lease.
-        grace_ms: how long after its deadline a lease is overdue.
+        max_pulse_ms: longest pulse.
     """
 
-    def __init__(
-        self, gpio: Gpio, pin: int, path: Path, *, max_pulse_ms: float, grace_ms: float
-    ) -> None:
-        self._gpio = gpio
-        self._pin = pin
+    def __init__(self, gpio: Gpio, pin: int, path: Path, *, max_pulse_ms: float) -> None:
+        self._line = OwnLine(gpio, pin)
         self._path = path
         self._max_pulse_ms = max_pulse_ms
-        self._grace_ms = grace_ms
         self._selector = selectors.DefaultSelector()
         self._lock = -1
         self._listener: socket.socket | None = None
@@ -82,21 +75,20 @@ class LightSupervisor:
         self._stopping = False
         self._wakes_on_signals = False
         self._instrument: _Instrument | None = None
-        self._suspect: _Instrument | None = None
-        self._lease: int | None = None
-        self._lease_end_s = 0.0
-        self._held = False
-        self._securing_since_s: float | None = None
+        self._until_s: float | None = None
+        self._disobeyed = False
 
     def open(self) -> None:
-        """Take the line low, then listen.
+        """Take the line, low, then listen.
+
+        A line that fails is no reason to end: the instrument is told so when it connects.
 
         Raises:
             DeviceError: another supervisor runs, or the socket cannot be made.
         """
         try:
             self._be_the_only_one()
-            self._secure()
+            self._claim()
             # The lock says that nobody listens there: what lies there is left of a killed one.
             self._path.unlink(missing_ok=True)
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -114,21 +106,25 @@ class LightSupervisor:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
-    def serve(self) -> None:
-        """Watch until :meth:`stop`."""
-        while not self._stopping:
-            ready = [key for key, _ in self._selector.select(self._timeout_s())]
-            # The end of an old connection comes before a new one.
-            for key in sorted(ready, key=lambda key: key.fileobj is self._listener):
-                if key.fileobj in self._selector.get_map():
-                    key.data()
-            if self._overdue():
-                # The end of the pulse may be waiting to be read.
-                self._hear()
-                if self._overdue():
-                    self._drop("its pulse is overdue")
-            if self._securing_since_s is not None:
-                self._try_to_secure()
+    def serve(self, beat: Callable[[], None] | None = None) -> None:
+        """Serve until :meth:`stop`.
+
+        Args:
+            beat: called in every round, at least every 0.25 s.
+        """
+        try:
+            while not self._stopping:
+                ready = [key for key, _ in self._selector.select(self._timeout_s(beat is not None))]
+                if self._disobeyed or self._overdue():
+                    self._darken()
+                # The end of an old connection comes before a new one.
+                for key in sorted(ready, key=lambda key: key.fileobj is self._listener):
+                    if key.fileobj in self._selector.get_map():
+                        key.data()
+                if beat is not None:
+                    beat()
+        finally:
+            self._darken()
 
     def stop(self) -> None:
         """Let :meth:`serve` return; safe from any thread."""
@@ -149,11 +145,11 @@ class LightSupervisor:
         if self._wakes_on_signals:
             signal.set_wakeup_fd(-1)
             self._wakes_on_signals = False
-        for instrument in (self._instrument, self._suspect):
-            if instrument is not None:
-                instrument.close()
-        self._instrument = self._suspect = None
-        self._release()
+        self._darken()
+        self._line.close()
+        if self._instrument is not None:
+            self._instrument.close()
+            self._instrument = None
         if self._listener is not None:
             self._listener.close()
             self._path.unlink(missing_ok=True)
@@ -170,16 +166,16 @@ class LightSupervisor:
         self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _timeout_s(self) -> float | None:
-        if self._securing_since_s is not None:
-            hurry = time.monotonic() - self._securing_since_s < HURRY_S
-            return CLAIM_RETRY_S if hurry else CLAIM_SLOWLY_S
-        if self._lease is not None:
-            return max(0.0, self._lease_end_s - time.monotonic())
-        return None
+    def _timeout_s(self, beats: bool) -> float | None:
+        waits_s = [BEAT_S] if beats else []
+        if self._disobeyed:
+            waits_s.append(RETRY_S)
+        if self._until_s is not None:
+            waits_s.append(max(0.0, self._until_s - time.monotonic()))
+        return min(waits_s, default=None)
 
     def _overdue(self) -> bool:
-        return self._lease is not None and time.monotonic() > self._lease_end_s
+        return self._until_s is not None and time.monotonic() >= self._until_s
 
     def _stop(self) -> None:
         self._stopping = True
@@ -192,12 +188,12 @@ class LightSupervisor:
             connection, _ = self._listener.accept()
             refusal = self._refusal(connection)
             if refusal:
-                log.warning("a connection is refused: %s", refusal)
                 with suppress(OSError):
-                    connection.send(f"refused 0 {refusal}".encode(), socket.MSG_DONTWAIT)
+                    connection.send(f"hello 0 refused {refusal}".encode(), socket.MSG_DONTWAIT)
                     # Closed with its greeting unread, the other end would not see the answer.
                     connection.recv(MESSAGE_BYTES, socket.MSG_DONTWAIT)
                 connection.close()
+                log.warning("a connection is refused: %s", refusal)
                 return
             connection.setblocking(False)
             pid = _peer(connection)[0]
@@ -214,10 +210,7 @@ class LightSupervisor:
     def _refusal(self, connection: socket.socket) -> str:
         if self._instrument is not None:
             return "another instrument is connected"
-        if self._securing_since_s is not None:
-            return "the line is being taken low"
-        user = _peer(connection)[1]
-        if user not in (0, os.getuid()):
+        if _peer(connection)[1] not in (0, os.getuid()):
             return "it belongs to another user"
         return ""
 
@@ -240,50 +233,69 @@ class LightSupervisor:
         """Act on one message; return False for one that makes no sense."""
         match words:
             case ["hello", "0"] if not instrument.greeted:
-                instrument.greeted = True
-                self._release()
-                return self._answer(instrument, "ok 0")
-            case ["on", serial, duration_ms] if instrument.greeted and self._lease is None:
-                return self._grant(instrument, serial, duration_ms)
+                error = self._claim()
+                instrument.greeted = error is None
+            case ["on", serial, until] if instrument.greeted and self._until_s is None:
+                try:
+                    until_s, _ = float(until), int(serial)
+                except ValueError:
+                    return False
+                left_ms = (until_s - time.monotonic()) * 1000.0
+                # Not the other way round: nothing is longer than what is not a number.
+                if not left_ms <= self._max_pulse_ms:
+                    return _say(instrument, words, f"refused no pulse of {left_ms:g} ms")
+                error = self._light_up(until_s) if left_ms > 0.0 else deadline_cut()
             case ["off", serial] if instrument.greeted and serial.isdecimal():
-                if self._lease == int(serial):
-                    self._lease = None
-                return True
-        return False
+                error = self._darken()
+            case _:
+                return False
+        why = "ok" if error is None else f"failed {error.error_code} {error.__cause__}"
+        return _say(instrument, words, why)
 
-    def _grant(self, instrument: _Instrument, serial: str, duration_ms: str) -> bool:
+    def _claim(self) -> LightError | None:
+        """Take the line, or drive it low when it is taken, and see that it is."""
+        self._until_s = None
         try:
-            number, wanted_ms = int(serial), float(duration_ms)
-        except ValueError:
-            return False
-        if not 0.0 < wanted_ms <= self._max_pulse_ms:
-            return self._answer(instrument, f"refused {number} no pulse of {wanted_ms:g} ms")
-        self._lease = number
-        self._lease_end_s = time.monotonic() + (wanted_ms + self._grace_ms) / 1000.0
-        return self._answer(instrument, f"ok {number}")
+            self._line.open()
+        except LightError as error:
+            log.critical("%s", error)
+            return error
+        return None
 
-    def _answer(self, instrument: _Instrument, text: str) -> bool:
+    def _light_up(self, until_s: float) -> LightError | None:
+        self._until_s = until_s
         try:
-            instrument.connection.send(text.encode(), socket.MSG_DONTWAIT)
-        except OSError:
-            return False
-        return True
+            self._line.on(until_s)
+        except LightError as error:
+            # It may be high all the same.
+            self._darken()
+            return error
+        return None
+
+    def _darken(self) -> LightError | None:
+        """Drive the line low; :meth:`serve` tries again until it obeys."""
+        self._until_s = None
+        try:
+            self._line.off()
+        except LightError as error:
+            if not self._disobeyed:
+                log.critical("%s", error)
+            self._disobeyed = True
+            return error
+        self._disobeyed = False
+        return None
 
     def _drop(self, why: str) -> None:
-        """End the connection and take the line low, first of all."""
+        """Take the line low, first of all, and end the connection."""
+        lit = self._until_s is not None
+        self._darken()
         instrument, self._instrument = self._instrument, None
         if instrument is None:
             return
-        lit, self._lease = self._lease is not None, None
         self._selector.unregister(instrument.connection)
         if instrument.pidfd >= 0:
             self._selector.unregister(instrument.pidfd)
-        # The instrument, if it lives, notices this end and gives the line up.
-        with suppress(OSError):
-            instrument.connection.shutdown(socket.SHUT_WR)
-        self._forget_suspect()
-        self._suspect = instrument
-        self._secure()
+        instrument.close()
         log.log(
             logging.WARNING if lit else logging.INFO,
             "the instrument (process %d) is dropped%s: %s",
@@ -292,49 +304,15 @@ class LightSupervisor:
             why,
         )
 
-    def _secure(self) -> None:
-        self._securing_since_s = time.monotonic()
-        self._try_to_secure()
 
-    def _try_to_secure(self) -> None:
-        try:
-            self._gpio.setup(self._pin, self._gpio.OUT, initial=self._gpio.LOW)
-        except GPIO_FAILURES as error:
-            since_s = self._securing_since_s or time.monotonic()
-            if time.monotonic() - since_s > KILL_AFTER_S:
-                self._kill_suspect(error)
-            return
-        self._held = True
-        self._securing_since_s = None
-        self._forget_suspect()
-
-    def _kill_suspect(self, error: BaseException) -> None:
-        """End a process that lost its lease, keeps the line, and does not say that it is low."""
-        suspect = self._suspect
-        if suspect is None or suspect.pid == os.getpid() or suspect.pidfd < 0:
-            return
-        with suppress(OSError):
-            if suspect.connection.recv(MESSAGE_BYTES).startswith(b"off"):
-                self._forget_suspect()
-                return
-        log.critical("process %d keeps the UV line and is killed: %s", suspect.pid, error)
-        with suppress(ProcessLookupError, PermissionError):
-            signal.pidfd_send_signal(suspect.pidfd, signal.SIGKILL)
-        self._forget_suspect()
-
-    def _forget_suspect(self) -> None:
-        if self._suspect is not None:
-            self._suspect.close()
-            self._suspect = None
-
-    def _release(self) -> None:
-        if not self._held:
-            return
-        self._held = False
-        try:
-            self._gpio.cleanup(self._pin)
-        except GPIO_FAILURES:
-            log.critical("the UV line could not be released", exc_info=True)
+def _say(instrument: _Instrument, order: list[str], answer: str) -> bool:
+    """Answer an order; return False when nobody hears it."""
+    text = " ".join([*order[:2], answer])
+    try:
+        instrument.connection.send(text.encode()[:MESSAGE_BYTES], socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    return True
 
 
 def _peer(connection: socket.socket) -> tuple[int, int]:

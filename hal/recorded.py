@@ -1,11 +1,15 @@
-"""The light's line and lease, with a note of all that is done to them."""
+"""The light's lines, with a note of all that is done to them."""
 
 from __future__ import annotations
 
-from hal.errors import SupervisorError
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hal.errors import LightError
 from hal.gpio import Gpio
-from hal.light_lease import Lease
 from hal.recorder import Recorder
+from hal.uv_line import UvLine
 
 WIRE = "light"
 
@@ -52,44 +56,61 @@ class RecordedGpio:
         self._recorder.note(WIRE, "released", {"pin": channel})
 
 
-class RecordedLease:
-    """:class:`hal.light_lease.Lease` that notes what was asked and answered."""
+class RecordedLine:
+    """:class:`hal.uv_line.UvLine` in the supervisor's hands, with a note of all that it is told.
 
-    def __init__(self, lease: Lease, recorder: Recorder) -> None:
-        self._lease = lease
+    Args:
+        line: the line.
+        pin: as it is named in the notes.
+        recorder: takes them.
+    """
+
+    def __init__(self, line: UvLine, pin: int, recorder: Recorder) -> None:
+        self._line = line
+        self._pin = pin
         self._recorder = recorder
+        self._lit = False
 
-    def connect(self) -> None:
-        """Find the supervisor.  Raises SupervisorError."""
-        try:
-            self._lease.connect()
-        except SupervisorError as error:
-            self._recorder.note(WIRE, "error", error.as_dict())
-            raise
+    def open(self) -> None:
+        """Take the line.  Raises LightError."""
+        with self._noted_errors():
+            self._line.open()
         self._recorder.note(WIRE, "lease", "connected")
 
     def is_live(self) -> bool:
         """Whether the supervisor is there."""
-        live = self._lease.is_live()
+        live = self._line.is_live()
         if not live:
             self._recorder.note(WIRE, "lease", "not live")
         return live
 
-    def begin(self, deadline_ms: float) -> None:
-        """Open a lease.  Raises SupervisorError."""
-        try:
-            self._lease.begin(deadline_ms)
-        except SupervisorError as error:
-            self._recorder.note(WIRE, "error", error.as_dict())
-            raise
-        self._recorder.note(WIRE, "lease", f"begun for {deadline_ms:g} ms")
+    def on(self, until_s: float) -> None:
+        """Drive the line high.  Raises LightError."""
+        lease_ms = (until_s - time.monotonic()) * 1000.0
+        self._lit = True
+        with self._noted_errors():
+            self._line.on(until_s)
+        self._recorder.note(WIRE, "lease", f"begun for {lease_ms:.1f} ms")
+        self._recorder.note(WIRE, "driven", {"pin": self._pin, "level": 1})
 
-    def end(self) -> None:
-        """Tell that the line is low.  Never raises."""
-        self._lease.end()
-        self._recorder.note(WIRE, "lease", "ended")
+    def off(self) -> None:
+        """Drive the line low.  Raises LightError."""
+        with self._noted_errors():
+            self._line.off()
+        if self._lit:
+            self._lit = False
+            self._recorder.note(WIRE, "driven", {"pin": self._pin, "level": 0})
+            self._recorder.note(WIRE, "lease", "ended")
 
     def close(self) -> None:
-        """Give the connection up.  Never raises."""
-        self._lease.close()
+        """Give the line up.  Never raises."""
+        self._line.close()
         self._recorder.note(WIRE, "lease", "closed")
+
+    @contextmanager
+    def _noted_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except LightError as error:
+            self._recorder.note(WIRE, "error", error.as_dict())
+            raise

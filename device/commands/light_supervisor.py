@@ -1,4 +1,4 @@
-"""``leukolux light-supervisor``: takes the UV light off when the instrument fails."""
+"""``leukolux light-supervisor``: owns the UV line and drives it for the instrument."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from hal.factory import build_light_supervisor
     help="Settings file, the same as the instrument's.",
 )
 def light_supervisor(settings_path: Path | None) -> None:
-    """Hold the UV line low unless the instrument has a lease; ends with Ctrl-C or SIGTERM."""
+    """Own the UV line, high for the instrument's pulses only; ends with Ctrl-C or SIGTERM."""
     supervisor = build_light_supervisor(load_settings(settings_path))
     supervisor.stop_on(signal.SIGINT, signal.SIGTERM)
     supervisor.open()
-    ServiceManager.from_environment().ready()
+    manager = ServiceManager.from_environment()
+    manager.ready()
     try:
-        supervisor.serve()
+        supervisor.serve(manager.beat)
     finally:
         supervisor.close()

@@ -8,9 +8,8 @@ from pathlib import Path
 from threading import Thread
 
 from hal.config import LightConfig
+from hal.gpio import Gpio
 from hal.light_supervisor import LightSupervisor
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import Lines
 
 
 class InnerSupervisor:
@@ -21,18 +20,14 @@ class InnerSupervisor:
 
     Args:
         config: of the light.
-        lines: what it takes low.
+        gpio: provider of the line.
     """
 
-    def __init__(self, config: LightConfig, lines: Lines) -> None:
+    def __init__(self, config: LightConfig, gpio: Gpio) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="leukolux-"))
         self.socket = self._folder / "light.sock"
         self._supervisor = LightSupervisor(
-            FakeGpio(lines),
-            config.pin,
-            self.socket,
-            max_pulse_ms=config.max_pulse_ms,
-            grace_ms=config.supervisor_grace_ms,
+            gpio, config.pin, self.socket, max_pulse_ms=config.max_pulse_ms
         )
         self._supervisor.open()
         self._thread = Thread(target=self._supervisor.serve, name="light-supervisor", daemon=True)

@@ -89,7 +89,7 @@ class SimulatedWorld:
             lines.drive(config.light.readback_pin, self.gpio.LOW)
         self.supervisor: InnerSupervisor | None = None
         if config.light.supervisor and not folder:
-            self.supervisor = InnerSupervisor(config.light, lines)
+            self.supervisor = InnerSupervisor(config.light, self.gpio)
         self.set_lid(closed=config.simulation.lid_closed)
         self._folder: ProducerFolder | None = None
         self._process: CameraProcess | None = None

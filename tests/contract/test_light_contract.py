@@ -14,11 +14,13 @@ import pytest
 from hal.config import LightConfig
 from hal.errors import DeviceClosedError, InterlockError, LightError
 from hal.gpio_light import GpioLight
+from hal.led_current import LedCurrent
 from hal.light import Light
-from hal.light_lease import LightLease
 from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines, Lines
+from hal.sim.gpio_lines import FileLines
 from hal.sim.supervisor import InnerSupervisor
+from hal.supervised_line import SupervisedLine
+from hal.uv_line import OwnLine
 
 # Far beyond what the settings allow: a loaded computer takes its time inside a pulse.
 MAX_PULSE_MS = 10_000.0
@@ -246,22 +248,25 @@ class TestGpioLight(LightContract):
 
     @pytest.fixture
     def light(self, probe: FakeGpioProbe) -> Iterator[Light]:
-        light = GpioLight(probe.gpio, self.config, interlock=lambda: probe.lid_closed)
+        pins = self.config
+        current = LedCurrent(probe.gpio, pins.readback_pin) if pins.readback_pin else None
+        line = OwnLine(probe.gpio, pins.pin)
+        light = GpioLight(line, self.config, lambda: probe.lid_closed, current)
         yield light
         light.close()
 
 
 class TestSupervisedGpioLight(TestGpioLight):
-    """On lines that the supervisor may drive at any time, as through the registers."""
+    """On a line that the supervisor owns and drives."""
 
-    def supervisors_lines(self, probe: FakeGpioProbe) -> Lines:
-        return probe.gpio.lines
+    def supervisors_gpio(self, probe: FakeGpioProbe) -> FakeGpio:
+        return probe.gpio
 
     @pytest.fixture
     def light(self, probe: FakeGpioProbe) -> Iterator[Light]:
-        supervisor = InnerSupervisor(self.config, self.supervisors_lines(probe))
-        lease = LightLease(str(supervisor.socket))
-        light = GpioLight(probe.gpio, self.config, lambda: probe.lid_closed, lease)
+        supervisor = InnerSupervisor(self.config, self.supervisors_gpio(probe))
+        line = SupervisedLine(supervisor.socket, probe.gpio, self.config.pin)
+        light = GpioLight(line, self.config, lambda: probe.lid_closed)
         yield light
         light.close()
         supervisor.close()
@@ -274,9 +279,9 @@ class TestSupervisedGpioLightOnExclusiveLines(TestSupervisedGpioLight):
     def probe(self, tmp_path: Path) -> FakeGpioProbe:
         return FakeGpioProbe(FakeGpio(FileLines(tmp_path)), self.config.pin)
 
-    def supervisors_lines(self, probe: FakeGpioProbe) -> Lines:
+    def supervisors_gpio(self, probe: FakeGpioProbe) -> FakeGpio:
         assert isinstance(probe.gpio.lines, FileLines)
-        return FileLines(probe.gpio.lines.folder)
+        return FakeGpio(FileLines(probe.gpio.lines.folder))
 
 
 class TestGpioLightWithCurrentReadback(TestGpioLight):

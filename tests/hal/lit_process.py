@@ -1,7 +1,6 @@
-"""A process that holds the UV light on and waits to be killed: python lit_process.py FOLDER SOCKET.
+"""A process that has the UV light on and waits to be killed.
 
-Run by the tests of the light supervisor; an argument ``shared`` drops the exclusive lines, and a
-number after it is the memory that the process fills, MB.
+Run by the tests of the light supervisor: python lit_process.py FOLDER SOCKET PULSE_MS MEMORY_MB.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from pathlib import Path
 from hal.config import LightConfig
 from hal.errors import LightError
 from hal.gpio_light import GpioLight
-from hal.light_lease import LightLease
 from hal.sim.gpio import FakeGpio
 from hal.sim.gpio_lines import FileLines
+from hal.supervised_line import SupervisedLine
 
 
-def main(folder: str, socket: str, mode: str, memory_mb: int) -> None:
-    """Give pulses of 200 ms, one per line on standard input, and tell when each is on and over."""
+def main(folder: str, socket: str, pulse_ms: float, memory_mb: int) -> None:
+    """Give pulses, one per line on standard input, and tell when each is on and over."""
     filled = b"x" * (memory_mb << 20)
-    config = LightConfig(max_pulse_ms=200.0)
-    gpio = FakeGpio(FileLines(Path(folder), exclusive=mode == "exclusive"))
-    light = GpioLight(gpio, config, lambda: True, LightLease(socket))
+    config = LightConfig().model_copy(update={"max_pulse_ms": pulse_ms})
+    line = SupervisedLine(Path(socket), FakeGpio(FileLines(Path(folder))), config.pin)
+    light = GpioLight(line, config, lambda: True)
     light.open()
     say("open")
     for _ in sys.stdin:
         try:
-            with light.pulse(200.0):
+            with light.pulse(pulse_ms):
                 say("lit")
                 sys.stdin.readline()
         except LightError as error:
@@ -45,4 +44,4 @@ def say(word: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))

@@ -20,6 +20,7 @@ from hal.gpio_light import GpioLight
 from hal.gpio_panel import GpioPanel
 from hal.sim import gpio_lines
 from hal.sim.gpio import FakeGpio
+from hal.uv_line import OwnLine
 
 PIN = LightConfig().pin
 
@@ -105,7 +106,7 @@ def test_two_lines_on_one_pin_are_refused() -> None:
 
 
 def make_light(gpio: FakeGpio, **config: float) -> GpioLight:
-    return GpioLight(gpio, LightConfig(**config), interlock=lambda: True)  # type: ignore[arg-type]
+    return GpioLight(OwnLine(gpio, PIN), LightConfig(**config), interlock=lambda: True)  # type: ignore[arg-type]
 
 
 def test_a_line_that_cannot_be_claimed_is_an_error() -> None:
@@ -198,7 +199,7 @@ def test_a_light_closed_while_the_lid_is_checked_stays_dark() -> None:
         light.close()
         return True
 
-    light = GpioLight(gpio, LightConfig(), interlock=closing)
+    light = GpioLight(OwnLine(gpio, PIN), LightConfig(), interlock=closing)
     light.open()
     with pytest.raises(DeviceClosedError), light.pulse(10.0):
         pytest.fail("the block was entered")
@@ -253,7 +254,7 @@ def test_an_interlock_that_fails_counts_as_open() -> None:
     def broken() -> bool:
         raise DeviceError("The switch is gone.", remedy="None.")
 
-    light = GpioLight(gpio, LightConfig(), interlock=broken)
+    light = GpioLight(OwnLine(gpio, PIN), LightConfig(), interlock=broken)
     light.open()
     with pytest.raises(InterlockError), light.pulse(10.0):
         pytest.fail("the block was entered")

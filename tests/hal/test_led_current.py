@@ -10,7 +10,9 @@ import pytest
 from hal.config import LightConfig
 from hal.errors import LedError, LightError
 from hal.gpio_light import GpioLight
+from hal.led_current import LedCurrent
 from hal.sim.gpio import FakeGpio
+from hal.uv_line import OwnLine
 
 READBACK = 37
 PULSE_MS = 10_000.0
@@ -29,7 +31,7 @@ def gpio() -> FakeGpio:
 
 @pytest.fixture
 def light(gpio: FakeGpio) -> Iterator[GpioLight]:
-    light = GpioLight(gpio, CONFIG, lambda: True)
+    light = GpioLight(OwnLine(gpio, PIN), CONFIG, lambda: True, LedCurrent(gpio, READBACK))
     light.open()
     yield light
     light.close()

@@ -1,4 +1,4 @@
-"""The light supervisor: what it takes low, when, and whom it serves; seen on recorded edges."""
+"""The light supervisor: what it drives, when, and for whom; seen on recorded edges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import stat
-import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +15,21 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from light_rig import PIN, LightRig, gives_light, go_on, hear, light_up
+from light_rig import LONG_PULSE_MS, PIN, PULSE_MS, LightRig, gives_light, go_on, hear, light_up
 
 from hal.config import HardwareConfig, LightConfig
 from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
 from hal.factory import build_light_supervisor
 from hal.gpio_light import GpioLight
-from hal.light_lease import LightLease
 from hal.light_supervisor import LightSupervisor
 from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import MemoryLines
+from hal.sim.gpio_lines import FileLines, MemoryLines
 from hal.sim.supervisor import InnerSupervisor
+from hal.supervised_line import SupervisedLine
 
-BOUND_MS = 100.0
-GRACE_MS = 20.0
-MAX_PULSE_MS = 10_000.0
 # Far beyond what the settings allow: a loaded computer takes its time inside a pulse.
-CONFIG = LightConfig(supervisor_grace_ms=GRACE_MS).model_copy(update={"max_pulse_ms": MAX_PULSE_MS})
+MAX_PULSE_MS = LONG_PULSE_MS
+CONFIG = LightConfig().model_copy(update={"max_pulse_ms": MAX_PULSE_MS})
 
 
 @pytest.fixture
@@ -46,100 +45,110 @@ def lines() -> MemoryLines:
 
 
 @pytest.fixture
-def supervisor(lines: MemoryLines) -> Iterator[InnerSupervisor]:
-    supervisor = InnerSupervisor(CONFIG, lines)
-    yield supervisor
-    supervisor.close()
-
-
-@pytest.fixture
 def gpio(lines: MemoryLines) -> FakeGpio:
     return FakeGpio(lines)
 
 
 @pytest.fixture
-def light(gpio: FakeGpio, supervisor: InnerSupervisor) -> Iterator[GpioLight]:
-    lease = LightLease(str(supervisor.socket), connect_timeout_s=2.0)
-    light = GpioLight(gpio, CONFIG, lambda: True, lease)
+def supervisor(gpio: FakeGpio) -> Iterator[InnerSupervisor]:
+    supervisor = InnerSupervisor(CONFIG, gpio)
+    yield supervisor
+    supervisor.close()
+
+
+@pytest.fixture
+def light(lines: MemoryLines, supervisor: InnerSupervisor) -> Iterator[GpioLight]:
+    light = light_at(supervisor.socket, FakeGpio(lines))
     yield light
     light.close()
 
 
+def light_at(path: Path, gpio: FakeGpio, connect_timeout_s: float = 2.0) -> GpioLight:
+    line = SupervisedLine(path, gpio, PIN, connect_timeout_s)
+    return GpioLight(line, CONFIG, lambda: True)
+
+
 def wait_for_low(gpio: FakeGpio) -> None:
-    give_up_s = time.monotonic() + 10.0
+    give_up_s = time.monotonic() + 30.0
     while gpio.level(PIN) == gpio.HIGH:
         assert time.monotonic() < give_up_s, "the line stays high"
         time.sleep(0.001)
 
 
-def test_after_kill_minus_9_in_a_pulse_the_supervisor_takes_the_line_low(rig: LightRig) -> None:
-    supervisor = rig.supervisor()
-    high_ms: list[float] = []
-    for _ in range(12):
-        measured = rig.kill_in_a_pulse()
-        if measured is not None:
-            assert rig.edges()[-1].pid == supervisor.pid
-            high_ms.append(measured)
-        if len(high_ms) == 3:
-            break
-    # The best of several: a computer that is busy with other things says nothing of this one.
-    assert min(high_ms) < BOUND_MS
+def test_after_kill_minus_9_in_a_pulse_the_line_goes_low_long_before_the_deadline(
+    rig: LightRig,
+) -> None:
+    supervisor = rig.patient_supervisor()
+    high_ms, _ = rig.kill_in_a_pulse(pulse_ms=MAX_PULSE_MS)
+    assert high_ms < MAX_PULSE_MS / 2.0
+    assert [edge.pid for edge in rig.edges()] == [supervisor.pid] * 2, "it drives alone"
+
+
+LEAVES_A_CHILD = """
+import socket, subprocess, sys, time
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+connection.connect(sys.argv[1])
+for order in ("hello 0", f"on 1 {time.monotonic() + 9.0}"):
+    connection.send(order.encode())
+    assert connection.recv(256).endswith(b" ok")
+subprocess.Popen(["sleep", "60"], pass_fds=[connection.fileno()])
+print("lit", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_child_that_keeps_the_connection_does_not_keep_the_light_on(rig: LightRig) -> None:
+    rig.patient_supervisor()
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAVES_A_CHILD, str(rig.socket)],
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert hear(process) == "lit"
+        process.kill()
+        rig.wait_until(lambda: not rig.is_lit())
+        os.killpg(process.pid, signal.SIGKILL)
+    rise, fall = rig.edges()
+    assert fall.time_s - rise.time_s < 8.0, "its deadline would have ended it, too"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("memory_mb", "bound_ms"),
-    # The kernel frees the memory of a process, as much as a running instrument has, before it
-    # closes its lines; beyond 200 ms the one-shot has long ended the light.
-    [(0, BOUND_MS), (350, 200.0)],
-)
+@pytest.mark.parametrize("memory_mb", [0, 350])
 def test_the_time_the_line_stays_high_after_kill_minus_9(
-    rig: LightRig, capsys: pytest.CaptureFixture[str], memory_mb: int, bound_ms: float
+    rig: LightRig, capsys: pytest.CaptureFixture[str], memory_mb: int
 ) -> None:
-    rig.supervisor()
-    tries = [rig.kill_in_a_pulse(memory_mb) for _ in range(24)]
-    high_ms = sorted(measured for measured in tries if measured is not None)
+    supervisor = rig.supervisor()
+    tries = [rig.kill_in_a_pulse(memory_mb=memory_mb) for _ in range(24)]
+    after_ms = sorted(after for _, after in tries if after > 0.0)
     with capsys.disabled():
-        rounded = " ".join(f"{value:.2f}" for value in high_ms)
-        print(f"\n{memory_mb} MB, high after kill -9, ms, n = {len(high_ms)}: {rounded}")  # noqa: T201
-    assert len(high_ms) >= 20
-    assert statistics.median(high_ms) < bound_ms
+        rounded = " ".join(f"{value:.2f}" for value in after_ms)
+        print(f"\n{memory_mb} MB, high after kill -9, ms, n = {len(after_ms)}: {rounded}")  # noqa: T201
+    assert len(after_ms) >= 20
+    assert {edge.pid for edge in rig.edges()} == {supervisor.pid}
+    # The kernel tells of the end when the memory is freed; the deadline does not wait for it.
+    assert max(high for high, _ in tries) < PULSE_MS + 1000.0
 
 
-def test_a_frozen_instrument_that_keeps_an_exclusive_line_is_killed(rig: LightRig) -> None:
+def test_a_frozen_instrument_loses_the_light_at_the_deadline_lives_and_gets_it_again(
+    rig: LightRig,
+) -> None:
     supervisor = rig.supervisor()
     process = rig.instrument()
     light_up(process)
     os.kill(process.pid, signal.SIGSTOP)
     rig.wait_until(lambda: not rig.is_lit())
-    assert process.wait() == -signal.SIGKILL
-    assert [(edge.level, edge.pid) for edge in rig.edges()] == [
-        (1, process.pid),
-        (0, supervisor.pid),
-    ]
-
-
-def test_a_frozen_instrument_on_a_shared_line_lives_and_gives_light_again(
-    tmp_path: Path, rig: LightRig
-) -> None:
-    lines = type(rig.lines)(rig.lines.folder, exclusive=False)
-    inner = InnerSupervisor(LightConfig(max_pulse_ms=200.0), lines)
-    rig.socket = inner.socket
-    process = rig.instrument("shared")
-    light_up(process)
-    os.kill(process.pid, signal.SIGSTOP)
-    rig.wait_until(lambda: not rig.is_lit())
-    assert rig.edges()[-1].pid == os.getpid()
+    rise, fall = rig.edges()
+    assert rise.pid == fall.pid == supervisor.pid
     os.kill(process.pid, signal.SIGCONT)
     go_on(process)
-    assert hear(process).startswith("LIGHT-")
+    assert hear(process) == "LIGHT-DEADLINE"
     assert gives_light(process)
-    inner.close()
 
 
 def test_without_a_supervisor_the_line_is_low_and_stays_low(gpio: FakeGpio) -> None:
-    light = GpioLight(gpio, CONFIG, lambda: True, LightLease("/nowhere/light.sock", 0.0))
+    light = light_at(Path("/nowhere/light.sock"), gpio, 0.0)
     gpio.set_input(PIN, gpio.HIGH)
     with pytest.raises(SupervisorError, match="no light supervisor"):
         light.open()
@@ -150,7 +159,7 @@ def test_a_supervisor_takes_a_line_that_a_killed_process_left_high(
     lines: MemoryLines, gpio: FakeGpio
 ) -> None:
     lines.drive(PIN, gpio.HIGH)
-    supervisor = InnerSupervisor(CONFIG, lines)
+    supervisor = InnerSupervisor(CONFIG, gpio)
     assert gpio.level(PIN) == gpio.LOW
     supervisor.close()
 
@@ -179,9 +188,7 @@ def test_a_supervisor_that_was_started_again_is_found_again(
     light.open()
     supervisor.close()
     supervisor.socket.parent.mkdir()
-    again = LightSupervisor(
-        FakeGpio(lines), PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS, grace_ms=GRACE_MS
-    )
+    again = LightSupervisor(FakeGpio(lines), PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS)
     again.open()
     with serving(again), light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
@@ -204,12 +211,15 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.connection.settimeout(10.0)
+        self.connection.settimeout(30.0)
         self.connection.connect(str(path))
 
     def ask(self, message: str) -> str:
         self.connection.send(message.encode())
         return self.connection.recv(256).decode()
+
+    def on(self, serial: int, duration_ms: float) -> str:
+        return self.ask(f"on {serial} {time.monotonic() + duration_ms / 1000.0!r}")
 
 
 @pytest.fixture
@@ -219,63 +229,154 @@ def client(supervisor: InnerSupervisor) -> Iterator[Client]:
     client.connection.close()
 
 
-def test_an_overdue_lease_ends_after_its_deadline_and_its_grace(
+def test_a_pulse_ends_at_its_deadline_and_the_next_one_is_given(
     gpio: FakeGpio, client: Client
 ) -> None:
-    assert client.ask("hello 0") == "ok 0"
-    gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
-    asked_s = time.monotonic()
-    assert client.ask("on 1 30") == "ok 1"
-    wait_for_low(gpio)
-    fall_s = gpio.edges(PIN)[-1].time_s
-    assert fall_s - asked_s >= (30.0 + GRACE_MS) / 1000.0
-    assert client.connection.recv(256) == b""
+    assert client.ask("hello 0") == "hello 0 ok"
+    for serial in (1, 2):
+        asked_s = time.monotonic()
+        assert client.on(serial, 30.0) == f"on {serial} ok"
+        wait_for_low(gpio)
+        assert gpio.edges(PIN)[-1].time_s - asked_s >= 0.03
+    assert [edge.level for edge in gpio.edges(PIN)] == [1, 0, 1, 0]
 
 
-def test_a_lease_that_was_ended_in_time_leaves_the_line_alone(
+def test_the_answers_come_when_the_line_is_as_it_was_asked_for(
     gpio: FakeGpio, client: Client
 ) -> None:
     client.ask("hello 0")
-    gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
-    client.ask("on 1 1000")
-    client.connection.send(b"off 1")
-    time.sleep((1000.0 + 2 * GRACE_MS) / 1000.0)
-    assert client.ask("on 2 100") == "ok 2", "the connection was not dropped"
-    assert gpio.level(PIN) == gpio.HIGH
-    client.connection.close()
-    wait_for_low(gpio)
+    for serial in range(1, 20):
+        client.on(serial, MAX_PULSE_MS)
+        assert gpio.level(PIN) == gpio.HIGH
+        assert client.ask(f"off {serial}") == f"off {serial} ok"
+        assert gpio.level(PIN) == gpio.LOW
+    assert client.ask("off 0") == "off 0 ok", "at any time"
 
 
-@pytest.mark.parametrize("duration_ms", ["0", "-1", "10000.1", "inf", "nan"])
-def test_a_lease_beyond_the_hard_maximum_is_refused(client: Client, duration_ms: str) -> None:
+@pytest.mark.parametrize("duration_ms", [10_100.0, 1e9, float("inf"), float("nan")])
+def test_a_pulse_beyond_the_hard_maximum_is_refused(
+    gpio: FakeGpio, client: Client, duration_ms: float
+) -> None:
     client.ask("hello 0")
-    assert client.ask(f"on 1 {duration_ms}").startswith("refused 1")
+    assert client.on(1, duration_ms).startswith("on 1 refused")
+    assert gpio.edges(PIN) == []
 
 
-@pytest.mark.parametrize("message", ["on 1 50", "hello 7", "on", "on x 5", "on 1 soon", "?"])
-def test_what_makes_no_sense_ends_the_connection_with_the_line_low(
+@pytest.mark.parametrize("duration_ms", [0.0, -1.0, float("-inf")])
+def test_an_order_that_comes_after_its_deadline_gives_no_light(
+    gpio: FakeGpio, client: Client, duration_ms: float
+) -> None:
+    client.ask("hello 0")
+    assert client.on(1, duration_ms).startswith("on 1 failed LIGHT-DEADLINE")
+    assert gpio.edges(PIN) == []
+
+
+def test_an_instrument_that_is_too_slow_for_its_own_deadline_is_told_so(
+    gpio: FakeGpio, light: GpioLight
+) -> None:
+    light.open()
+    with pytest.raises(LightError) as caught, light.pulse(1e-9):
+        pytest.fail("the block was entered")
+    assert caught.value.error_code == "LIGHT-DEADLINE"
+    assert gpio.edges(PIN) == []
+
+
+@pytest.mark.parametrize(
+    "message", ["hello 0", "on", "on x 5", "on 2 soon", "on 2 5", "off x", "?"]
+)
+def test_what_makes_no_sense_in_a_pulse_ends_it_and_the_connection(
     gpio: FakeGpio, client: Client, message: str
 ) -> None:
-    if message != "on 1 50":
-        client.ask("hello 0")
-    gpio.setup(PIN, gpio.OUT, initial=gpio.HIGH)
-    client.connection.send(message.encode())
-    assert client.connection.recv(256) == b""
+    client.ask("hello 0")
+    client.on(1, MAX_PULSE_MS)
+    assert client.ask(message) == ""
+    assert [edge.level for edge in gpio.edges(PIN)] == [1, 0]
+
+
+@pytest.mark.parametrize("message", ["on 1 50", "off 1", "hello 7"])
+def test_who_does_not_greet_is_not_served(gpio: FakeGpio, client: Client, message: str) -> None:
+    assert client.ask(message) == ""
+    assert gpio.edges(PIN) == []
+
+
+def test_a_line_that_fails_is_told_with_its_cause(
+    gpio: FakeGpio, light: GpioLight, supervisor: InnerSupervisor
+) -> None:
+    gpio.fail(PIN)
+    with pytest.raises(LightError, match="does not answer") as caught:
+        light.open()
+    assert caught.value.error_code == "LIGHT-LINE"
+    gpio.fail(PIN, failing=False)
+    light.open()
+    gpio.fail(PIN)
+    with pytest.raises(LightError, match="does not answer") as caught, light.pulse(100.0):
+        pytest.fail("the block was entered")
+    assert caught.value.error_code == "LIGHT-LINE"
+    assert gpio.edges(PIN) == []
+    gpio.fail(PIN, failing=False)
+
+
+def test_a_line_that_reads_high_when_driven_low_is_told(
+    lines: MemoryLines, gpio: FakeGpio, light: GpioLight
+) -> None:
+    lines.stick(PIN, gpio.HIGH)
+    with pytest.raises(LightError) as caught:
+        light.open()
+    assert caught.value.error_code == "LIGHT-STUCK"
+    lines.stick(PIN, None)
+    light.open()
+
+
+def test_a_line_that_somebody_holds_is_taken_when_the_instrument_comes_again(
+    tmp_path: Path,
+) -> None:
+    other = FakeGpio(FileLines(tmp_path))
+    other.setup(PIN, other.OUT, initial=other.LOW)
+    supervisor = InnerSupervisor(CONFIG, FakeGpio(FileLines(tmp_path)))
+    light = light_at(supervisor.socket, other)
+    with pytest.raises(LightError, match="in use") as caught:
+        light.open()
+    assert caught.value.error_code == "LIGHT-LINE"
+    other.cleanup(PIN)
+    light.open()
+    with light.pulse(MAX_PULSE_MS):
+        assert other.level(PIN) == other.HIGH
+    light.close()
+    supervisor.close()
+
+
+def test_a_line_that_does_not_obey_is_driven_low_until_it_does(
+    gpio: FakeGpio, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obey = gpio.output
+    refusals = iter(range(5))
+
+    def output(channel: int, level: int) -> None:
+        if level == gpio.LOW and next(refusals, None) is not None:
+            raise OSError("no answer")
+        obey(channel, level)
+
+    client.ask("hello 0")
+    client.on(1, MAX_PULSE_MS)
+    monkeypatch.setattr(gpio, "output", output)
+    assert client.ask("off 1") == "off 1 failed LIGHT-LINE no answer"
+    assert gpio.level(PIN) == gpio.HIGH
     wait_for_low(gpio)
+    assert client.ask("off 1") == "off 1 ok"
 
 
 def test_a_second_instrument_is_refused_and_the_first_one_goes_on(
     gpio: FakeGpio, light: GpioLight, supervisor: InnerSupervisor
 ) -> None:
     light.open()
-    second = LightLease(str(supervisor.socket), connect_timeout_s=0.05)
+    second = SupervisedLine(supervisor.socket, gpio, PIN, connect_timeout_s=0.05)
     with pytest.raises(SupervisorError, match="another instrument"):
-        second.connect()
+        second.open()
     with light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
     light.close()
-    patient = LightLease(str(supervisor.socket))
-    patient.connect()
+    patient = SupervisedLine(supervisor.socket, gpio, PIN)
+    patient.open()
     patient.close()
 
 
@@ -283,9 +384,7 @@ def test_a_second_supervisor_is_refused_and_the_first_one_goes_on(
     gpio: FakeGpio, light: GpioLight, supervisor: InnerSupervisor
 ) -> None:
     light.open()
-    second = LightSupervisor(
-        gpio, PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS, grace_ms=GRACE_MS
-    )
+    second = LightSupervisor(gpio, PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS)
     with pytest.raises(DeviceError) as caught:
         second.open()
     assert caught.value.error_code == "LIGHT-SUPERVISOR"
@@ -305,14 +404,14 @@ def test_the_socket_of_a_killed_supervisor_does_not_hinder_the_next(rig: LightRi
 def test_when_the_supervisor_is_killed_in_a_pulse_the_instrument_takes_the_line_low(
     rig: LightRig,
 ) -> None:
-    supervisor = rig.supervisor()
-    process = rig.instrument()
+    supervisor = rig.patient_supervisor()
+    process = rig.instrument(pulse_ms=MAX_PULSE_MS)
     light_up(process)
     supervisor.kill()
     rig.wait_until(lambda: not rig.is_lit())
     assert rig.edges()[-1].pid == process.pid
     go_on(process)
-    assert hear(process).startswith("LIGHT-")
+    assert hear(process) == "LIGHT-SUPERVISOR"
     light_edges = len(rig.edges())
     go_on(process)
     assert hear(process) == "LIGHT-SUPERVISOR"
@@ -337,34 +436,37 @@ def test_a_supervisor_that_does_not_answer_gives_no_light(
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as frozen:
         frozen.bind(str(path))
         frozen.listen()
-        light = GpioLight(gpio, CONFIG, lambda: True, LightLease(str(path), 0.0))
         with pytest.raises(SupervisorError, match="does not answer"):
-            light.open()
+            light_at(path, gpio, 0.0).open()
     assert gpio.edges(PIN) == []
 
 
-def test_the_lease_is_there_before_the_line_goes_high(gpio: FakeGpio) -> None:
-    seen: list[tuple[str, int]] = []
+def test_a_supervisor_that_freezes_in_a_pulse_may_have_the_light_on(rig: LightRig) -> None:
+    supervisor = rig.patient_supervisor()
+    process = rig.instrument(pulse_ms=MAX_PULSE_MS)
+    light_up(process)
+    supervisor.send_signal(signal.SIGSTOP)
+    go_on(process)
+    assert hear(process) == "LIGHT-SUPERVISOR"
+    supervisor.send_signal(signal.SIGCONT)
+    rig.wait_until(lambda: not rig.is_lit())
+    assert {edge.pid for edge in rig.edges()} == {supervisor.pid}
 
-    class Watched(LightLease):
-        def connect(self) -> None:
-            seen.append(("connect", gpio.level(PIN)))
 
-        def is_live(self) -> bool:
-            return True
+def test_whoever_watches_over_the_supervisor_hears_of_it_without_an_instrument(
+    gpio: FakeGpio, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("s") / "light.sock"
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=MAX_PULSE_MS)
+    supervisor.open()
+    beats = iter(range(3))
 
-        def begin(self, deadline_ms: float) -> None:
-            seen.append((f"on {deadline_ms:g}", gpio.level(PIN)))
+    def beat() -> None:
+        if next(beats, None) is None:
+            supervisor.stop()
 
-        def end(self) -> None:
-            seen.append(("off", gpio.level(PIN)))
-
-    light = GpioLight(gpio, CONFIG, lambda: True, Watched("unused"))
-    light.open()
-    with light.pulse(MAX_PULSE_MS):
-        seen.append(("lit", gpio.level(PIN)))
-    light.close()
-    assert seen == [("connect", 0), ("on 10000", 0), ("lit", 1), ("off", 0)]
+    supervisor.serve(beat)
+    supervisor.close()
 
 
 def test_lines_inside_the_process_cannot_be_supervised_from_outside() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from hal import recorder as recorder_module
 from hal.errors import InputError, SupervisorError
-from hal.recorded import RecordedGpio, RecordedLease
+from hal.recorded import RecordedGpio, RecordedLine
 from hal.recorder import FileRecorder
 from hal.recording import is_recording, kept_files, read_recording, ring_files
 from hal.sim.gpio import FakeGpio
@@ -295,60 +295,77 @@ def test_a_killed_process_leaves_its_last_minutes_and_its_lock_falls(tmp_path: P
     assert said(kept) == [("stage.port", "tx", b"$H\n")], "restarts do not push it out"
 
 
-class Lease:
+class Line:
+    """A line of the light whose supervisor may be gone."""
+
     def __init__(self) -> None:
         self.live = True
 
-    def connect(self) -> None: ...
+    def open(self) -> None: ...
 
     def is_live(self) -> bool:
         return self.live
 
-    def begin(self, deadline_ms: float) -> None:
+    def on(self, until_s: float) -> None:
         if not self.live:
             raise SupervisorError("The UV light stays off.", remedy="Start the supervisor.")
 
-    def end(self) -> None: ...
+    def off(self) -> None: ...
 
     def close(self) -> None: ...
 
 
-def test_the_light_tells_its_edges_and_leases(make: Make, tmp_path: Path) -> None:
-    lines = MemoryLines()
-    gpio = FakeGpio(lines)
-    lease = Lease()
+def test_gpio_lines_tell_their_edges(make: Make, tmp_path: Path) -> None:
+    gpio = FakeGpio(MemoryLines())
     gpio.setmode(gpio.BOARD)
     with make() as recorder:
-        noted_gpio, noted_lease = RecordedGpio(gpio, recorder), RecordedLease(lease, recorder)
-        noted_gpio.setup(33, gpio.OUT, initial=gpio.LOW)
-        noted_lease.connect()
-        assert noted_lease.is_live()
-        noted_lease.begin(150.0)
-        noted_gpio.output(33, gpio.HIGH)
-        assert [noted_gpio.input(33) for _ in range(3)] == [1, 1, 1]
-        noted_gpio.output(33, gpio.LOW)
-        noted_lease.end()
-        lease.live = False
-        assert not noted_lease.is_live()
-        with pytest.raises(SupervisorError):
-            noted_lease.begin(150.0)
-        noted_gpio.cleanup(33)
-        noted_lease.close()
+        noted = RecordedGpio(gpio, recorder)
+        noted.setup(33, gpio.OUT, initial=gpio.LOW)
+        noted.output(33, gpio.HIGH)
+        assert [noted.input(33) for _ in range(3)] == [1, 1, 1]
+        noted.output(33, gpio.LOW)
+        noted.cleanup(33)
     assert [what for _, _, what in said(ring_files(tmp_path)[0])] == [
         {"pin": 33, "initial": 0},
-        "connected",
-        "begun for 150 ms",
         {"pin": 33, "level": 1},
         {"pin": 33, "level": 1},
         {"pin": 33, "level": 0},
-        "ended",
-        "not live",
-        {
-            "code": "LIGHT-SUPERVISOR",
-            "cause": "The UV light stays off.",
-            "remedy": "Start the supervisor.",
-        },
         {"pin": 33},
-        "closed",
         "",
+    ]
+
+
+def test_a_line_of_the_supervisor_tells_its_leases_and_edges(make: Make, tmp_path: Path) -> None:
+    line = Line()
+    with make() as recorder:
+        noted = RecordedLine(line, 33, recorder)
+        noted.open()
+        assert noted.is_live()
+        noted.off()
+        noted.on(time.monotonic() + 1000.0)
+        noted.off()
+        noted.off()
+        line.live = False
+        assert not noted.is_live()
+        with pytest.raises(SupervisorError):
+            noted.on(time.monotonic() + 1000.0)
+        noted.close()
+    notes = [(kind, what) for _, kind, what in said(ring_files(tmp_path)[0])]
+    assert str(notes.pop(1)[1]).startswith("begun for ")
+    assert notes == [
+        ("lease", "connected"),
+        ("driven", {"pin": 33, "level": 1}),
+        ("driven", {"pin": 33, "level": 0}),
+        ("lease", "ended"),
+        ("lease", "not live"),
+        (
+            "error",
+            {
+                "code": "LIGHT-SUPERVISOR",
+                "cause": "The UV light stays off.",
+                "remedy": "Start the supervisor.",
+            },
+        ),
+        ("lease", "closed"),
+        ("end", ""),
     ]

@@ -14,6 +14,7 @@ from hal.errors import CameraError, FrameError, LightError
 from hal.gpio_light import GpioLight
 from hal.sim.camera import READOUT_MS, SimCamera
 from hal.sim.gpio import FakeGpio
+from hal.uv_line import OwnLine
 
 CONFIG = CameraConfig(width_px=64, height_px=64, exposure_ms=40.0)
 
@@ -65,7 +66,7 @@ def test_exposure_and_readout_take_their_time_on_the_injected_clock() -> None:
 @pytest.mark.parametrize("speed", [1.0, 20.0])
 def test_the_lit_share_does_not_depend_on_the_speed_of_the_clock(speed: float) -> None:
     gpio = FakeGpio()
-    light = GpioLight(gpio, LightConfig(), interlock=lambda: True)
+    light = GpioLight(OwnLine(gpio, LightConfig().pin), LightConfig(), interlock=lambda: True)
     light.open()
 
     def lit_fraction(start_s: float, end_s: float) -> float:
@@ -85,7 +86,7 @@ def test_the_lit_share_does_not_depend_on_the_speed_of_the_clock(speed: float) -
 
 def test_a_pulse_cut_in_the_exposure_darkens_the_frame() -> None:
     gpio = FakeGpio()
-    light = GpioLight(gpio, LightConfig(), interlock=lambda: True)
+    light = GpioLight(OwnLine(gpio, LightConfig().pin), LightConfig(), interlock=lambda: True)
     light.open()
     camera, scene = make_camera(
         SystemClock(0.5),
