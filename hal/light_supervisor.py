@@ -31,10 +31,14 @@ log = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.01
 """How soon a line that does not obey is driven low again."""
+LOOK_S: Final = 0.005
+"""How often, during a pulse, the process that ordered it is looked at."""
 BEAT_S: Final = 0.25
 """How often whoever watches over the supervisor hears of it, at least."""
 
 _PEER = struct.Struct("iII")  # process, user, group
+_EXITING: Final = 0x4
+"""Flag of a process that ends, in the kernel's table of processes: PF_EXITING."""
 
 
 @dataclass
@@ -117,9 +121,12 @@ class LightSupervisor:
                 ready = [key for key, _ in self._selector.select(self._timeout_s(beat is not None))]
                 if self._disobeyed or self._overdue():
                     self._darken()
+                elif self._orphaned():
+                    self._drop("its process is ending")
                 # The end of an old connection comes before a new one.
                 for key in sorted(ready, key=lambda key: key.fileobj is self._listener):
-                    if key.fileobj in self._selector.get_map():
+                    # By number: what a former one closed has none any more.
+                    if key.fd in self._selector.get_map():
                         key.data()
                 if beat is not None:
                     beat()
@@ -171,11 +178,15 @@ class LightSupervisor:
         if self._disobeyed:
             waits_s.append(RETRY_S)
         if self._until_s is not None:
-            waits_s.append(max(0.0, self._until_s - time.monotonic()))
+            waits_s += [LOOK_S, max(0.0, self._until_s - time.monotonic())]
         return min(waits_s, default=None)
 
     def _overdue(self) -> bool:
         return self._until_s is not None and time.monotonic() >= self._until_s
+
+    def _orphaned(self) -> bool:
+        instrument = self._instrument
+        return self._until_s is not None and instrument is not None and _is_ending(instrument.pid)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -328,3 +339,16 @@ def _watch_process(pid: int) -> int:
         return os.pidfd_open(pid)
     except OSError:
         return -1
+
+
+def _is_ending(pid: int) -> bool:
+    """Return whether the kernel is about to end a process.
+
+    It frees the memory first, which may take long, and closes the connection after that.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        # After the name, which may hold anything: state, parent, group, session, two more, flags.
+        return bool(int(stat.rpartition(b")")[2].split()[6]) & _EXITING)
+    except (OSError, ValueError, IndexError):
+        return False

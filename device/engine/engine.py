@@ -172,7 +172,7 @@ class Engine:
         try:
             step()
         except LeukoluxError as error:
-            log.exception("%s", error.error_code)
+            log.error("%s", error)  # noqa: TRY400 (anticipated: cause and remedy say it all)
             self._fail(error)
         except Exception as error:
             log.exception("unexpected failure")
@@ -191,9 +191,11 @@ class Engine:
         except LeukoluxError as unwritten:
             log.warning("the failure is not in the records: %s", unwritten)
         try:
+            # The machine is in the fault state even when its hook fails.
             self.machine.fire(Event.FAIL)
+        except LeukoluxError as unshown:
+            log.warning("the fault does not show on the front panel: %s", unshown)
         except Exception:
-            # The machine is in the fault state already when its hook fails.
             log.exception("while entering the fault state")
 
     def _enter(self, state: State) -> None:
@@ -305,11 +307,15 @@ class Engine:
     def _open_devices(self) -> None:
         """Close what is open, then open everything, the light first: its line goes low."""
         hardware = self._hardware
-        devices = (hardware.light, hardware.panel, hardware.stage, hardware.camera)
-        for device in devices:
+        for device in (hardware.light, hardware.panel, hardware.stage, hardware.camera):
             device.close()
-        for device in devices:
-            device.open()
+        try:
+            hardware.light.open()
+        finally:
+            # Also for a light that fails: the lamps say so.
+            hardware.panel.open()
+        hardware.stage.open()
+        hardware.camera.open()
         self._reopen = False
 
     def _begin(self, order: StartOrder) -> None:

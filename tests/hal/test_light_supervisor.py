@@ -113,6 +113,20 @@ def test_a_child_that_keeps_the_connection_does_not_keep_the_light_on(rig: Light
     assert fall.time_s - rise.time_s < 8.0, "its deadline would have ended it, too"
 
 
+def test_a_death_that_shows_in_every_way_at_once_ends_the_light_and_nothing_else(
+    rig: LightRig,
+) -> None:
+    supervisor = rig.patient_supervisor()
+    process = rig.instrument(pulse_ms=MAX_PULSE_MS)
+    light_up(process)
+    supervisor.send_signal(signal.SIGSTOP)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    supervisor.send_signal(signal.SIGCONT)
+    rig.wait_until(lambda: not rig.is_lit())
+    assert gives_light(rig.instrument())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("memory_mb", [0, 350])
