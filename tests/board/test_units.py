@@ -14,6 +14,8 @@ import pytest
 
 from device.engine.pipeline import STUCK_S
 from device.settings import Settings, load_settings
+from hal.light_supervisor import BEAT_S
+from hal.supervised_line import ANSWER_TIMEOUT_S
 from webui.main import cli
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
@@ -129,6 +131,14 @@ def test_the_supervisor_outlives_the_instrument() -> None:
         assert values("leukolux-light.service", key) == [], key
         assert values("leukolux.service", key) == [], key
     assert "leukolux.service" in values("leukolux-light.service", "Before")
+
+
+def test_a_supervisor_that_stands_still_loses_the_line_at_once_and_a_busy_one_does_not() -> None:
+    (watchdog,) = values("leukolux-light.service", "WatchdogSec")
+    assert values("leukolux-light.service", "Type") == ["notify"]
+    # A core dump would keep the line meanwhile.
+    assert values("leukolux-light.service", "WatchdogSignal") == ["SIGKILL"]
+    assert 4 * BEAT_S <= float(watchdog) <= ANSWER_TIMEOUT_S
 
 
 def test_whoever_asks_for_the_supervisor_looks_where_it_listens() -> None:

@@ -16,6 +16,7 @@ from threading import Thread
 
 import pytest
 from light_rig import LONG_PULSE_MS, PIN, PULSE_MS, LightRig, gives_light, go_on, hear, light_up
+from notify_socket import NotifySocket
 
 from hal.config import HardwareConfig, LightConfig
 from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
@@ -465,6 +466,18 @@ def test_a_supervisor_that_freezes_in_a_pulse_may_have_the_light_on(rig: LightRi
     supervisor.send_signal(signal.SIGCONT)
     rig.wait_until(lambda: not rig.is_lit())
     assert {edge.pid for edge in rig.edges()} == {supervisor.pid}
+
+
+def test_systemd_hears_that_it_is_up_and_goes_round(
+    rig: LightRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NotifySocket(str(tmp_path / "notify")) as systemd:
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        rig.supervisor()
+        heard = systemd.until("WATCHDOG")
+        heard += systemd.until("WATCHDOG")
+    assert heard[0] == {"READY": "1"}
 
 
 def test_whoever_watches_over_the_supervisor_hears_of_it_without_an_instrument(
