@@ -68,6 +68,22 @@ class Hardware:
             self.close()
             raise
 
+    def reopen(self) -> None:
+        """Close what is open, then open every device, the light first; a simulation goes on.
+
+        Raises:
+            DeviceError: a device failed; those after it stay closed, but for the panel, whose
+                lamps tell of a light that failed.
+        """
+        devices = (self.light, self.panel, self.stage, self.camera)
+        for device in devices:
+            device.close()
+        try:
+            for device in devices:
+                device.open()
+        finally:
+            self.panel.open()
+
     def close(self) -> None:
         """Close everything, the light first.  Never raises; can be called twice."""
         for device in (self.light, self.stage, self.camera, self.panel, self.simulation):

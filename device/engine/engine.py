@@ -172,7 +172,7 @@ class Engine:
         try:
             step()
         except LeukoluxError as error:
-            log.error("%s", error)  # noqa: TRY400 (anticipated: cause and remedy say it all)
+            log.error("%s", error)  # noqa: TRY400 (anticipated)
             self._fail(error)
         except Exception as error:
             log.exception("unexpected failure")
@@ -191,10 +191,10 @@ class Engine:
         except LeukoluxError as unwritten:
             log.warning("the failure is not in the records: %s", unwritten)
         try:
-            # The machine is in the fault state even when its hook fails.
             self.machine.fire(Event.FAIL)
         except LeukoluxError as unshown:
-            log.warning("the fault does not show on the front panel: %s", unshown)
+            # The machine is in the fault state already when its hook fails.
+            log.warning("while entering the fault state: %s", unshown)
         except Exception:
             log.exception("while entering the fault state")
 
@@ -305,17 +305,7 @@ class Engine:
         self.machine.fire(Event.ACKNOWLEDGE)
 
     def _open_devices(self) -> None:
-        """Close what is open, then open everything, the light first: its line goes low."""
-        hardware = self._hardware
-        for device in (hardware.light, hardware.panel, hardware.stage, hardware.camera):
-            device.close()
-        try:
-            hardware.light.open()
-        finally:
-            # Also for a light that fails: the lamps say so.
-            hardware.panel.open()
-        hardware.stage.open()
-        hardware.camera.open()
+        self._hardware.reopen()
         self._reopen = False
 
     def _begin(self, order: StartOrder) -> None:
