@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from threading import Condition, RLock, Thread
 
 from hal.config import LightConfig
-from hal.errors import DeviceClosedError, LedError, LightError
+from hal.errors import DeviceClosedError, DeviceError, LedError, LightError
 from hal.gpio import GPIO_FAILURES
 from hal.led_current import LedCurrent
 from hal.light import Interlock
@@ -166,8 +166,8 @@ class GpioLight:
                 return
             try:
                 self._switch_off(asked_cut() if self.is_on else None)
-            except LightError:
-                log.critical("the UV line does not go low", exc_info=True)
+            except DeviceError as error:
+                log.critical("the UV line does not go low: %s", error)
             # Even when the line did not obey: released, the external pull-down takes it low.
             self._line.close()
             if self._current is not None:
@@ -292,7 +292,7 @@ class GpioLight:
     def _end_early(self, cut: LightError | LedError) -> None:
         try:
             self._switch_off(cut)
-        except LightError:
+        except DeviceError as error:
             # The next round tries again; the pulse stays overdue until the line obeys.
-            log.critical("the UV line does not go low", exc_info=True)
+            log.critical("the UV line does not go low: %s", error)
             self._changed.wait(INTERLOCK_POLL_S)

@@ -40,6 +40,7 @@ class Light(Protocol):
             InterlockError: the lid is open, before or during the block, or it was and nobody
                 acknowledged that.
             SupervisorError: there is no supervisor, or it ended during the block.
+            DeviceError: the supervisor does not answer, so the light may be on; do not try again.
             LedError: the current of the LED is not what it should be; do not try again.
             DeviceClosedError: the light is not open.
         """

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hal.errors import LightError
+from hal.errors import DeviceError
 from hal.gpio import Gpio
 from hal.recorder import Recorder
 from hal.uv_line import UvLine
@@ -94,7 +94,7 @@ class RecordedLine:
         self._recorder.note(WIRE, "driven", {"pin": self._pin, "level": 1})
 
     def off(self) -> None:
-        """Drive the line low.  Raises LightError."""
+        """Drive the line low.  Raises LightError, DeviceError."""
         with self._noted_errors():
             self._line.off()
         if self._lit:
@@ -111,6 +111,6 @@ class RecordedLine:
     def _noted_errors(self) -> Iterator[None]:
         try:
             yield
-        except LightError as error:
+        except DeviceError as error:
             self._recorder.note(WIRE, "error", error.as_dict())
             raise

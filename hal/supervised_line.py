@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hal.clock import SystemClock
-from hal.errors import LightError, SupervisorError
+from hal.errors import DeviceError, LightError, SupervisorError
 from hal.gpio import Gpio
 from hal.light_cuts import deadline_cut, line_failed, line_stuck
 from hal.light_off import supervisor_listens, take_line_low
@@ -90,16 +90,17 @@ class SupervisedLine:
         self._ask(f"on {self._serial} {until_s!r}")
 
     def off(self) -> None:
-        """Let the supervisor drive the line low; raises LightError, SupervisorError."""
+        """Let the supervisor drive the line low; raises LightError, DeviceError."""
         try:
             if self._connection is not None:
                 self._ask(f"off {self._serial}")
         except SupervisorError as error:
             # One that has ended, on the other hand, has no light on.
             if self._connection is not None:
-                raise SupervisorError(
+                raise DeviceError(
                     "The light supervisor does not answer: the UV light may be on.",
                     remedy="Keep the lid closed and switch the instrument off.",
+                    code=error.error_code,
                 ) from error
         self._lit = False
 

@@ -40,8 +40,9 @@ class UvLine(Protocol):
         """Drive it low; returns when it is, or when it was not taken.
 
         Raises:
-            LightError: it does not obey.
-            SupervisorError: the supervisor does not answer.
+            LightError: it does not obey (LIGHT-LINE).
+            DeviceError: the supervisor does not answer, so the light may be on; as there is no
+                frame to be had by trying again, it is no LightError.
         """
 
     def close(self) -> None:

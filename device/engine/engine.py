@@ -151,6 +151,8 @@ class Engine:
         for action in (self._hardware.light.off, self._hardware.stage.stop):
             try:
                 action()
+            except LeukoluxError as error:
+                log.critical("making the instrument safe: %s", error)
             except Exception:
                 log.exception("making the instrument safe")
 

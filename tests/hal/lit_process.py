@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hal.config import LightConfig
-from hal.errors import LightError
+from hal.errors import DeviceError
 from hal.gpio_light import GpioLight
 from hal.sim.gpio import FakeGpio
 from hal.sim.gpio_lines import FileLines
@@ -29,7 +29,7 @@ def main(folder: str, socket: str, pulse_ms: float, memory_mb: int) -> None:
             with light.pulse(pulse_ms):
                 say("lit")
                 sys.stdin.readline()
-        except LightError as error:
+        except DeviceError as error:
             say(error.error_code)
         else:
             say("over")

@@ -18,7 +18,7 @@ import pytest
 from light_rig import LONG_PULSE_MS, PIN, PULSE_MS, LightRig, gives_light, go_on, hear, light_up
 from notify_socket import NotifySocket
 
-from hal.config import HardwareConfig, LightConfig
+from hal.config import HardwareConfig, LightConfig, SimulationConfig
 from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
 from hal.factory import build_light_supervisor
 from hal.gpio_light import GpioLight
@@ -456,16 +456,21 @@ def test_a_supervisor_that_does_not_answer_gives_no_light(
     assert gpio.edges(PIN) == []
 
 
-def test_a_supervisor_that_freezes_in_a_pulse_may_have_the_light_on(rig: LightRig) -> None:
+@pytest.mark.parametrize("end", [signal.SIGCONT, signal.SIGKILL])
+def test_a_supervisor_that_freezes_in_a_pulse_may_have_the_light_on(
+    rig: LightRig, end: signal.Signals
+) -> None:
     supervisor = rig.patient_supervisor()
     process = rig.instrument(pulse_ms=MAX_PULSE_MS)
     light_up(process)
     supervisor.send_signal(signal.SIGSTOP)
     go_on(process)
     assert hear(process) == "LIGHT-SUPERVISOR"
-    supervisor.send_signal(signal.SIGCONT)
+    assert rig.is_lit()
+    supervisor.send_signal(end)
     rig.wait_until(lambda: not rig.is_lit())
-    assert {edge.pid for edge in rig.edges()} == {supervisor.pid}
+    by = supervisor if end is signal.SIGCONT else process
+    assert [edge.pid for edge in rig.edges()] == [supervisor.pid, by.pid]
 
 
 def test_systemd_hears_that_it_is_up_and_goes_round(
@@ -494,6 +499,33 @@ def test_whoever_watches_over_the_supervisor_hears_of_it_without_an_instrument(
 
     supervisor.serve(beat)
     supervisor.close()
+
+
+def test_on_lines_in_files_current_follows_what_the_supervisor_drives(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("s") / "light.sock"
+    config = HardwareConfig(
+        light=CONFIG.model_copy(update={"readback_pin": 37, "supervisor_socket": str(path)}),
+        simulation=SimulationConfig(gpio_directory=str(tmp_path)),
+    )
+    supervisor = build_light_supervisor(config)
+    supervisor.open()
+    seen = FileLines(tmp_path)
+    line = SupervisedLine(path, FakeGpio(seen), PIN)
+    with serving(supervisor):
+        line.open()
+        assert seen.level(37) == 0
+        line.on(time.monotonic() + 9.0)
+        line.off()
+        line.close()
+    supervisor.close()
+    assert [(edge.pin, edge.level) for edge in seen.edges()] == [
+        (PIN, 1),
+        (37, 1),
+        (PIN, 0),
+        (37, 0),
+    ]
 
 
 def test_lines_inside_the_process_cannot_be_supervised_from_outside() -> None:
