@@ -27,6 +27,9 @@ MOST_WAITING = 4
 
 _LOOK_AGAIN_S = 0.05
 
+Send = Callable[[FrameHeader, Bytes], None]
+"""Sends a header and pixels; raises WireError when nobody listens any more."""
+
 WorldAt = Callable[[float, float], tuple[tuple[float, float, float], float]]
 """Gives place in um and lit share for an interval of real time, both as they truly were."""
 
@@ -38,6 +41,7 @@ class _Exposure:
     start_s: float
     end_s: float
     how: Exposing
+    send: Send
 
 
 class FrameMaker:
@@ -48,7 +52,6 @@ class FrameMaker:
         scenes: what is seen.
         world_at: where the slide was and how much light there was.
         faults: the switches.
-        send: sends a header and pixels to whoever listens; raises WireError when nobody does.
         chip: counts frames and pads lines in its way.
         readout_ms: from the end of the exposure to the frame, at least.
         speed: simulated seconds per real second.
@@ -60,7 +63,6 @@ class FrameMaker:
         scenes: SceneMaker,
         world_at: WorldAt,
         faults: FaultSwitches,
-        send: Callable[[FrameHeader, Bytes], None],
         *,
         chip: Chip,
         readout_ms: float = 0.0,
@@ -70,7 +72,7 @@ class FrameMaker:
         self._scenes = scenes
         self._world_at = world_at
         self._faults = faults
-        self._send = send
+        self._send: Send | None = None
         self._chip = chip
         self._readout_s = readout_ms / 1000.0 / speed
         self._speed = speed
@@ -78,7 +80,6 @@ class FrameMaker:
         self._waiting: deque[_Exposure] = deque()
         self._scene: tuple[tuple[int, int], Scene] | None = None
         self._session = 0
-        self._acquiring = False
         self._next_id = 0
         self._number = 0
         self._exposed_until_s = 0.0
@@ -103,17 +104,17 @@ class FrameMaker:
         if self._scene is None or self._scene[0] != (width_px, height_px):
             self._scene = ((width_px, height_px), self._scenes(width_px, height_px))
 
-    def start(self) -> None:
-        """Begin to take frames, numbered anew."""
+    def start(self, send: Send) -> None:
+        """Begin to take frames, numbered anew; ``send`` has all of them until the next start."""
         with self._changed:
-            self._acquiring = True
+            self._send = send
             self._next_id = self._chip.first_id
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Take no more frames and forget those under way."""
         with self._changed:
-            self._acquiring = False
+            self._send = None
             self._session += 1
             self._waiting.clear()
             self._exposed_until_s = 0.0
@@ -131,16 +132,16 @@ class FrameMaker:
         triggered = self._registers.entry("TriggerMode") == "On"
         from_software = self._registers.entry("TriggerSource") == "Software"
         with self._changed:
-            if self._acquiring and triggered and from_software:
-                self._expose(time.monotonic())
+            if self._send is not None and triggered and from_software:
+                self._expose(time.monotonic(), self._send)
 
-    def _expose(self, now_s: float) -> None:
+    def _expose(self, now_s: float, send: Send) -> None:
         if now_s < self._exposed_until_s or len(self._waiting) >= MOST_WAITING:
             log.info("a trigger during an exposure was ignored")
             return
         how = self._registers.exposing()
         end_s = now_s + how.exposure_us / 1e6 / self._speed
-        self._waiting.append(_Exposure(self._next_id, self._number, now_s, end_s, how))
+        self._waiting.append(_Exposure(self._next_id, self._number, now_s, end_s, how, send))
         self._exposed_until_s = end_s
         self._next_id = (self._next_id + 1) % (1 << self._chip.id_bits)
         self._number += 1
@@ -152,11 +153,12 @@ class FrameMaker:
                 while not self._waiting:
                     if self._closed:
                         return
-                    if self._acquiring and self._registers.entry("TriggerMode") != "On":
-                        self._expose(time.monotonic())
+                    send = self._send
+                    if send is not None and self._registers.entry("TriggerMode") != "On":
+                        self._expose(time.monotonic(), send)
                     else:
                         # Switching the trigger off is not announced, so it is looked for.
-                        self._changed.wait(_LOOK_AGAIN_S if self._acquiring else None)
+                        self._changed.wait(None if send is None else _LOOK_AGAIN_S)
                 exposure = self._waiting.popleft()
                 session = self._session
             if self._pause_until(exposure.end_s, session):
@@ -182,7 +184,7 @@ class FrameMaker:
         if not stale:
             self._last = made
         try:
-            self._send(*made)
+            exposure.send(*made)
         except WireError as error:
             log.info("frame %d went nowhere: %s", exposure.frame_id, error)
 

@@ -7,6 +7,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from hal.sim.gentl.packing import Bytes
+
 REQUEST = struct.Struct("<4sHHQI")
 ANSWER = struct.Struct("<4siI")
 FRAME = struct.Struct("<4sIQQIIIIIIQ")
@@ -123,6 +125,17 @@ def send_answer(connection: socket.socket, status: Status, data: bytes = b"") ->
     """Answer a question.  Raises WireError when the other side is gone."""
     try:
         connection.sendall(ANSWER.pack(ANSWER_MAGIC, status, len(data)) + data)
+    except OSError as error:
+        raise WireError(str(error)) from error
+
+
+def send_frame(connection: socket.socket | None, header: FrameHeader, pixels: Bytes) -> None:
+    """Send a frame.  Raises WireError when nobody listens any more."""
+    if connection is None:
+        raise WireError("nobody listens")
+    try:
+        connection.sendall(header.pack(pixels.size))
+        connection.sendall(pixels.data)
     except OSError as error:
         raise WireError(str(error)) from error
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import socket
+from functools import partial
 from pathlib import Path
-from threading import Condition, Lock, Thread, Timer
+from threading import Condition, Thread, Timer
 
 from hal.sim.camera import sensor_temperature_c
 from hal.sim.gentl.faults import FaultSwitches
 from hal.sim.gentl.features import Chip
 from hal.sim.gentl.frames import FrameMaker, WorldAt
-from hal.sim.gentl.packing import Bytes
 from hal.sim.gentl.protocol import (
-    FrameHeader,
     Operation,
     Request,
     Status,
@@ -22,6 +22,7 @@ from hal.sim.gentl.protocol import (
     pack_info,
     receive_request,
     send_answer,
+    send_frame,
 )
 from hal.sim.gentl.registers import DESCRIPTION_ADDRESS, Registers
 from hal.sim.gentl.scenes import SceneMaker
@@ -30,7 +31,8 @@ from hal.sim.gentl.script import CameraScript
 log = logging.getLogger(__name__)
 
 _SEND_BUFFER_BYTES = 4 << 20
-_HANG_UP_S = 0.3
+_HANG_UP_S = 1.5
+"""Less than the producer waits for an answer."""
 
 
 class CameraServer:
@@ -68,7 +70,6 @@ class CameraServer:
             scenes,
             world_at,
             self.faults,
-            self._send_frame,
             chip=chip,
             readout_ms=readout_ms,
             speed=speed,
@@ -78,7 +79,6 @@ class CameraServer:
         self._connections: set[socket.socket] = set()
         self._owner: socket.socket | None = None
         self._stream: socket.socket | None = None
-        self._sending = Lock()
         self._script = CameraScript()
         self._triggers = 0
 
@@ -144,13 +144,12 @@ class CameraServer:
         except WireError as error:
             log.info("connection over: %s", error)
         finally:
-            if connection is self._owner:
-                # Before the next one can become the owner.
-                self.frames.stop()
-                self._registers.reset()
             with self._lock:
                 self._connections.discard(connection)
-                self._owner = None if connection is self._owner else self._owner
+                if connection is self._owner:
+                    self.frames.stop()
+                    self._registers.reset()
+                    self._owner = None
                 self._stream = None if connection is self._stream else self._stream
                 self._lock.notify_all()
             connection.close()
@@ -166,16 +165,18 @@ class CameraServer:
                 send_answer(connection, self._open(connection))
             case Operation.STREAM:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-                # Answered before any frame can follow.
-                send_answer(connection, Status.OK)
+                # Whoever has the answer starts the acquisition, and its frames go this way.
                 with self._lock:
                     self._stream = connection
+                send_answer(connection, Status.OK)
             case Operation.READ | Operation.WRITE:
                 send_answer(connection, *self._access(connection, request))
 
     def _open(self, connection: socket.socket) -> Status:
         with self._lock:
             # The owner before may have hung up a moment ago, and its thread not have noticed yet.
+            if self._owner is not None and not _hung_up(self._owner):
+                return Status.RESOURCE_IN_USE
             if not self._lock.wait_for(lambda: self._owner is None, _HANG_UP_S):
                 return Status.RESOURCE_IN_USE
             self._owner = connection
@@ -192,7 +193,7 @@ class CameraServer:
     def _execute(self, command: str) -> None:
         match command:
             case "AcquisitionStart":
-                self.frames.start()
+                self.frames.start(partial(send_frame, self._stream))
             case "AcquisitionStop":
                 self.frames.stop()
             case "TriggerSoftware":
@@ -218,13 +219,9 @@ class CameraServer:
         elif seconds == 0.0:
             self.plug_in()
 
-    def _send_frame(self, header: FrameHeader, pixels: Bytes) -> None:
-        stream = self._stream
-        if stream is None:
-            raise WireError("nobody listens")
-        with self._sending:
-            try:
-                stream.sendall(header.pack(pixels.size))
-                stream.sendall(pixels.data)
-            except OSError as error:
-                raise WireError(str(error)) from error
+
+def _hung_up(connection: socket.socket) -> bool:
+    """Return whether the other side has closed; told by the kernel, whichever thread knows yet."""
+    hearer = select.poll()
+    hearer.register(connection, select.POLLRDHUP)
+    return bool(hearer.poll(0))
