@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from threading import Event
 
 from hal.apt.axis import AptAxis
@@ -37,6 +38,7 @@ GRACE_S = 0.5
 
 HOME_TOLERANCE_UM = 100.0
 _LIMIT_SLACK_UM = 1e-6
+_ENDED = object()
 
 
 class AptStage:
@@ -116,8 +118,7 @@ class AptStage:
                     self._check_wanted("Homing", cancel)
                     axis.enable()
                     axis.start_homing()
-                for axis in together:
-                    self._await_home(axis, deadline, cancel)
+                self._watch("Homing", [self._until_home(a, deadline) for a in together], cancel)
         except LeukoluxError as error:
             self._halt()
             if isinstance(error, Cancelled):
@@ -146,8 +147,11 @@ class AptStage:
             self._check_wanted("The move", cancel)
             for axis, target in targets.items():
                 axis.start_move(target)
-            for axis, target in targets.items():
-                self._await_arrival(axis, starts[axis], target, deadline, cancel)
+            arrivals = [
+                self._until_arrived(axis, starts[axis], target, deadline)
+                for axis, target in targets.items()
+            ]
+            self._watch("The move", arrivals, cancel)
         except LeukoluxError:
             self._halt()
             raise
@@ -259,12 +263,25 @@ class AptStage:
             )
         return status
 
-    def _await_home(self, axis: AptAxis, deadline: Deadline, cancel: Event | None) -> None:
-        """Wait for the end of homing; an order without any effect is given once more."""
+    def _watch(self, what: str, ends: list[Iterator[None]], cancel: Event | None) -> None:
+        """Look at all axes in turn until each has come to its end, or the first one fails.
+
+        The port of an axis that rests is looked at too: what is unplugged ends every motion.
+        """
+        while True:
+            self._check_wanted(what, cancel)
+            for bus in self._buses:
+                bus.pump(blocking=False)
+            ends = [end for end in ends if next(end, _ENDED) is not _ENDED]
+            if not ends:
+                return
+            self._clock.sleep(POLL_S, cancel)
+
+    def _until_home(self, axis: AptAxis, deadline: Deadline) -> Iterator[None]:
+        """Yield until homing has ended; an order without any effect is given once more."""
         effect_by = Deadline(self._clock, GRACE_S)
         seen = repeated = False
         while True:
-            self._check_wanted("Homing", cancel)
             status = axis.status()
             axis.require_no_fault(status)
             self._raise_complaint(axis)
@@ -282,7 +299,7 @@ class AptStage:
                     remedy="Check that nothing blocks the stage, then home again.",
                     code="STAGE-HOME-TIMEOUT",
                 )
-            self._clock.sleep(POLL_S, cancel)
+            yield
         at_um = axis.profile.place_um(status.position_counts)
         if abs(at_um) > HOME_TOLERANCE_UM:
             raise StageError(
@@ -291,15 +308,10 @@ class AptStage:
                 code="STAGE-HOME-POSITION",
             )
 
-    def _await_arrival(
-        self,
-        axis: AptAxis,
-        start: int,
-        target: int,
-        deadline: Deadline,
-        cancel: Event | None,
-    ) -> None:
-        """Wait for rest at the target; an order without any effect is given once more.
+    def _until_arrived(
+        self, axis: AptAxis, start: int, target: int, deadline: Deadline
+    ) -> Iterator[None]:
+        """Yield until the axis rests at the target; an order without effect is given once more.
 
         The controller's message of completion may be lost, so its status decides.  An axis that
         has stopped still swings, so only one that rests elsewhere for a while has not arrived.
@@ -307,7 +319,6 @@ class AptStage:
         resting = Deadline(self._clock, GRACE_S)
         seen = repeated = False
         while True:
-            self._check_wanted("The move", cancel)
             status = self._sound_status(axis)
             if not axis.is_between(status, start, target):
                 raise StageError(
@@ -335,7 +346,7 @@ class AptStage:
                     remedy="Check that nothing blocks the stage and that move_timeout_s is enough.",
                     code="STAGE-MOVE-TIMEOUT",
                 )
-            self._clock.sleep(POLL_S, cancel)
+            yield
 
     def _not_arrived(self, axis: AptAxis, status: Status, target: int) -> StageError:
         at_um, goal_um = (

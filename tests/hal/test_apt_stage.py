@@ -349,16 +349,38 @@ def test_unplugging_is_an_error_and_reconnecting_works(rig: Rig, board: str) -> 
     home_and_move(rig)
 
 
-def test_unplugging_z_in_motion_stops_x_and_y(rig: Rig) -> None:
+@pytest.mark.parametrize("z_um", [None, 5000.0])
+def test_unplugging_z_stops_x_and_y_on_their_way(rig: Rig, z_um: float | None) -> None:
     rig.clock.set_speed(SLOW)
-    thread, raised = in_thread(lambda: rig.stage.move_to(8000.0, z_um=5000.0))
+    thread, raised = in_thread(lambda: rig.stage.move_to(FAR_UM, z_um=z_um))
     wait_until(lambda: rig.emulator.true_position_um()[0] > 2000.0)
     rig.emulator.unplug("z")
     thread.join(30.0)
     assert isinstance(raised[0], DeviceError)
+    assert raised[0].error_code == "STAGE-UNPLUGGED"
+    assert rig.apt.port_z in raised[0].cause
     assert not rig.stage.homed
     assert stands_still(rig)
-    assert rig.emulator.true_position_um()[0] <= 8001.0
+    assert rig.emulator.true_position_um()[0] < FAR_UM - 5000.0
+
+
+@pytest.mark.parametrize("motion", ["home", "move"])
+def test_an_axis_that_fails_ends_the_motion_of_the_others(rig: Rig, motion: str) -> None:
+    rig.stage.move_to(FAR_UM, 6000.0)
+    rig.clock.set_speed(SLOW)
+    away = (0.0, FAR_UM)
+
+    def go() -> None:
+        rig.stage.move_to(*away) if motion == "move" else rig.stage.home()
+
+    thread, raised = in_thread(go)
+    wait_until(lambda: rig.emulator.true_position_um()[0] < FAR_UM - 2000.0)
+    rig.emulator.block("Y")
+    thread.join(30.0)
+    assert isinstance(raised[0], StageAlarmError)
+    assert raised[0].error_code == "STAGE-ALARM-MOTION-ERROR"
+    assert stands_still(rig)
+    assert rig.emulator.true_position_um()[0] > 5000.0
 
 
 def test_silence_means_unplugged_and_opening_again_recovers(rig: Rig) -> None:
