@@ -21,6 +21,9 @@ MIN_RETURN_UM: Final = 2.0
 RETURN_SPREADS: Final = 7.0
 """Two visits differ by more than so many standard deviations of one once in 200,000 times."""
 
+MIN_SCALE_PERCENT: Final = 3.0
+"""Finer than this is the task of the calibration."""
+
 
 def _at_most(high: float, unit: str = "") -> Callable[[Effective], Limit]:
     return lambda effective: Limit(unit, high=high)
@@ -38,6 +41,13 @@ def _return(effective: Effective) -> Limit:
     if spreads_um:
         high_um = min(high_um, max(MIN_RETURN_UM, RETURN_SPREADS * max(spreads_um)))
     return Limit("um", high=high_um)
+
+
+def _scale(effective: Effective) -> Limit:
+    """What a stage that comes back to its places may err on the way that is walked."""
+    error_um = _return(effective).high or MAX_RETURN_UM
+    share = error_um / mechanics.walk_um(effective.settings.camera)
+    return Limit("%", high=max(MIN_SCALE_PERCENT, round(100.0 * share, 1)))
 
 
 def _works(effective: Effective) -> Limit:
@@ -304,9 +314,10 @@ CATALOGUE: Final[Sequence[Check]] = (
         "Scale of image and stage",
         "The stage takes steps; the image must move as far.",
         Level.DAILY,
-        _at_most(10.0, "%"),
+        _scale,
         mechanics.scale,
-        "Set camera.pixel_um to what the objective gives, and compare stage.steps_per_mm_xy.",
+        "Set camera.pixel_um to what objective and camera.binning give; when it is right, correct "
+        "the stage's steps per mm. Then calibrate pixel size and rotation.",
         needs=(*_SEEN, "CHECK-STAGE-RETURN"),
         dark=True,
     ),

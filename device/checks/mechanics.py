@@ -19,6 +19,7 @@ from device.checks.optics import steady
 from device.checks.report import CheckSkipped, Reading
 from device.checks.workplace import Workplace
 from device.errors import SelfTestError
+from hal.config import CameraConfig
 
 FOCUS_FIELDS: Final = 6
 PRESENT_SHARE: Final = 0.97
@@ -27,14 +28,19 @@ PRESENT_SHARE: Final = 0.97
 AWAY_UM: Final = 5_000.0
 RUN_UP_UM: Final = 300.0
 RETURNS: Final = 3
-STEPS: Final = 4
+STEPS: Final = 8
 STEP_SHARE: Final = 0.18
-"""A step of the scale check as a share of the image's width."""
+"""A step of the scale check as a share of the image's width or height."""
+
+STEPS_PER_FIELD: Final = 5
+"""After so many steps most of what is seen belongs to the next field."""
 
 MIN_SCORE: Final = 0.5
 """Correlation below which the two images have nothing in common."""
 
 _SMOOTH_PX: Final = 2.0
+_SEARCHED_SHARE: Final = 0.25
+"""How far a place is looked for, as a share of the image's width or height."""
 
 
 def focus(place: Workplace) -> Reading:
@@ -69,13 +75,28 @@ def way_back(place: Workplace) -> Reading:
     return farthest
 
 
+def walk_um(camera: CameraConfig) -> float:
+    """Return the shorter one of the ways that :func:`scale` goes."""
+    return STEPS * STEP_SHARE * min(camera.width_px, camera.height_px) * camera.pixel_um
+
+
 def scale(place: Workplace) -> Reading:
     """Take steps along x and y; return by how much the image moves too far or too little, %."""
     walks = [_walk(place, axis) for axis in (0, 1)]
     place.walks = tuple(walk for walk in walks if walk is not None)
     if len(place.walks) < len(walks):
-        return Reading(float("inf"), "The image does not follow the stage.")
-    return Reading(100.0 * max(abs(abs(walk) - 1.0) for walk in place.walks))
+        most = 100.0 * (_SEARCHED_SHARE / STEP_SHARE - 1.0)
+        return Reading(
+            float("inf"),
+            f"The image does not follow the stage, or goes more than {most:.0f} % too far.",
+        )
+    pixel_um = place.settings.camera.pixel_um
+    x_um, y_um = (pixel_um / abs(walk) for walk in place.walks)
+    return Reading(
+        100.0 * max(abs(abs(walk) - 1.0) for walk in place.walks),
+        f"By the stage's steps a pixel is {x_um:.3f} um along x and {y_um:.3f} um along y; "
+        f"{pixel_um:g} um is set.",
+    )
 
 
 def direction(place: Workplace) -> Reading:
@@ -92,7 +113,8 @@ def _walk(place: Workplace, axis: int) -> complex | None:
     1 for a straight camera, with the angle of a turned one; None when the image does not follow.
     """
     # Fields of their own: the dose of the others is spent.
-    field = place.plan.fields[min(FOCUS_FIELDS + 1 + axis, len(place.plan.fields) - 1)]
+    first = FOCUS_FIELDS + 1 + axis * math.ceil(STEPS / STEPS_PER_FIELD)
+    field = _nth_field(place, first)
     step_um = STEP_SHARE * (place.plan.tile_width_um, place.plan.tile_height_um)[axis]
     _arrive(place, field)
     image = _image(place, field)
@@ -101,7 +123,7 @@ def _walk(place: Workplace, axis: int) -> complex | None:
         target = [field.x_um, field.y_um]
         target[axis] += number * step_um
         place.mover.to(target[0], target[1], _height_um(place))
-        following = _image(place, field)
+        following = _image(place, _nth_field(place, first + number // STEPS_PER_FIELD))
         shift_um = _shift_um(place, image, following)
         if shift_um is None:
             return None
@@ -144,7 +166,11 @@ def _require_smear(place: Workplace, field: Field) -> None:
 
 def _field(place: Workplace) -> Field:
     """Return a place of its own, so that its dose is not that of the focus search."""
-    return place.plan.fields[min(FOCUS_FIELDS, len(place.plan.fields) - 1)]
+    return _nth_field(place, FOCUS_FIELDS)
+
+
+def _nth_field(place: Workplace, number: int) -> Field:
+    return place.plan.fields[min(number, len(place.plan.fields) - 1)]
 
 
 def _height_um(place: Workplace) -> float:
@@ -177,7 +203,7 @@ def _shift_um(
 ) -> tuple[float, float] | None:
     """Return how far the image moved, um; None when it shows another place."""
     height, width = before.shape
-    top, left = height // 4, width // 4
+    top, left = (int(_SEARCHED_SHARE * side) for side in (height, width))
     middle = before[top : height - top, left : width - left]
     scores = cv2.matchTemplate(after, middle, cv2.TM_CCOEFF_NORMED)
     _, best, _, (x_px, y_px) = cv2.minMaxLoc(scores)

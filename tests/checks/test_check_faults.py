@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -285,6 +286,37 @@ def test_a_fault_is_caught_by_its_check_alone(
             assert result.code
         assert not rig.hardware.light.is_on
         assert rig.records.path.exists()
+
+
+WHOLE_CAMERA = {
+    "camera": {"width_px": 1392, "height_px": 1040},
+    "scan": {"width_um": 4000.0, "height_um": 1000.0},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("set_um", [0.10, 0.137, 0.155, 0.18, 0.25])
+def test_a_pixel_size_that_is_not_the_camera_s_is_caught_by_the_scale(
+    tmp_path: Path, models: ModelSet, set_um: float
+) -> None:
+    changes = {**WHOLE_CAMERA, "camera": {**WHOLE_CAMERA["camera"], "pixel_um": set_um}}
+    with check_rig(tmp_path, models, changes) as rig:
+        rig.world.fit_objective(0.165)
+        result = found(rig.run(Level.DAILY, ["CHECK-STAGE-SCALE"]), "CHECK-STAGE-SCALE")
+    assert result.verdict is Verdict.FAIL
+    assert "camera.pixel_um" in result.remedy
+    if set_um < 0.2:
+        along = [float(um) for um in re.findall(r"([0-9.]+) um along", result.cause)]
+        assert along == pytest.approx([0.165, 0.165], rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_whole_camera_s_scale_is_known_to_a_few_percent(tmp_path: Path, models: ModelSet) -> None:
+    with check_rig(tmp_path, models, WHOLE_CAMERA) as rig:
+        result = found(rig.run(Level.DAILY, ["CHECK-STAGE-SCALE"]), "CHECK-STAGE-SCALE")
+    assert result.verdict is Verdict.PASS
+    assert result.high is not None
+    assert result.high < 4.0
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
