@@ -68,7 +68,8 @@ class ServiceManager:
         address = environment.pop("NOTIFY_SOCKET", None)
         timeout_us = environment.pop("WATCHDOG_USEC", "")
         watched = environment.pop("WATCHDOG_PID", str(os.getpid()))
-        wanted = timeout_us.isdecimal() and int(timeout_us) > 0 and watched == str(os.getpid())
+        is_number = timeout_us.isascii() and timeout_us.isdecimal()
+        wanted = is_number and int(timeout_us) > 0 and watched == str(os.getpid())
         return cls(
             address,
             int(timeout_us) / 1e6 if wanted else None,

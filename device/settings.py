@@ -18,6 +18,7 @@ from device.config import (
     ScanConfig,
     WebConfig,
 )
+from device.numbers import shortened
 from hal.config import HardwareConfig, LightConfig, Section, SimulationConfig
 from hal.errors import SettingsError
 
@@ -137,12 +138,12 @@ def _explain(problem: Any) -> str:
     path = tuple(str(part) for part in problem["loc"])
     name = ".".join(path) or "settings"
     if problem["type"] == "extra_forbidden":
-        return f"Unknown setting {name} = {problem['input']!r}."
+        return f"Unknown setting {name} = {shortened(problem['input'])}."
     if not path:
         return f"{problem['msg']}."
     field = _field(path)
     allowed = f" Allowed: {_allowed(field)}." if field is not None else ""
-    return f"{name} = {problem['input']!r}: {problem['msg'].lower()}.{allowed}"
+    return f"{name} = {shortened(problem['input'])}: {problem['msg'].lower()}.{allowed}"
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask
+from werkzeug.routing import IntegerConverter
 
 from device.staining import VirtualStain
 from webui import (
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 LARGEST_BODY_BYTES: Final = 64 * 1024
 
 
+class _Number(IntegerConverter):
+    """A number in an address: digits of other scripts are none."""
+
+    regex = "[0-9]+"
+
+
 def create_app(
     instrument: Instrument,
     records: Records,
@@ -52,6 +59,7 @@ def create_app(
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.url_map.converters["int"] = _Number
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,11 @@ from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
 from device.calibration.slide_corners import CORNERS
 from device.calibration.steps import STEP_IDS, Need, Step
+from device.commands.number_types import Number
 from device.engine.states import State
 from device.errors import RequestRefusedError
 from device.instrument import Instrument
+from device.numbers import parse_number, shortened
 from device.records.calibrations import CalibrationRecord, CalibrationState
 from device.records.records import Records
 from device.settings import Settings, load_settings
@@ -35,7 +36,7 @@ _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 @click.command()
 @click.option("--sim", is_flag=True, help="On the simulated instrument.")
-@click.option("--speed", type=float, help="Simulated seconds per real second.")
+@click.option("--speed", type=Number(0, min_open=True), help="Simulated seconds per real second.")
 @click.option(
     "--settings",
     "settings_path",
@@ -204,7 +205,7 @@ class _Guide:
             if self._yes:
                 return None
             name = label("calibration_quantity", entry.name)
-            known[entry.name] = click.prompt(f"{name} ({entry.unit})", type=float, err=True)
+            known[entry.name] = click.prompt(f"{name} ({entry.unit})", type=Number(), err=True)
         return known
 
     def _read_pulses(self, step: Step) -> bool:
@@ -251,7 +252,7 @@ class _Guide:
     def _obey(self, words: Sequence[str]) -> None:
         if words and words[0] in _DIRECTIONS:
             x, y = _DIRECTIONS[words[0]]
-            length_um = float(words[1])
+            length_um = parse_number(words[1])
             self._desk.jog(x * length_um, y * length_um)
             self._wait()
         elif words[:1] == ["go"]:
@@ -267,13 +268,13 @@ class _Guide:
 def _numbers(entered: Sequence[str]) -> dict[str, float]:
     numbers = {}
     for item in entered:
-        match = re.fullmatch(r"(\w+)=([-+0-9.eE]+)", item)
-        if match is None:
-            raise click.UsageError(f"--set {item}: write NAME=VALUE.")
+        name, equals, typed = item.partition("=")
+        if not (name.strip() and equals):
+            raise click.UsageError(f"--set {shortened(item)}: write NAME=VALUE.")
         try:
-            numbers[match[1]] = float(match[2])
+            numbers[name.strip()] = parse_number(typed)
         except ValueError as error:
-            raise click.UsageError(f"--set {item}: {match[2]} is not a number.") from error
+            raise click.UsageError(f"--set {shortened(name.strip())}: {error}") from error
     return numbers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -12,6 +13,7 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from device.numbers import HOW, parse_number
 from webui.calibration_view import calibration_view
 from webui.context import context
 from webui.parameters import LARGEST_ID, whole_number
@@ -140,15 +142,17 @@ def _body() -> dict[str, Any]:
 
 
 def _numbers() -> dict[str, float]:
-    body = _body()
-    for name, value in body.items():
-        usable = isinstance(value, int | float) and not isinstance(value, bool)
-        if not usable or not abs(value) <= LARGEST:
-            raise ParameterError(
-                f"{name[:40].replace('_', ' ')} is not a number.",
-                remedy="Enter a number, with a point before the decimals.",
-            )
-    return {name: float(value) for name, value in body.items()}
+    """Return the numbers of a body; they may be texts, as a person types them."""
+    return {name: _number(name, value) for name, value in _body().items()}
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return parse_number(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
+        return float(value)
+    raise ParameterError(f"{name[:40].replace('_', ' ')} is not a number.", remedy=HOW)
 
 
 def _texts(value: object) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from device.assembly import assembled, no_records_of_replays, simulated_settings
+from device.commands.number_types import Number, WholeNumber
 from device.engine.states import State
 from device.service_manager import ServiceManager
 from device.settings import changed_settings, load_settings
@@ -28,7 +29,7 @@ LOOK_S: Final = 0.5
 @click.option("--sim", is_flag=True, help="Run the simulated instrument.")
 @click.option("--sim-wire", is_flag=True, help="With the camera behind a GenTL producer.")
 @click.option("--smear", help="Simulated donor, NAME:SEED.")
-@click.option("--speed", type=float, help="Simulated seconds per real second.")
+@click.option("--speed", type=Number(0, min_open=True), help="Simulated seconds per real second.")
 @click.option(
     "--replay-stage",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -39,7 +40,7 @@ LOOK_S: Final = 0.5
     type=click.Path(path_type=Path, dir_okay=False),
     help="With a camera that goes wrong as in a recording.",
 )
-@click.option("--port", type=int, help="Port of the screen's pages; 0 picks a free one.")
+@click.option("--port", type=WholeNumber(0), help="Port of the screen's pages; 0 picks a free one.")
 @click.option(
     "--settings",
     "settings_path",

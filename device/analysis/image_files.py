@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.numbers import parse_number
 from hal.errors import InputError
 
 SUFFIXES = (".png", ".tif", ".tiff")
@@ -145,9 +146,9 @@ def _read_scan(folder: Path) -> ScanFolder:
 def _scan_tile(folder: Path, row: dict[str, str]) -> ScanTile:
     return ScanTile(
         path=folder / row["file"],
-        x_um=float(row["x_um"]),
-        y_um=float(row["y_um"]),
-        z_um=float(row["z_um"]),
-        exposure_ms=float(row["exposure_ms"]),
-        pixel_um=float(row["pixel_um"]),
+        x_um=parse_number(row["x_um"]),
+        y_um=parse_number(row["y_um"]),
+        z_um=parse_number(row["z_um"]),
+        exposure_ms=parse_number(row["exposure_ms"]),
+        pixel_um=parse_number(row["pixel_um"]),
     )

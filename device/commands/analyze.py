@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from device.analysis.images import analyze_images
+from device.commands.number_types import Number
+from device.numbers import parse_number
 
 
 class _BlankLevel(click.ParamType[float | None]):
@@ -18,11 +20,11 @@ class _BlankLevel(click.ParamType[float | None]):
         if value == "auto":
             return None
         try:
-            level = float(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is neither 'auto' nor a number", param, ctx)
+            level = parse_number(str(value))
+        except ValueError as error:
+            self.fail(f"Neither 'auto' nor a number: {error}", param, ctx)
         if not level > 0:
-            self.fail(f"{value!r} is not above 0", param, ctx)
+            self.fail(f"{level:g} is not above 0.", param, ctx)
         return level
 
 
@@ -30,7 +32,7 @@ class _BlankLevel(click.ParamType[float | None]):
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--pixel-um",
-    type=click.FloatRange(0.02, 2.0),
+    type=Number(0.02, 2.0),
     help="Size of a pixel in the sample, um; a folder of `simulate` knows its own.",
 )
 @click.option(

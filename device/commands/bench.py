@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import cv2
 
+from device.commands.number_types import WholeNumber
 from device.evaluation.benchmark.run import Effort, run_benchmark
 
 
@@ -16,14 +17,14 @@ from device.evaluation.benchmark.run import Effort, run_benchmark
 @click.option("--smear", default="healthy:3002", show_default=True, help="Donor, NAME:SEED.")
 @click.option(
     "--tiles",
-    type=click.IntRange(1, 1000),
+    type=WholeNumber(1, 1000),
     default=Effort.tiles,
     show_default=True,
     help="Tiles to analyse.",
 )
 @click.option(
     "--patches",
-    type=click.IntRange(1, 100),
+    type=WholeNumber(1, 100),
     default=Effort.patches,
     show_default=True,
     help="Patches each of the paper's networks is timed on.",

@@ -13,6 +13,7 @@ import click
 
 from device.assembly import simulated_settings
 from device.camera_check import Bench, measure_noise, measure_rate, write_frame
+from device.commands.number_types import Number, WholeNumber
 from device.evaluation.photon_transfer import PhotonTransfer
 from device.settings import Settings, load_settings
 from hal.errors import DeviceError, InputError
@@ -88,7 +89,9 @@ def features(settings: Settings, name: str | None, json_path: Path | None) -> No
 
 @camera.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--exposure-ms", type=float, help="Instead of the one of the settings.")
+@click.option(
+    "--exposure-ms", type=Number(0, min_open=True), help="Instead of the one of the settings."
+)
 @click.option("--light", is_flag=True, help="Light the UV LED during the exposure.")
 @click.pass_obj
 def grab(settings: Settings, path: Path, exposure_ms: float | None, light: bool) -> None:
@@ -107,8 +110,10 @@ def grab(settings: Settings, path: Path, exposure_ms: float | None, light: bool)
 
 
 @camera.command()
-@click.option("--frames", type=click.IntRange(2, 10_000), default=50, show_default=True)
-@click.option("--exposure-ms", type=float, help="Instead of the one of the settings.")
+@click.option("--frames", type=WholeNumber(2, 10_000), default=50, show_default=True)
+@click.option(
+    "--exposure-ms", type=Number(0, min_open=True), help="Instead of the one of the settings."
+)
 @_json_option
 @click.pass_obj
 def rate(
@@ -129,9 +134,13 @@ def rate(
 
 @camera.command()
 @click.option(
-    "--exposures", type=click.IntRange(4, 50), default=10, show_default=True, help="How many."
+    "--exposures", type=WholeNumber(4, 50), default=10, show_default=True, help="How many."
 )
-@click.option("--longest-ms", type=float, help="Longest exposure; found by itself without it.")
+@click.option(
+    "--longest-ms",
+    type=Number(0, min_open=True),
+    help="Longest exposure; found by itself without it.",
+)
 @click.option(
     "--light/--no-light",
     default=True,

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import cv2
 
+from device.commands.number_types import Number, WholeNumber
 from device.config import AnalysisConfig
 from device.evaluation import report
 from device.evaluation.album import Album
@@ -49,26 +50,24 @@ def cohort_options(donors: int, tiles: int, enrichment: float) -> Callable[[_Com
 
     def decorate(command: _Command) -> _Command:
         options = (
-            click.option(
-                "--donors", type=click.IntRange(1, 500), default=donors, show_default=True
-            ),
+            click.option("--donors", type=WholeNumber(1, 500), default=donors, show_default=True),
             click.option(
                 "--tiles",
-                type=click.IntRange(1, 1000),
+                type=WholeNumber(1, 1000),
                 default=tiles,
                 show_default=True,
                 help="Tiles of each donor.",
             ),
             click.option(
                 "--seed",
-                type=click.IntRange(FIRST_UNSEEN_SEED, 1_000_000),
+                type=WholeNumber(FIRST_UNSEEN_SEED, 1_000_000),
                 default=FIRST_UNSEEN_SEED,
                 show_default=True,
                 help="Seed of the first donor.",
             ),
             click.option(
                 "--enrichment",
-                type=click.FloatRange(1.0, 30.0),
+                type=Number(1.0, 30.0),
                 default=enrichment,
                 show_default=True,
                 help="White cells per tile, times the donor's own; their composition stays.",
@@ -97,7 +96,7 @@ def cohort_options(donors: int, tiles: int, enrichment: float) -> Callable[[_Com
 @cohort_options(donors=PAPER_COHORT, tiles=20, enrichment=15.0)
 @click.option(
     "--balanced-tiles",
-    type=click.IntRange(0, 1000),
+    type=WholeNumber(0, 1000),
     default=4,
     show_default=True,
     help="Further tiles of each donor with all kinds of white cells equally often.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from device.commands.number_types import Number
 from device.settings import load_light
 from hal.clock import SystemClock
 from hal.factory import take_light_off
@@ -26,7 +27,7 @@ from hal.light_off import supervisor_listens
 )
 @click.option(
     "--patience-s",
-    type=click.FloatRange(0, 60),
+    type=Number(0, 60),
     default=2.0,
     show_default=True,
     help="How long to try when somebody else holds the line.",

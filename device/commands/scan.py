@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from device.assembly import Assembly, assembled, simulated_settings
+from device.commands.number_types import Number, WholeNumber
 from device.engine.states import State
 from device.evaluation.truth import compare_with_truth
 from device.instrument import Instrument
@@ -27,8 +28,10 @@ _FOUND = ("found", "missed", "false_finds")
 @click.option("--sim", is_flag=True, help="On the simulated instrument, with the truth beside.")
 @click.option("--sim-wire", is_flag=True, help="With the camera behind a GenTL producer.")
 @click.option("--smear", help="Simulated donor, NAME:SEED.")
-@click.option("--speed", type=float, help="Simulated seconds per real second.")
-@click.option("--target-cells", type=int, help="Classified white cells that end the scan.")
+@click.option("--speed", type=Number(0, min_open=True), help="Simulated seconds per real second.")
+@click.option(
+    "--target-cells", type=WholeNumber(1), help="Classified white cells that end the scan."
+)
 @click.option("--sample-id", default="scan", show_default=True, help="Name of the sample.")
 @click.option(
     "--settings",

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
+from device.commands.number_types import WholeNumber
 from hal.sim.dataset import write_dataset
 
 
 @click.command()
 @click.option("--smear", default="healthy:42", show_default=True, help="Donor, NAME:SEED.")
-@click.option(
-    "--tiles", type=click.IntRange(1, 10_000), default=24, show_default=True, help="Tiles."
-)
+@click.option("--tiles", type=WholeNumber(1, 10_000), default=24, show_default=True, help="Tiles.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

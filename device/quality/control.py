@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from device.cell import FIVE_TYPES
+from device.numbers import HOW, parse_number
 from device.quality.westgard import Rule, rejects, violated
 from device.records.record_types import LotRecord, PointRecord, RunState, TileRecord
 from device.status import StopReason
@@ -34,7 +35,9 @@ ANALYTES: Final[Mapping[str, str]] = {
 }
 """What is followed, with its unit."""
 
-_TARGETS_REMEDY: Final = "Enter mean and SD as the label gives them: SD above 0, shares in percent."
+_TARGETS_REMEDY: Final = (
+    f"Enter mean and SD as the label gives them: SD above 0, shares in percent. {HOW}"
+)
 
 _TARGETS_CODE: Final = "INPUT-TARGETS"
 
@@ -97,6 +100,8 @@ def _target(name: str, pair: Any) -> Target:
 
 
 def _number(entered: Any) -> float:
+    if isinstance(entered, str):
+        return parse_number(entered)
     if isinstance(entered, bool):
         raise TypeError(entered)
     return float(entered)

@@ -83,7 +83,7 @@ class TilePictures:
                 names = [path.stem for path in self._run(run_id).iterdir() if _is_picture(path)]
             except _ABSENT:
                 return frozenset()
-        return frozenset(int(name) for name in names if name.isdecimal())
+        return frozenset(int(name) for name in names if _is_number(name))
 
     def make_room(self, config: RecordsConfig, *, spare: int | None = None) -> bool:
         """Delete the pictures of the oldest runs until the limits hold; return whether they do.
@@ -115,7 +115,7 @@ class TilePictures:
         return {
             int(folder.name): sum(path.stat().st_size for path in folder.iterdir())
             for folder in self._directory.iterdir()
-            if folder.name.isdecimal()
+            if _is_number(folder.name)
         }
 
     def _run(self, run_id: int) -> Path:
@@ -131,3 +131,7 @@ def _is_picture(path: Path) -> bool:
 
 def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()

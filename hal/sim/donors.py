@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -107,10 +108,10 @@ def make_donor(spec: str) -> Donor:
         InputError: the name is unknown or the seed is not a whole number >= 0.
     """
     disease, _, seed_text = spec.partition(":")
-    if disease not in _DISEASES or not (seed_text.isascii() and seed_text.isdigit()):
+    if disease not in _DISEASES or not re.fullmatch("[0-9]{1,32}", seed_text):
         names = ", ".join(sorted(_DISEASES))
         raise InputError(
-            f"There is no simulated donor {spec!r}.",
+            f"There is no simulated donor {spec[:60]!r}.",
             remedy=f"Give NAME:SEED with a whole SEED, such as healthy:42. Names: {names}.",
             code="INPUT-DONOR",
         )

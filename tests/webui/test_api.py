@@ -183,7 +183,17 @@ def test_wrong_selection_of_cells_is_a_bad_request(
     ["runs/{}", "runs/{}/cells", "runs/{}/result.csv", "runs/{}/tiles", "cells/{}/picture.png"],
 )
 def test_unknown_numbers_are_not_found(screen: FlaskClient, address: str) -> None:
-    for number in ("77", "0", "9223372036854775808", "9" * 60, "-1", "abc", "%FF"):
+    for number in ("77", "0", "9223372036854775808", "9" * 5000, "-1", "abc", "%FF"):
+        problem(screen, "/api/v1/" + address.format(number), 404)
+
+
+@pytest.mark.parametrize("address", ["runs/{}", "runs/{}/result.csv", "cells/{}/picture.png"])
+def test_digits_of_other_scripts_are_no_number(
+    screen: FlaskClient, run_id: int, address: str
+) -> None:
+    assert run_id == 1
+    assert screen.get("/api/v1/" + address.format("1")).status_code == 200
+    for number in ("%D9%A1", "%EF%BC%91"):
         problem(screen, "/api/v1/" + address.format(number), 404)
 
 

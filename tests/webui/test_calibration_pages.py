@@ -121,13 +121,17 @@ def test_entered_numbers_reach_the_step_and_are_checked(
     assert answer.status_code == 400
     assert answer.get_json()["error"]["code"] == "CALIBRATION-ENTRY"
     whole = {"power_mw": 0.01, "field_width_mm": 0.4, "field_height_mm": 0.4}
-    assert screen.post(f"{API}/steps/led_power/measure", json=whole).status_code == 202
+    typed = {**whole, "power_mw": "0.01"}
+    assert screen.post(f"{API}/steps/led_power/measure", json=typed).status_code == 202
     assert not instrument.orders[0].lit
 
 
 @pytest.mark.parametrize(
     "body",
-    [{"power_mw": "much"}, {"power_mw": True}, [1], {"power_mw": None}, {"power_mw": 10**400}],
+    [
+        [1],
+        *({"power_mw": value} for value in ("much", "0x10", "", True, None, 10**400, float("nan"))),
+    ],
 )
 def test_what_is_no_number_is_refused(screen: FlaskClient, body: Any) -> None:
     begin(screen)

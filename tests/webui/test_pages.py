@@ -264,6 +264,8 @@ def test_latest_cells_are_the_newest_of_the_run(
         ("/runs/99/cells", 404),
         ("/cells/9999", 404),
         ("/cells/" + "9" * 40, 404),
+        ("/cells/" + "9" * 5000, 404),
+        ("/runs/%D9%A1", 404),
         ("/runs/1/cells?kind=plasma", 400),
         ("/runs?before=-3", 400),
         ("/runs?before=%FE", 400),

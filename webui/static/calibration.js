@@ -20,7 +20,7 @@ onStatus((view) => {
 function entries() {
   const entered = {};
   for (const field of document.querySelectorAll("[data-entry]")) {
-    if (field.value.trim() !== "") entered[field.dataset.entry] = Number(field.value);
+    if (field.value.trim() !== "") entered[field.dataset.entry] = field.value;
   }
   return entered;
 }

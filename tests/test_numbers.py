@@ -1,0 +1,157 @@
+"""Numbers as text: the digits 0 to 9 and nothing that only looks like them, wherever they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.cli import InstrumentGroup
+from device.commands.number_types import Number, WholeNumber
+from device.numbers import parse_number, parse_whole_number
+from device.quality.control import parse_targets
+from device.settings import parse_settings
+from hal.errors import InputError, SettingsError
+from hal.sim.donors import make_donor
+from webui.main import cli
+
+WIDE = "\N{FULLWIDTH DIGIT FOUR}\N{FULLWIDTH DIGIT TWO}"
+NONSENSE = [
+    WIDE,
+    "١٢",
+    "२",
+    "1_000",
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "infinity",
+    "1e999",
+    "",
+    " ",
+    "1,5",
+    "1 2",
+    "0x10",
+    "1e",
+    ".",
+    "\N{MINUS SIGN}5",
+    "5\0",
+    "9" * 5000,
+]
+
+
+def shown(value: object) -> str:
+    return ascii(value)[:16]
+
+
+@pytest.mark.parametrize("text", NONSENSE, ids=shown)
+def test_nonsense_is_no_number_and_is_shown_short(text: str) -> None:
+    for parse in (parse_number, parse_whole_number):
+        with pytest.raises(ValueError, match=r"number.*digits 0 to 9") as caught:
+            parse(text)
+        assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("60", 60.0), (" 3.5 ", 3.5), ("-2.", -2.0), (".5", 0.5), ("+1e3", 1000.0)]
+)
+def test_what_people_type_is_a_number(text: str, number: float) -> None:
+    assert parse_number(text) == number
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_that_is_printed_is_read(number: float) -> None:
+    assert parse_number(repr(number)) == number
+
+
+@given(st.text(max_size=40))
+def test_no_other_text_is_a_number(text: str) -> None:
+    try:
+        number = parse_number(text)
+    except ValueError:
+        return
+    assert text.strip().isascii()
+    assert abs(number) < float("inf")
+
+
+def options() -> Iterator[tuple[str, click.Parameter]]:
+    """Every parameter of every command."""
+
+    def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Parameter]]:
+        for parameter in command.params:
+            yield f"{path} {parameter.name}", parameter
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found is not None
+                yield from walk(found, f"{path} {name}")
+
+    assert isinstance(cli, InstrumentGroup)
+    yield from walk(cli, "leukolux")
+
+
+def test_every_number_of_the_command_line_is_read_in_the_one_way() -> None:
+    numbers = [
+        (name, parameter.type)
+        for name, parameter in options()
+        if isinstance(parameter.type, (click.types.IntParamType, click.types.FloatParamType))
+        and not (isinstance(parameter, click.Option) and (parameter.count or parameter.is_flag))
+    ]
+    assert len(numbers) > 15
+    assert [name for name, kind in numbers if not isinstance(kind, (Number, WholeNumber))] == []
+
+
+@pytest.mark.parametrize("text", [WIDE, "1_0", "nan", "1e999", "9" * 5000], ids=shown)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["analyze", ".", "--out", "out", "--pixel-um"],
+        ["analyze", ".", "--out", "out", "--blank-level"],
+        ["scan", "--sim", "--speed"],
+        ["scan", "--sim", "--target-cells"],
+        ["camera", "--sim", "grab", "--exposure-ms"],
+        ["run", "--sim", "--port"],
+        ["calibrate", "--sim", "--set", "power_mw="],
+        ["control", "add", "Q7", "--target", "neutrophil=60,"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_says_what_is_no_number(
+    command: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    joined = command[-1].endswith(("=", ","))
+    words = [*command[:-1], command[-1] + text] if joined else [*command, text]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2, done.output
+    assert "number" in done.output
+    assert len(done.output) < 800
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", NONSENSE, ids=shown)
+def test_targets_of_a_control_are_numbers(text: str) -> None:
+    with pytest.raises(InputError, match=r"SD of neutrophil .* is not a number") as caught:
+        parse_targets({"neutrophil": {"mean": "60", "sd": text}})
+    assert "digits 0 to 9" in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", [WIDE, "1_0", "-3", "1e3", "9" * 5000], ids=shown)
+def test_a_donor_s_seed_is_a_number(text: str) -> None:
+    with pytest.raises(InputError, match="no simulated donor") as caught:
+        make_donor(f"healthy:{text}")
+    assert len(caught.value.cause) < 120
+
+
+@pytest.mark.parametrize("value", [*NONSENSE, "30", float("nan"), float("inf"), 10**400], ids=shown)
+def test_a_setting_is_a_number_and_no_text(value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings({"camera": {"exposure_ms": value}})
+    assert "float from 1.0 to 100.0 ms" in caught.value.cause
+    assert len(caught.value.cause) < 250
