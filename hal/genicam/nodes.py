@@ -70,11 +70,17 @@ class Nodes:
         with self._binding.translated(f"Setting {name} to {value:g}"):
             low, high = node.min, node.max
             if not low <= value <= high:
-                raise _not_allowed(f"{name} = {value:g} is outside {low:g} to {high:g}")
+                raise self._not_allowed(
+                    name,
+                    {"low": low, "high": high},
+                    f"{name} = {value:g} is outside {low:g} to {high:g}",
+                )
             if isinstance(node, self._binding.genapi.IInteger):
                 if (value - low) % node.inc:
-                    raise _not_allowed(
-                        f"{name} = {value:g} is not in the steps of {node.inc} from {low:g}"
+                    raise self._not_allowed(
+                        name,
+                        {"step": node.inc},
+                        f"{name} = {value:g} is not in the steps of {node.inc} from {low:g}",
                     )
                 value = int(value)
             if abs(node.value - value) > _SAME * abs(value):
@@ -87,8 +93,11 @@ class Nodes:
         node = self._node(name)
         with self._binding.translated(f"Setting {name} to {entry}"):
             if entry not in node.symbolics:
-                raise _not_allowed(
-                    f"{name} has no {entry}, but only {', '.join(map(str, node.symbolics))}"
+                entries = [str(known) for known in node.symbolics]
+                raise self._not_allowed(
+                    name,
+                    {"entries": entries},
+                    f"{name} has no {entry}, but only {', '.join(entries)}",
                 )
             if node.value != entry:
                 self._require_writable(name, node)
@@ -130,12 +139,12 @@ class Nodes:
 
     def _require_writable(self, name: str, node: Any) -> None:
         if node.get_access_mode() not in self._writable:
-            raise _not_allowed(f"{name} cannot be changed")
+            raise self._not_allowed(name, {"writable": False}, f"{name} cannot be changed")
 
-
-def _not_allowed(cause: str) -> CameraError:
-    return CameraError(
-        f"{cause} on this camera.",
-        remedy="Choose a value that `leukolux camera features` allows.",
-        code="CAMERA-FEATURE",
-    )
+    def _not_allowed(self, name: str, allowed: dict[str, object], cause: str) -> CameraError:
+        self._recorder.note(WIRE, "allowed", {name: allowed})
+        return CameraError(
+            f"{cause} on this camera.",
+            remedy="Choose a value that `leukolux camera features` allows.",
+            code="CAMERA-FEATURE",
+        )

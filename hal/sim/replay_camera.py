@@ -1,8 +1,8 @@
 """What went wrong with a recorded camera, so that a simulated one can do the same.
 
 Pictures are never recorded, so the camera cannot be replayed as such.  Its control can: at the
-same exposure a frame is lost, comes with parts missing or in a wrong size, the cable is pulled for
-as long, and a feature is missing.  What a camera refused while it was being set is not replayed.
+same exposure a frame is lost, comes with parts missing or in a wrong size, and the cable is pulled
+for as long; at the same opening a value is refused; a feature is missing, or allows as little.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from typing import Any
 
 from hal.errors import CameraError, FrameError, InputError
 from hal.recording import Entry, read_recording
+from hal.sim.gentl.features import Chip, features_of
 from hal.sim.gentl.script import CameraScript
 
 WIRE = "camera"
 FOR_EVER_S = -1.0
+_KNOWN = frozenset(feature.name for feature in features_of(Chip("", 64, 64)))
+"""Features of the simulated camera; of others nothing can be replayed."""
+
+_ALLOWED_KEYS = ({"low", "high"}, {"step"}, {"entries"}, {"writable"})
 _GONE = frozenset({"CAMERA-UNPLUGGED", "CAMERA-NOT-FOUND"})
 
 
@@ -54,13 +59,28 @@ class _Reader:
         self._away_s: dict[int, float] = {}
         self._absent_s = 0.0
         self._without: set[str] = set()
+        self._allowed: dict[str, Mapping[str, Any]] = {}
+        self._refused: list[tuple[str, float | str] | None] = []
+        self._setting: tuple[str, float | str] | None = None
+        """What was being set when the last entry but a closing was made."""
 
     def take(self, entry: Entry) -> None:
         """Take the next entry."""
+        setting, self._setting = self._setting, None
+        if entry.kind == "close":
+            # Closed because of an error, which is noted after that.
+            self._setting = setting
         match entry.kind, entry.what:
             case "open", _:
                 self._back_after(entry.t_s)
                 self._opened, self._came = True, None
+                self._refused.append(None)
+            case "set", dict(values):
+                self._setting = _setting(values)
+            case "allowed", dict(features):
+                self._allowed |= _allowed(features)
+            case "error", {"code": CameraError.code} if setting is not None and self._refused:
+                self._refused[-1] = setting
             case "missing", str(name):
                 self._without.add(name)
             case "command", "TriggerSoftware":
@@ -78,7 +98,14 @@ class _Reader:
     def script(self) -> CameraScript:
         """Return what was found; who was gone at the end stays so."""
         self._back_after(None)
-        return CameraScript(self._faults, self._away_s, self._absent_s, frozenset(self._without))
+        return CameraScript(
+            self._faults,
+            self._away_s,
+            self._absent_s,
+            frozenset(self._without & _KNOWN),
+            self._allowed,
+            tuple(self._refused) if any(self._refused) else (),
+        )
 
     def _failed(self, code: str, t_s: float) -> None:
         if code in _GONE:
@@ -118,3 +145,20 @@ class _Reader:
         if last["height_px"] != self._before.get("height_px", last["height_px"]):
             return "wrong_size"
         return "drop"
+
+
+def _setting(values: Mapping[str, Any]) -> tuple[str, float | str] | None:
+    """Return the one feature that is set and its value."""
+    pairs = [
+        (name, value) for name, value in values.items() if isinstance(value, int | float | str)
+    ]
+    return pairs[0] if len(pairs) == 1 else None
+
+
+def _allowed(features: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what is allowed of features, as far as the simulated camera can be told."""
+    return {
+        name: allowed
+        for name, allowed in features.items()
+        if name in _KNOWN and isinstance(allowed, dict) and allowed.keys() in _ALLOWED_KEYS
+    }

@@ -171,6 +171,85 @@ def test_a_missing_feature_is_missing_again(
         again.open()
 
 
+def opening(camera: GenicamCamera) -> str:
+    """Return what came of opening it, and close it again."""
+    try:
+        camera.open()
+        shoot(camera)
+    except CameraError as error:
+        return str(error)
+    finally:
+        camera.close()
+    return "opened"
+
+
+def test_a_value_that_was_refused_is_refused_again_at_the_same_opening(
+    wire_config: CameraConfig,
+    camera_process: CameraProcess,
+    fresh_process: CameraProcess,
+    tmp_path: Path,
+) -> None:
+    refused = ("ExposureTime", 1000.0)
+    camera_process.play(CameraScript(refused=(refused, None, refused)))
+    try:
+        with FileRecorder(tmp_path, minutes=1.0, max_mb=10.0) as recorder:
+            camera = GenicamCamera(wire_config, SystemClock(), recorder=recorder)
+            said = [opening(camera) for _ in range(3)]
+    finally:
+        camera_process.play(CameraScript(refused=(None,)))
+    assert said[0].startswith("CAMERA: Setting ExposureTime to 1000: the camera refused")
+    assert said == [said[0], "opened", said[0]]
+
+    script = recorded_script(tmp_path)
+    assert script == CameraScript(refused=(refused, None, refused))
+    fresh_process.play(script)
+    again = GenicamCamera(config_of(fresh_process), SystemClock())
+    assert [opening(again) for _ in range(4)] == [*said, said[0]]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "setting"),
+    [
+        ({"PixelFormat": {"entries": ["Mono8", "Mono10"]}}, {}),
+        ({"ExposureTime": {"low": 5000.0, "high": 90_000.0}}, {}),
+        ({"Gain": {"writable": False}}, {"gain_db": 3.0}),
+        ({"OffsetX": {"step": 16}}, {"offset_x_px": 8, "width_px": 64}),
+    ],
+)
+def test_what_a_camera_did_not_allow_it_does_not_allow_again(
+    wire_config: CameraConfig,
+    camera_process: CameraProcess,
+    fresh_process: CameraProcess,
+    tmp_path: Path,
+    allowed: dict[str, dict[str, object]],
+    setting: dict[str, object],
+) -> None:
+    camera_process.exchange(allowed=allowed)
+    try:
+        with FileRecorder(tmp_path, minutes=1.0, max_mb=10.0) as recorder:
+            config = wire_config.model_copy(update=setting)
+            said = opening(GenicamCamera(config, SystemClock(), recorder=recorder))
+    finally:
+        camera_process.exchange()
+    assert said.startswith(f"CAMERA-FEATURE: {next(iter(allowed))} ")
+    script = recorded_script(tmp_path)
+    assert script == CameraScript(allowed=allowed)
+    fresh_process.play(script)
+    config = config_of(fresh_process).model_copy(update=setting)
+    assert opening(GenicamCamera(config, SystemClock())) == said
+
+
+@pytest.mark.parametrize(
+    "what", [5, {"Gain": 5}, {"Gain": {}}, {"Gain": {"explode": 1}}, {"X": {}}]
+)
+def test_what_says_nothing_of_a_feature_is_passed_over(tmp_path: Path, what: object) -> None:
+    with FileRecorder(tmp_path, minutes=1.0, max_mb=10.0) as recorder:
+        recorder.note("camera", "allowed", what)
+        recorder.note("camera", "set", what)
+        recorder.note("camera", "error", CameraError("It refused.", remedy="").as_dict())
+    assert recorded_script(tmp_path) == CameraScript()
+
+
 def test_who_never_came_stays_away(tmp_path: Path) -> None:
     with FileRecorder(tmp_path, minutes=1.0, max_mb=10.0) as recorder:
         error = CameraError("There is no camera.", remedy="", code="CAMERA-NOT-FOUND")
@@ -179,7 +258,14 @@ def test_who_never_came_stays_away(tmp_path: Path) -> None:
 
 
 def test_a_script_survives_its_way_to_the_process() -> None:
-    script = CameraScript({3: "drop"}, {7: 1.5}, 2.0, frozenset({"Gain"}))
+    script = CameraScript(
+        {3: "drop"},
+        {7: 1.5},
+        2.0,
+        frozenset({"Gain"}),
+        {"PixelFormat": {"entries": ["Mono8"]}},
+        (None, ("Gain", 3.0), ("PixelFormat", "Mono8")),
+    )
     assert CameraScript.of(script.as_dict()) == script
 
 

@@ -76,7 +76,7 @@ class _Place:
                 self.server.plug_in()
             case {"script": dict(document)} if len(command) == 1:
                 script = CameraScript.of(document)
-                self._exchange({"without": script.without})
+                self._exchange({"without": script.without, "allowed": script.allowed})
                 self.server.play(script)
             case _:
                 raise ValueError(f"not a command: {command!r}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 PIXEL_FORMATS = {
     "Mono8": 0x01080001,
@@ -69,6 +70,8 @@ class Chip:
 
     Attributes:
         without: features that this camera does not have.
+        allowed: what it allows of a feature, by name and attribute of :class:`Feature`; of
+            ``entries`` the names.
         x_padding: bytes after each line of a frame.
         first_id: number of the first frame of an acquisition.
         id_bits: width of the frame counter.
@@ -84,19 +87,37 @@ class Chip:
     first_id: int = 0
     id_bits: int = 64
     without: frozenset[str] = frozenset()
+    allowed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def features_of(chip: Chip) -> list[Feature]:
     """Return the features of ``chip``, in the order of its description."""
     features = [*_identity(chip), *_image(chip), *_acquisition(), *_analog(), *_lines(), *_rest()]
     names = {feature.name for feature in features}
-    if unknown := chip.without - names:
+    if unknown := (chip.without | set(chip.allowed)) - names:
         raise ValueError(f"no feature is called {', '.join(sorted(unknown))}")
     kept = [feature for feature in features if feature.name not in chip.without]
     return [
-        replace(f, selects=tuple(name for name in f.selects if name not in chip.without))
+        _narrowed(
+            replace(f, selects=tuple(name for name in f.selects if name not in chip.without)),
+            chip.allowed.get(f.name, {}),
+        )
         for f in kept
     ]
+
+
+def _narrowed(feature: Feature, allowed: Mapping[str, Any]) -> Feature:
+    """Return ``feature`` with what is allowed of it; its value at power-up is allowed, too."""
+    changes = dict(allowed)
+    if "entries" in changes:
+        known = feature.entries
+        changes["entries"] = {name: known[name] for name in changes["entries"] if name in known}
+        if feature.value not in changes["entries"].values():
+            changes["value"] = next(iter(changes["entries"].values()), feature.value)
+    elif "low" in changes and isinstance(feature.value, int | float):
+        low, high = changes["low"], changes["high"]
+        changes["value"] = type(feature.value)(min(max(feature.value, low), high))
+    return replace(feature, **changes)
 
 
 def _enumeration(category: str, name: str, entries: Sequence[str], **more: object) -> Feature:

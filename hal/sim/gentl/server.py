@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import select
 import socket
 from functools import partial
@@ -81,6 +82,7 @@ class CameraServer:
         self._stream: socket.socket | None = None
         self._script = CameraScript()
         self._triggers = 0
+        self._openings = 0
 
     def play(self, script: CameraScript) -> None:
         """Go wrong when ``script`` says so; its exposures are counted from now on.
@@ -90,7 +92,7 @@ class CameraServer:
         """
         for fault in set(script.faults.values()):
             self.faults.set(**{fault: 0})
-        self._script, self._triggers = script, 0
+        self._script, self._triggers, self._openings = script, 0, 0
         self._stay_away(script.absent_s)
 
     def plug_in(self) -> None:
@@ -180,6 +182,7 @@ class CameraServer:
             if not self._lock.wait_for(lambda: self._owner is None, _HANG_UP_S):
                 return Status.RESOURCE_IN_USE
             self._owner = connection
+            self._openings += 1
         self.frames.connected()
         return Status.OK
 
@@ -187,8 +190,21 @@ class CameraServer:
         if connection is not self._owner or self.faults.take("access_errors"):
             return Status.ACCESS_DENIED, b""
         if request.operation is Operation.WRITE:
+            if self._refuses(request):
+                return Status.ACCESS_DENIED, b""
             return self._registers.write(request.address, request.data), b""
         return self._registers.read(request.address, request.length)
+
+    def _refuses(self, request: Request) -> bool:
+        """Return whether the script has what is written refused in this opening."""
+        refused = self._script.refused
+        wanted = refused[min(self._openings, len(refused)) - 1] if refused else None
+        meant = self._registers.meant(request.address, request.data)
+        if wanted is None or meant is None or wanted[0] != meant[0]:
+            return False
+        if isinstance(wanted[1], str) or isinstance(meant[1], str):
+            return wanted[1] == meant[1]
+        return math.isclose(wanted[1], meant[1], rel_tol=1e-6)
 
     def _execute(self, command: str) -> None:
         match command:
