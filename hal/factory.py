@@ -311,9 +311,9 @@ def step_through(recording: Path, speed: float = 1.0) -> Iterator[str]:
         InputError: the recording cannot be read or replayed, or the driver deviates from it.
     """
     # Imported here, so that a real instrument never loads the simulator.
-    from hal.sim.replay_steps import step_through_grbl
+    from hal.sim import replay_steps
 
-    return step_through_grbl(recording, SystemClock(speed))
+    return replay_steps.step_through(recording, SystemClock(speed))
 
 
 def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:

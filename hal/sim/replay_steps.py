@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hal.clock import Clock
 from hal.errors import InputError, LeukoluxError
 from hal.grbl.controller import BOOT_TIMEOUT_S, Controller
 from hal.grbl.link import SerialLink
-from hal.recording import TRANSCRIPT_WIRE, read_recording
+from hal.recording import TRANSCRIPT_WIRE, Recording, read_recording
 from hal.serial_port import Deadline
+from hal.sim.replay_apt_steps import step_through_apt
 from hal.sim.replay_board import Step, read_steps
 from hal.sim.replay_dialects import AptDialect, dialect_of
 from hal.sim.replay_emulator import ReplayEmulator
@@ -19,28 +20,33 @@ HOMING_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 5.0
 
 
-def step_through_grbl(path: Path, clock: Clock) -> Iterator[str]:
-    """Give every recorded order to the real driver's controller; yield a line on each outcome.
+def step_through(path: Path, clock: Clock) -> Iterator[str]:
+    """Give every recorded order to the real driver; yield a line on each outcome.
 
     Args:
-        path: of a recording of a GRBL stage.
+        path: of a recording of a stage.
         clock: paces the answers.
 
     Raises:
-        InputError: the recording cannot be read, holds no GRBL conversation, or the driver does
-            something else by itself; names the line.
+        DeviceError: the library for APT controllers is not installed.
+        InputError: the recording cannot be read, holds no conversation with a stage, or the driver
+            does something else by itself; names the line.
     """
     recording = read_recording(path)
     entries = recording.of(TRANSCRIPT_WIRE)
-    dialect = dialect_of(b"".join(entry.what for entry in entries if entry.kind == "tx"))
-    if not entries or isinstance(dialect, AptDialect):
+    if not entries:
         raise InputError(
-            f"The recording {path} has no conversation with a GRBL controller.",
-            remedy="Only these can be stepped through; `leukolux run --sim --replay-stage` starts "
-            "the instrument on one with APT controllers.",
+            f"The recording {path} has no conversation with a stage.",
+            remedy="Use a recording of an instrument whose stage was opened.",
             code="INPUT-RECORDING",
         )
-    steps = read_steps(entries, dialect)
+    dialect = dialect_of(b"".join(entry.what for entry in entries if entry.kind == "tx"))
+    if isinstance(dialect, AptDialect):
+        return step_through_apt(recording, clock)
+    return _step_through_grbl(recording, read_steps(entries, dialect), clock)
+
+
+def _step_through_grbl(recording: Recording, steps: Sequence[Step], clock: Clock) -> Iterator[str]:
     with ReplayEmulator(recording, clock) as replay:
         link = SerialLink(replay.ports[TRANSCRIPT_WIRE], 115200)
         controller = Controller(link, clock)

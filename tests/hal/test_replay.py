@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from hal.sim.apt_emulator import AptEmulator
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.replay_board import ReplayBoard
 from hal.sim.replay_emulator import ReplayEmulator
+from hal.sim.replay_steps import step_through
 from hal.stage import Position, Stage
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"
@@ -96,6 +98,42 @@ def test_homing_and_moves_of_apt_are_lived_through_again(
             )
         replay.check()
         again.close()
+
+
+def test_a_recording_of_apt_is_stepped_through(tmp_path: Path, clock: AdjustableClock) -> None:
+    pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    emulator = AptEmulator(APT, clock, start_um=(5000.0, 6000.0, 2000.0))
+    config = StageConfig(driver="apt", port=emulator.port)
+    with recorded(tmp_path) as recorder:
+        apt = APT.model_copy(update={"port_z": emulator.port_z})
+        stage = AptStage(config, apt, clock, recorder)
+        stage.open()
+        stage.home()
+        stage.move_to(5000.0, z_um=3000.0)
+        emulator.block("Y")
+        with pytest.raises(StageAlarmError):
+            stage.move_to(y_um=9000.0)
+        stage.close()
+    emulator.close()
+    [path] = ring_files(tmp_path)
+    said = list(step_through(path, clock))
+    text = "\n".join(said)
+    assert text.count(": opened: ") == 2
+    assert "hw_req_info 0x21: " in text
+    assert {"BBD302", "KDC101"} <= set(re.findall(r"(\S+) 3\.1\.7", text))
+    assert text.count(" homed") >= 3
+    assert "mot_move_absolute 0x21 chan_ident=1 position=100000" in text
+    assert "mot_move_absolute 0x50 chan_ident=1 position=102912" in text
+    assert {"0x21/1", "0x50/1"} <= set(re.findall(r"(\S+) completed", text))
+    assert "the axis does not follow" in text
+
+    lines = path.read_text(encoding="ascii").splitlines()
+    begins = '"tx": "S\\u0004'
+    foreign = next(number for number, line in enumerate(lines) if begins in line)
+    lines[foreign] = lines[foreign].replace(begins, begins.replace("S", "H"))
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    with pytest.raises(InputError, match="an order that this driver never gives"):
+        list(step_through(path, clock))
 
 
 def test_a_driver_that_does_something_else_is_told_the_line(
