@@ -18,7 +18,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "models": ("models", "hal.errors"),
     "models.train": ("models", "models.train", "hal.errors", "hal.sim"),
     "device": ("device", "models", "hal"),
-    "device.commands.simulate": ("device.commands.number_types", "hal.sim.dataset"),
+    "device.commands.simulate": ("device.commands.option_types", "hal.sim.dataset"),
     "webui": ("webui", "device", "hal.errors"),
     "webui.main": ("webui", "device", "hal"),
     "webui.calibrate": ("webui", "device", "hal"),

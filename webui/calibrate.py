@@ -14,8 +14,8 @@ from device.assembly import DATABASE_NAME, assembled, simulated_settings
 from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
 from device.calibration.slide_corners import CORNERS
-from device.calibration.steps import STEP_IDS, Need, Step
-from device.commands.number_types import Number
+from device.calibration.steps import STEP_IDS, STEPS, Need, Step
+from device.commands.option_types import Number, OutputFile
 from device.engine.states import State
 from device.errors import RequestRefusedError
 from device.instrument import Instrument
@@ -31,6 +31,7 @@ from webui.catalogue import label, text
 EXIT_REFUSED = 6
 READY_TIMEOUT_S = 120.0
 STEP_TIMEOUT_S = 1800.0
+_ENTRIES = tuple(entry.name for step in STEPS for entry in step.entries)
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
@@ -58,7 +59,7 @@ _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=OutputFile(dash=True),
     help="Write everything as JSON; - for standard output.",
 )
 def calibrate(
@@ -271,6 +272,11 @@ def _numbers(entered: Sequence[str]) -> dict[str, float]:
         name, equals, typed = item.partition("=")
         if not (name.strip() and equals):
             raise click.UsageError(f"--set {shortened(item)}: write NAME=VALUE.")
+        if name.strip() not in _ENTRIES:
+            raise click.UsageError(
+                f"--set {shortened(name.strip())}: no step asks for it, only for "
+                f"{', '.join(_ENTRIES)}."
+            )
         try:
             numbers[name.strip()] = parse_number(typed)
         except ValueError as error:

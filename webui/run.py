@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from device.assembly import assembled, no_records_of_replays, simulated_settings
-from device.commands.number_types import Number, WholeNumber
+from device.commands.option_types import Number, WholeNumber
 from device.engine.states import State
 from device.service_manager import ServiceManager
 from device.settings import changed_settings, load_settings

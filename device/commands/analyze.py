@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from device.analysis.images import analyze_images
-from device.commands.number_types import Number
+from device.commands.option_types import Number
 from device.numbers import parse_number
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import cv2
 
-from device.commands.number_types import WholeNumber
+from device.commands.option_types import OutputFile, WholeNumber
 from device.evaluation.benchmark.run import Effort, run_benchmark
 
 
@@ -29,9 +29,7 @@ from device.evaluation.benchmark.run import Effort, run_benchmark
     show_default=True,
     help="Patches each of the paper's networks is timed on.",
 )
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="All figures."
-)
+@click.option("--json", "json_path", type=OutputFile(), help="All figures.")
 def bench(smear: str, tiles: int, patches: int, json_path: Path | None) -> None:
     """Measure the analysis of ordinary tiles, and the paper's networks, in one run.
 

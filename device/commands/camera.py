@@ -13,7 +13,7 @@ import click
 
 from device.assembly import simulated_settings
 from device.camera_check import Bench, measure_noise, measure_rate, write_frame
-from device.commands.number_types import Number, WholeNumber
+from device.commands.option_types import Number, OutputFile, WholeNumber
 from device.evaluation.photon_transfer import PhotonTransfer
 from device.settings import Settings, load_settings
 from hal.errors import DeviceError, InputError
@@ -48,7 +48,7 @@ def _json_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--json",
         "json_path",
-        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        type=OutputFile(dash=True),
         help="Write the result as JSON; - for standard output.",
     )(command)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import cv2
 
-from device.commands.number_types import Number, WholeNumber
+from device.commands.option_types import Number, WholeNumber
 from device.config import AnalysisConfig
 from device.evaluation import report
 from device.evaluation.album import Album

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from device.commands.number_types import Number
+from device.commands.option_types import Number
 from device.settings import load_light
 from hal.clock import SystemClock
 from hal.factory import take_light_off

@@ -10,6 +10,7 @@ from typing import cast, get_args
 import click
 import cv2
 
+from device.commands.option_types import OutputFile
 from models.errors import AnswerError
 from models.providers import WantedProvider
 from models.verify import NetworkReport, verify
@@ -36,7 +37,7 @@ def models() -> None:
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=OutputFile(dash=True),
     help="Write the report as JSON; - for standard output.",
 )
 def verify_networks(directory: Path | None, provider: str, json_path: Path | None) -> None:

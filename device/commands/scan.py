@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from device.assembly import Assembly, assembled, simulated_settings
-from device.commands.number_types import Number, WholeNumber
+from device.commands.option_types import Number, OutputFile, WholeNumber
 from device.engine.states import State
 from device.evaluation.truth import compare_with_truth
 from device.instrument import Instrument
@@ -48,7 +48,7 @@ _FOUND = ("found", "missed", "false_finds")
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=OutputFile(dash=True),
     help="Write the result as JSON; - for standard output.",
 )
 def scan(

@@ -22,6 +22,7 @@ from device.checks.catalogue import CATALOGUE
 from device.checks.report import Check, CheckReport, CheckResult, Level, Verdict
 from device.checks.runner import choose, run_checks
 from device.checks.workplace import Workplace
+from device.commands.option_types import OutputFile
 from device.records.records import Records
 from device.settings import Settings, changed_settings, load_settings
 from device.signals import setter
@@ -61,7 +62,7 @@ _IDS: Final = tuple(check.id for check in CATALOGUE)
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=OutputFile(dash=True),
     help="Write the report as JSON; - for standard output.",
 )
 def selftest(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from device.commands.number_types import WholeNumber
+from device.commands.option_types import WholeNumber
 from hal.sim.dataset import write_dataset
 
 

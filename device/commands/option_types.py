@@ -1,7 +1,9 @@
-"""Types of numbers for the options of all commands."""
+"""Types of numbers and files for the options of all commands."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,3 +39,24 @@ class WholeNumber(click.IntRange):
             except ValueError as error:
                 self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
+
+
+class OutputFile(click.Path):
+    """A file to be written; that it cannot be is told before the work, not after it.
+
+    Args:
+        dash: whether - stands for standard output.
+    """
+
+    def __init__(self, *, dash: bool = False) -> None:
+        super().__init__(path_type=Path, dir_okay=False, writable=True, allow_dash=dash)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return ``value`` as a path; the command ends with a message when nothing can be there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        folder = path.parent
+        if not folder.is_dir():
+            self.fail(f"There is no folder {folder}.", param, ctx)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            self.fail(f"Nothing can be written into {folder}.", param, ctx)
+        return path

@@ -1,4 +1,4 @@
-"""Numbers as text: the digits 0 to 9 and nothing that only looks like them, wherever they come."""
+"""Numbers as text, wherever they come from, and the files that commands write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.cli import InstrumentGroup
-from device.commands.number_types import Number, WholeNumber
+from device.commands.option_types import Number, WholeNumber
 from device.numbers import parse_number, parse_whole_number
 from device.quality.control import parse_targets
 from device.settings import parse_settings
@@ -155,3 +155,32 @@ def test_a_setting_is_a_number_and_no_text(value: object) -> None:
         parse_settings({"camera": {"exposure_ms": value}})
     assert "float from 1.0 to 100.0 ms" in caught.value.cause
     assert len(caught.value.cause) < 250
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["scan", "--sim"],
+        ["selftest", "--sim"],
+        ["bench"],
+        ["camera", "--sim", "noise"],
+        ["calibrate", "--sim", "--list"],
+        ["models", "verify"],
+    ],
+    ids=" ".join,
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, words in (("gone/out.json", "There is no folder gone"), (".", "is a directory")):
+        done = CliRunner().invoke(cli, [*command, "--json", path])
+        assert done.exit_code == 2, done.output
+        assert words in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_no_step_asks_for_is_refused() -> None:
+    done = CliRunner().invoke(cli, ["calibrate", "--sim", "--list", "--set", "power=3"])
+    assert done.exit_code == 2
+    assert "power_mw" in done.output
