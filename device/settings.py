@@ -139,8 +139,10 @@ def _explain(problem: Any) -> str:
     name = ".".join(path) or "settings"
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {name} = {shortened(problem['input'])}."
-    if not path:
-        return f"{problem['msg']}."
+    if problem["type"] == "value_error":
+        return f"{f'[{name}]: ' if path else ''}{problem['ctx']['error']}."
+    if problem["type"] == "model_type":
+        return f"{name} = {shortened(problem['input'])} is no table of settings."
     field = _field(path)
     allowed = f" Allowed: {_allowed(field)}." if field is not None else ""
     return f"{name} = {shortened(problem['input'])}: {problem['msg'].lower()}.{allowed}"

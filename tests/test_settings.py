@@ -34,10 +34,10 @@ def test_every_key_is_documented_and_every_number_has_a_range() -> None:
         ({"scan": {"targetcells": 5}}, ["scan.targetcells", "Unknown"]),
         ({"sacn": {}}, ["sacn", "Unknown"]),
         ({"camera": {"driver": "webcam"}}, ["camera.driver", "'webcam'", '"sim" or "genicam"']),
-        ({"camera": 3}, ["camera", "3"]),
+        ({"camera": 3}, ["camera = 3 is no table"]),
         ({"scan": {"blank_x_um": 82_001.0}}, ["scan.blank_y_um", "stage.slide_left_um"]),
         ({"stage": {"slide_top_um": 41_000.0}}, ["scan area", "stage.slide_height_um"]),
-        ({"apt": {"address_y": 33}}, ["apt", "same channel"]),
+        ({"apt": {"address_y": 33}}, ["[apt]: x and y", "same channel"]),
         ({"web": {"lan": True}}, ["web.lan_token", "16"]),
     ],
 )

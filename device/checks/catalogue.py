@@ -139,12 +139,13 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-SETTINGS",
         "Settings",
-        "Scan area and blank glass lie within the stage's travel; the exposure fits a pulse.",
+        "Scan area, blank glass and focus search lie within the stage's limits; the exposure fits "
+        "a pulse.",
         Level.STARTUP,
         _at_most(0, "unreachable"),
         software.settings,
         "Correct scan.left_um, scan.top_um, scan.width_um, scan.height_um, scan.blank_x_um, "
-        "scan.blank_y_um, scan.focus_z_um or camera.exposure_ms.",
+        "scan.blank_y_um, scan.focus_z_um or camera.exposure_ms, or the stage.limit_ settings.",
     ),
     Check(
         "CHECK-NETWORKS",

@@ -16,6 +16,7 @@ from device.analysis.picture import PictureScale
 from device.checks.report import Reading
 from device.checks.workplace import Workplace
 from device.tile import Tile
+from hal.guarded_stage import StageRules
 from models.answers import Answers
 from models.layout import BLANK_LEVEL
 from models.manifest import read_manifest
@@ -70,26 +71,35 @@ def clock(place: Workplace) -> Reading:
 
 
 def settings(place: Workplace) -> Reading:
-    """Count the places of a scan that the stage cannot reach, and exposures the light cannot."""
-    scan, travel = place.settings.scan, place.hardware.stage.travel
-    corners = [(field.x_um, field.y_um, scan.focus_z_um) for field in place.plan.fields]
-    corners.append((scan.blank_x_um, scan.blank_y_um, scan.focus_z_um))
+    """Count what a scan needs and stage or light cannot do: places, heights, the exposure."""
+    scan = place.settings.scan
+    rules = StageRules.of(place.settings.stage, place.hardware.stage.travel)
+    (left_um, top_um, low_um), (right_um, bottom_um, high_um) = rules.low_um, rules.high_um
+    places = [(field.x_um, field.y_um) for field in place.plan.fields]
+    places.append((scan.blank_x_um, scan.blank_y_um))
     outside = sum(
-        not (0 <= x <= travel.x_um and 0 <= y <= travel.y_um and 0 <= z <= travel.z_um)
-        for x, y, z in corners
+        not (left_um <= x_um <= right_um and top_um <= y_um <= bottom_um) for x_um, y_um in places
     )
+    lowest_um = scan.focus_z_um - scan.focus_range_um
+    highest_um = scan.focus_z_um + scan.focus_range_um
+    no_focus = not low_um <= lowest_um < highest_um <= high_um
     longest_ms = MAX_PULSE_SHARE * place.hardware.light.max_pulse_ms
     too_long = place.settings.camera.exposure_ms > longest_ms
     said = []
     if outside:
         said.append(
-            f"{outside} places of scan area and blank glass lie outside the stage's travel."
+            f"{outside} places of scan area and blank glass lie outside the stage's limits."
+        )
+    if no_focus:
+        said.append(
+            f"The focus search from z = {lowest_um:g} to {highest_um:g} um leaves the stage's "
+            f"limits of {low_um:g} to {high_um:g} um."
         )
     if too_long:
         said.append(
             f"camera.exposure_ms is above the {longest_ms:g} ms that light.max_pulse_ms allows."
         )
-    return Reading(outside + too_long, " ".join(said))
+    return Reading(outside + no_focus + too_long, " ".join(said))
 
 
 def known_tile(place: Workplace) -> Reading:
