@@ -36,9 +36,9 @@ class StartRefusedError(RequestRefusedError):
 
     def __init__(self, conditions: Sequence[StartCondition]) -> None:
         self.conditions = tuple(conditions)
-        names = ", ".join(condition.name for condition in conditions)
+        names = ", ".join(condition.name.replace("_", " ") for condition in conditions)
         super().__init__(
-            f"Start is not possible: {names}.",
+            f"Start is not possible now; missing: {names}.",
             remedy=" ".join(condition.explanation for condition in conditions),
         )
 

@@ -77,7 +77,7 @@ def test_an_opened_lid_ends_the_step_with_the_light_off(rig: Bench) -> None:
     assert result.refusal is not None
     assert result.refusal["code"] == "LIGHT-INTERLOCK"
     exposures = rig.camera.exposures
-    with pytest.raises(StartRefusedError, match="lid_closed"):
+    with pytest.raises(StartRefusedError, match="missing: lid closed"):
         rig.instrument.calibration.measure("focus_reference")
     assert rig.camera.exposures == exposures
     rig.world.set_lid(closed=True)

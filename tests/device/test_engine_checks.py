@@ -144,7 +144,7 @@ def test_a_missing_check_blocks_where_the_settings_say_so(
         with pytest.raises(StartRefusedError) as caught:
             rig.instrument.start("S-1")
         assert caught.value.error_code == "START-REFUSED"
-        assert "daily_check" in caught.value.cause
+        assert "missing: daily check" in caught.value.cause
         assert "daily check" in caught.value.remedy
 
 

@@ -60,7 +60,7 @@ def test_the_start_button_starts_the_sample_that_was_entered(rig: Bench) -> None
 def test_the_start_button_without_a_sample_says_why_nothing_happens(rig: Bench) -> None:
     rig.idle()
     rig.world.hold_start(down=True)
-    status = rig.wait_until(lambda status: "sample_id" in status.activity)
+    status = rig.wait_until(lambda status: "missing: sample id" in status.activity)
     rig.world.hold_start(down=False)
     assert status.state == State.IDLE
 

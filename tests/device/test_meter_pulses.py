@@ -74,7 +74,7 @@ def test_the_pulses_are_in_the_books_of_led_and_dose(rig: Bench) -> None:
 def test_an_open_lid_refuses(rig: Bench) -> None:
     begun(rig)
     rig.world.set_lid(closed=False)
-    with pytest.raises(StartRefusedError, match="lid_closed"):
+    with pytest.raises(StartRefusedError, match="missing: lid closed"):
         rig.instrument.calibration.pulse()
     assert edges(rig) == []
 

@@ -135,7 +135,7 @@ def test_no_pulse_with_an_open_lid_and_the_step_can_be_skipped(
         answers="pulses\nskip\ny\n",
     )
     assert result.exit_code == 0, result.output
-    assert "lid_closed" in result.output
+    assert "missing: lid closed" in result.output
     assert document(settings_path)["led_power"]["validity"] == "missing"
     records = Records(tmp_path / DATABASE_NAME)
     assert records.judge_led("1", 1.0, sound=False).exposures == 0
