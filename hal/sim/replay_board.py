@@ -60,6 +60,7 @@ class ReplayBoard:
     long after the order.  Whatever else is sent is a deviation: it is kept in :attr:`deviation`,
     and from then on the board is silent until the port is opened anew.  That begins the
     conversation again, or goes on to the next recorded opening when it is due.
+    :attr:`deviated_s` is when it was.
 
     Args:
         path: of the recording, for messages.
@@ -78,6 +79,7 @@ class ReplayBoard:
         self._told = 0
         self._last: dict[Hashable, bytes] = {}
         self.deviation: InputError | None = None
+        self.deviated_s = 0.0
 
     @property
     def steps_left(self) -> int:
@@ -127,6 +129,7 @@ class ReplayBoard:
         expected = self._steps[self._at + 1] if self._at + 1 < len(self._steps) else None
         if expected is None or expected.order != message:
             self._deviate(message, expected)
+            self.deviated_s = now_s
             return []
         # What was said before the order comes before the answers to it, early as it may be.
         rest = [said for _, said in self._steps[self._at].said[self._told :]]

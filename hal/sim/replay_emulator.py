@@ -70,11 +70,18 @@ class ReplayEmulator:
             return sum(board.steps_left for board in self._boards.values())
 
     def check(self) -> None:
-        """Raise InputError when a driver sent what was not recorded; names the line."""
+        """Raise InputError when a driver sent what was not recorded; names the line.
+
+        Of several connections it is the first deviation: the others follow from it.
+        """
         with self.lock:
-            for board in self._boards.values():
-                if board.deviation is not None:
-                    raise board.deviation
+            deviations = [
+                (board.deviated_s, board.deviation)
+                for board in self._boards.values()
+                if board.deviation is not None
+            ]
+        if deviations:
+            raise min(deviations, key=lambda found: found[0])[1]
 
     def close(self) -> None:
         """Remove the ports.  Can be called twice."""

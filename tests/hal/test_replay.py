@@ -136,6 +136,37 @@ def test_a_recording_of_apt_is_stepped_through(tmp_path: Path, clock: Adjustable
         list(step_through(path, clock))
 
 
+def test_of_two_controllers_the_first_deviation_is_told(
+    tmp_path: Path, clock: AdjustableClock
+) -> None:
+    pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    emulator = AptEmulator(APT, clock, start_um=(5000.0, 6000.0, 2000.0))
+    config = StageConfig(driver="apt", port=emulator.port)
+    with recorded(tmp_path) as recorder:
+        apt = APT.model_copy(update={"port_z": emulator.port_z})
+        stage = AptStage(config, apt, clock, recorder)
+        stage.open()
+        stage.home()
+        stage.move_to(5000.0, z_um=3000.0)
+        stage.move_to(6000.0)
+        stage.close()
+    emulator.close()
+    with ReplayEmulator(read_recording(ring_files(tmp_path)[0]), clock) as replay:
+        config = StageConfig(driver="apt", port=replay.ports["stage.port"])
+        apt = APT.model_copy(update={"port_z": replay.ports["apt.port_z"]})
+        again = AptStage(config, apt, clock)
+        again.open()
+        again.home()
+        with pytest.raises(LeukoluxError):
+            # The silence of z lets the driver stop x, which was not recorded either.
+            again.move_to(5000.0, z_um=3500.0)
+        with pytest.raises(InputError, match="REPLAY-DEVIATION") as caught:
+            replay.check()
+        z_counts = round(3.5 * APT.counts_per_mm_z).to_bytes(4, "little")
+        assert repr(z_counts)[2:-1] in caught.value.cause
+        again.close()
+
+
 def test_a_driver_that_does_something_else_is_told_the_line(
     clock: AdjustableClock,
 ) -> None:
