@@ -487,6 +487,10 @@ start_units() {
 
 # ------------------------------------------------------------------------------------------------
 
+done_saying() {
+    if [ -n "$DRY" ]; then say 'nothing was changed: that is what would be done'; else say "$1"; fi
+}
+
 install_all() {
     find_board
     check_source
@@ -508,7 +512,7 @@ install_all() {
     enable_units
     check_screen
     start_units
-    say "Leukolux is installed for the board $BOARD; settings: $SETTINGS"
+    done_saying "Leukolux is installed for the board $BOARD; settings: $SETTINGS"
 }
 
 uninstall() {
@@ -537,7 +541,7 @@ uninstall() {
         if udev_runs; then run udevadm control --reload; fi
     fi
     if [ -z "$PURGE" ]; then
-        say "Leukolux is taken off; what stays: /etc/leukolux, $DATA, the users"
+        done_saying "Leukolux is taken off; what stays: /etc/leukolux, $DATA, the users"
         return 0
     fi
     STEP='removing settings, data and users'
@@ -549,7 +553,7 @@ uninstall() {
             if grep -qs "^$user:" "$ROOT/etc/passwd"; then in_root userdel "$user"; fi
         done
     fi
-    say 'Leukolux is taken off with its settings, data and users'
+    done_saying 'Leukolux is taken off with its settings, data and users'
 }
 
 if [ -n "$ROOT" ]; then

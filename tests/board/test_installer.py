@@ -212,7 +212,19 @@ def test_an_installation_that_fails_midway_says_what_to_do_and_can_be_repeated(
 def test_a_dry_run_writes_nothing(target: Target) -> None:
     said = target.install("--board", "jetson", "--dry-run")
     assert "would write: /etc/systemd/system/leukolux.service" in said
+    assert said.splitlines()[-1] == "nothing was changed: that is what would be done"
+    assert "is installed" not in said
     assert target.tree() == {}
+
+
+@pytest.mark.parametrize("more", [(), ("--purge", "--yes")])
+def test_a_dry_run_takes_nothing_off(target: Target, more: tuple[str, ...]) -> None:
+    target.install("--board", "pi")
+    before = target.tree()
+    said = target.install("--uninstall", "--dry-run", *more)
+    assert "would remove: /opt/leukolux" in said
+    assert "is taken off" not in said
+    assert target.tree() == before
 
 
 def test_taken_off_it_leaves_settings_and_data(target: Target) -> None:
