@@ -140,6 +140,10 @@ class _Guide:
             click.echo(f"- {label('calibration_need', need.value)}", err=True)
         entries = self._entries(step)
         if entries is None:
+            if self._yes:
+                wanted = [e.name for e in step.entries if e.required or e.marked]
+                missing = [f"--set {name}=NUMBER" for name in wanted if name not in self._numbers]
+                click.echo(f"Left out; it takes {', '.join(missing)}.", err=True)
             return self._leave_out(step)
         while True:
             if not self._yes:

@@ -88,6 +88,13 @@ def test_steps_are_measured_and_accepted_without_a_question(settings_path: Path)
     assert found["slide_corners"]["validity"] == "missing"
 
 
+def test_a_step_that_nobody_gave_numbers_for_says_which(settings_path: Path) -> None:
+    words = ("--operator", "Ann", "--yes", "--step", "led_power", *POWER[2:])
+    result = calibrate(settings_path, *words)
+    assert result.exit_code == 0
+    assert "Left out; it takes --set power_mw=NUMBER." in result.output
+
+
 @pytest.mark.slow
 def test_a_refused_step_ends_with_its_code_and_is_resumed(settings_path: Path) -> None:
     words = ("--operator", "Ann", "--yes", "--step", "led_power", "--step", "slide_corners")
