@@ -18,7 +18,7 @@ from models.train.workspace import MINED, Workspace
 STEPS = {"scout": 4000, "segmenter": 4000, "classifier": 5000}
 LEARNING_RATE = {"scout": 2e-3, "segmenter": 2e-3, "classifier": 1.5e-3}
 MOST_FALSE_FINDS_PER_FIELD = 2
-SIMULATED_DISTURBED_SHARE = 0.4
+SIMULATED_DISTURBED_SHARE = 0.3
 """Of the segmenter's simulated crops: instruments, focus and light already differ among them."""
 
 
@@ -71,12 +71,12 @@ def train_segmenter(work: Workspace, effort: Effort) -> None:
     Needs the exported scout.
     """
     sources = [
-        Source(work.cells("train"), 0.70, SIMULATED_DISTURBED_SHARE),
+        Source(work.cells("train"), 0.76, SIMULATED_DISTURBED_SHARE),
         Source(mined(work), 0.04),
     ]
     if work.has_real():
-        sources.append(Source(work.real_cells(["field_cells_train"]), 0.18))
-        sources.append(Source(work.real_cells(["cells_train"]), 0.08))
+        sources.append(Source(work.real_cells(["field_cells_train"]), 0.14))
+        sources.append(Source(work.real_cells(["cells_train"]), 0.06))
     segmenter.train(sources, effort.schedule(work, "segmenter"))
 
 
