@@ -100,21 +100,28 @@ def test_homing_and_moves_of_apt_are_lived_through_again(
         again.close()
 
 
-def test_a_recording_of_apt_is_stepped_through(tmp_path: Path, clock: AdjustableClock) -> None:
-    pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+@contextmanager
+def recorded_apt(folder: Path, clock: AdjustableClock) -> Iterator[tuple[AptEmulator, AptStage]]:
+    """Two controllers whose homed stage is recorded until the end of the block."""
     emulator = AptEmulator(APT, clock, start_um=(5000.0, 6000.0, 2000.0))
     config = StageConfig(driver="apt", port=emulator.port)
-    with recorded(tmp_path) as recorder:
+    with recorded(folder) as recorder:
         apt = APT.model_copy(update={"port_z": emulator.port_z})
         stage = AptStage(config, apt, clock, recorder)
         stage.open()
         stage.home()
+        yield emulator, stage
+        stage.close()
+    emulator.close()
+
+
+def test_a_recording_of_apt_is_stepped_through(tmp_path: Path, clock: AdjustableClock) -> None:
+    pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
+    with recorded_apt(tmp_path, clock) as (emulator, stage):
         stage.move_to(5000.0, z_um=3000.0)
         emulator.block("Y")
         with pytest.raises(StageAlarmError):
             stage.move_to(y_um=9000.0)
-        stage.close()
-    emulator.close()
     [path] = ring_files(tmp_path)
     said = list(step_through(path, clock))
     text = "\n".join(said)
@@ -140,17 +147,9 @@ def test_of_two_controllers_the_first_deviation_is_told(
     tmp_path: Path, clock: AdjustableClock
 ) -> None:
     pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
-    emulator = AptEmulator(APT, clock, start_um=(5000.0, 6000.0, 2000.0))
-    config = StageConfig(driver="apt", port=emulator.port)
-    with recorded(tmp_path) as recorder:
-        apt = APT.model_copy(update={"port_z": emulator.port_z})
-        stage = AptStage(config, apt, clock, recorder)
-        stage.open()
-        stage.home()
+    with recorded_apt(tmp_path, clock) as (_, stage):
         stage.move_to(5000.0, z_um=3000.0)
         stage.move_to(6000.0)
-        stage.close()
-    emulator.close()
     with ReplayEmulator(read_recording(ring_files(tmp_path)[0]), clock) as replay:
         config = StageConfig(driver="apt", port=replay.ports["stage.port"])
         apt = APT.model_copy(update={"port_z": replay.ports["apt.port_z"]})
