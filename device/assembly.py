@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 
@@ -14,7 +13,7 @@ from device.instrument import Instrument
 from device.records.records import Records
 from device.service_manager import Watchdog
 from device.settings import Settings, changed_settings
-from hal.factory import Hardware, build_clock, build_hardware, simulates
+from hal.factory import Hardware, build_clock, build_hardware
 from hal.recorder import UNRECORDED, FileRecorder, Recorder
 
 DATABASE_NAME = "leukolux.db"
@@ -103,21 +102,10 @@ def simulated_settings(
         changes["simulation__smear"] = smear
     if speed is not None:
         changes["simulation__speed"] = speed
-    if wire or settings.simulation.wire or settings.simulation.replay_camera:
+    if wire or settings.simulation.wire:
         changes["simulation__wire"] = True
         # The picture is computed in real time by another process, which may have to wait its turn.
         changes["camera__frame_timeout_ms"] = max(
             settings.camera.frame_timeout_ms, RENDER_TIMEOUT_MS
         )
     return changed_settings(settings, **changes)
-
-
-@contextmanager
-def no_records_of_replays(settings: Settings) -> Iterator[Settings]:
-    """Give settings whose records are gone at the end when something is replayed: no results."""
-    simulation = settings.simulation
-    if not (simulates(settings) and (simulation.replay_stage or simulation.replay_camera)):
-        yield settings
-        return
-    with TemporaryDirectory(prefix="leukolux-") as folder:
-        yield changed_settings(settings, records__directory=folder)

@@ -228,16 +228,6 @@ class SimulationConfig(Section):
         description="simulate the camera behind a GenTL producer, under the driver of real ones; "
         "needs leukolux[genicam] and a C compiler",
     )
-    replay_stage: str = Field(
-        "",
-        description="recording whose stage controllers take the place of the emulated ones; they "
-        "know no order that was not recorded",
-    )
-    replay_camera: str = Field(
-        "",
-        description="recording whose camera goes wrong at the same exposures; needs "
-        "simulation.wire, the pictures are simulated",
-    )
     gpio_directory: str = Field(
         "",
         description="folder of lines that outlive the process and need their own light supervisor "

@@ -256,7 +256,7 @@ def _simulated(
     camera: Camera
     try:
         driver = _stage_driver(world.stage_config, world.apt_config, clock, recorder)
-        stage = GuardedStage(world.watched(driver), world.stage_config)
+        stage = GuardedStage(driver, world.stage_config)
         if isinstance(world.camera, CameraProcess):
             behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
             wired = config.camera.model_copy(update=behind)

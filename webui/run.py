@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from device.assembly import assembled, no_records_of_replays, simulated_settings
+from device.assembly import assembled, simulated_settings
 from device.commands.option_types import Number, WholeNumber
 from device.engine.states import State
 from device.service_manager import ServiceManager
@@ -30,16 +30,6 @@ LOOK_S: Final = 0.5
 @click.option("--sim-wire", is_flag=True, help="With the camera behind a GenTL producer.")
 @click.option("--smear", help="Simulated donor, NAME:SEED.")
 @click.option("--speed", type=Number(0, min_open=True), help="Simulated seconds per real second.")
-@click.option(
-    "--replay-stage",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="With the stage's controllers of a recording.",
-)
-@click.option(
-    "--replay-camera",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="With a camera that goes wrong as in a recording.",
-)
 @click.option("--port", type=WholeNumber(0), help="Port of the screen's pages; 0 picks a free one.")
 @click.option(
     "--settings",
@@ -52,29 +42,17 @@ def run(
     sim_wire: bool,
     smear: str | None,
     speed: float | None,
-    replay_stage: Path | None,
-    replay_camera: Path | None,
     port: int | None,
     settings_path: Path | None,
 ) -> None:
     """Start the instrument and its screen; ends with Ctrl-C or SIGTERM, light off.
 
     SIGUSR1 puts the recording of the last minutes aside, for `leukolux diagnose`.
-
-    A replay takes the settings of the archive that its recording came in, and keeps no records.
     """
     settings = load_settings(settings_path)
-    replayed = replay_stage is not None or replay_camera is not None
-    if (smear or speed is not None or sim_wire or replayed) and not sim:
-        raise click.UsageError(
-            "--smear, --speed, --sim-wire, --replay-stage and --replay-camera need --sim."
-        )
+    if (smear or speed is not None or sim_wire) and not sim:
+        raise click.UsageError("--smear, --speed and --sim-wire need --sim.")
     if sim:
-        settings = changed_settings(
-            settings,
-            simulation__replay_stage=str(replay_stage or settings.simulation.replay_stage),
-            simulation__replay_camera=str(replay_camera or settings.simulation.replay_camera),
-        )
         settings = simulated_settings(settings, smear=smear, speed=speed, wire=sim_wire)
     if port is not None:
         settings = changed_settings(settings, web__port=port)
@@ -83,7 +61,6 @@ def run(
         signal.signal(number, setter(stop))
     manager = ServiceManager.from_environment()
     with (
-        no_records_of_replays(settings) as settings,
         assembled(settings, manager) as assembly,
         WebServer(assembly.instrument, assembly.records, settings) as server,
     ):

@@ -37,9 +37,7 @@ recorder/       what went over the wires: wires-*.jsonl the last minutes, kept-*
 self-test.json  outcome of the self-test, or why there was none
 
 NAME.failed.txt stands for a part that could not be made, and says why.
-`leukolux diagnose --replay FILE` steps the stage's driver through a file of recorder/, and
-`leukolux run --sim --settings settings.toml --replay-stage FILE --replay-camera FILE` starts the
-simulated instrument on what stage and camera did in it.
+`leukolux diagnose --replay FILE` leads the stage's driver through a file of recorder/.
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hal.errors import InputError
 from hal.recording import Entry
-from hal.sim.replay_dialects import AptDialect, Dialect, dialect_of
+from hal.sim.replay_dialects import Dialect, dialect_of
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +85,6 @@ class ReplayBoard:
     def steps_left(self) -> int:
         """Recorded orders that the host has not given yet."""
         return sum(step.order is not None for step in self._steps[self._at + 1 :])
-
-    @property
-    def speaks_apt(self) -> bool:
-        """Whether it is an APT controller."""
-        return isinstance(self._dialect, AptDialect)
-
-    @property
-    def last_reports(self) -> list[bytes]:
-        """The newest answer to each question about the state that was asked."""
-        return list(self._last.values())
 
     @property
     def has_work(self) -> bool:

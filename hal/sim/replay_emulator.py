@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import Lock
 from types import TracebackType
 
@@ -19,7 +18,6 @@ class ReplayEmulator:
     Args:
         recording: what to say.
         clock: paces the answers.
-        before: called with :attr:`lock` held before the host's bytes are answered.
 
     Raises:
         InputError: the recording has no serial conversation.
@@ -29,7 +27,6 @@ class ReplayEmulator:
         self,
         recording: Recording,
         clock: Clock,
-        before: Callable[[float], None] = lambda now_s: None,
     ) -> None:
         self.lock = Lock()
         spoken = {entry.wire for entry in recording.entries if entry.kind == "tx"}
@@ -45,7 +42,7 @@ class ReplayEmulator:
             if wire in spoken
         }
         self._terminals = {
-            wire: PseudoTerminal(board, clock, self.lock, "replay", before)
+            wire: PseudoTerminal(board, clock, self.lock, "replay", lambda now_s: None)
             for wire, board in self._boards.items()
         }
 
@@ -53,15 +50,6 @@ class ReplayEmulator:
     def ports(self) -> dict[str, str]:
         """Serial port of each connection, by its setting."""
         return {wire: terminal.port for wire, terminal in self._terminals.items()}
-
-    @property
-    def speaks_apt(self) -> bool:
-        """Whether the conversations are of APT controllers, and not of a GRBL one."""
-        return any(board.speaks_apt for board in self._boards.values())
-
-    def last_reports(self) -> list[bytes]:
-        """Return the newest answer to each question about the state; :attr:`lock` is held."""
-        return [report for board in self._boards.values() for report in board.last_reports]
 
     @property
     def steps_left(self) -> int:

@@ -7,23 +7,19 @@ from pathlib import Path
 from typing import Protocol
 
 from hal.clock import Clock
-from hal.config import HardwareConfig, SimulationConfig
-from hal.errors import DeviceError, SettingsError
+from hal.config import HardwareConfig
+from hal.errors import DeviceError
 from hal.sim.apt_emulator import AptEmulator
 from hal.sim.camera import READOUT_MS, SimCamera
 from hal.sim.donors import make_donor
 from hal.sim.gentl.features import SIZE_STEP_PX
 from hal.sim.gentl.process import CameraProcess, ProducerFolder
-from hal.sim.gentl.script import CameraScript
 from hal.sim.gpio import FakeGpio
 from hal.sim.gpio_lines import FileLines, MemoryLines
 from hal.sim.grbl_emulator import GrblEmulator
 from hal.sim.microscope import VirtualMicroscope
-from hal.sim.replay_camera import read_script
-from hal.sim.replay_controllers import ReplayControllers, WatchedStage
 from hal.sim.smear import Smear
 from hal.sim.supervisor import InnerSupervisor
-from hal.stage import Stage
 
 
 class StageEmulator(Protocol):
@@ -50,7 +46,6 @@ class SimulatedWorld:
         smear: the slide with its ground truth.
         microscope: renders it; ``microscope.faults`` and ``microscope.sensor`` are fault switches.
         emulator: the stage's controllers; its methods are fault switches.
-        replay: the recording in their place, with ``simulation.replay_stage``.
         stage_config: the stage's settings with the ports of the emulated controllers.
         apt_config: likewise.
         camera: the camera, or with ``simulation.wire`` the process of the camera that a driver
@@ -62,15 +57,11 @@ class SimulatedWorld:
 
     Raises:
         DeviceError: with ``simulation.wire``, the producer cannot be built or does not start.
-        InputError, SettingsError: a recording cannot be replayed with these settings.
     """
 
     def __init__(self, config: HardwareConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        script = _camera_script(config.simulation)
-        # First of what must be closed again: of all that follows it may not suit the settings.
-        self.replay: ReplayControllers | None = None
         self.emulator, port_z = self._stage_emulator()
         self.stage_config = config.stage.model_copy(update={"port": self.emulator.port})
         self.apt_config = config.apt.model_copy(update={"port_z": port_z})
@@ -96,7 +87,6 @@ class SimulatedWorld:
         if config.simulation.wire:
             try:
                 self._process = self._camera_process()
-                self._process.play(script)
             except BaseException:
                 self.close()
                 raise
@@ -105,10 +95,6 @@ class SimulatedWorld:
     def _stage_emulator(self) -> tuple[StageEmulator, str]:
         """Return what the stage's driver talks to, and the port of z where it is another one."""
         stage, apt = self._config.stage, self._config.apt
-        if self._config.simulation.replay_stage:
-            path = Path(self._config.simulation.replay_stage).expanduser()
-            self.replay = ReplayControllers(path, stage, apt, self._clock)
-            return self.replay, self.replay.port_z
         if stage.driver == "apt":
             controllers = AptEmulator(apt, self._clock)
             return controllers, controllers.port_z
@@ -153,10 +139,6 @@ class SimulatedWorld:
     def _lit_fraction(self, start_s: float, end_s: float) -> float:
         return self.gpio.high_fraction(self._config.light.pin, start_s, end_s)
 
-    def watched(self, stage: Stage) -> Stage:
-        """Return the driver so that it tells when it does what a replayed recording has not."""
-        return stage if self.replay is None else WatchedStage(stage, self.replay)
-
     def fit_objective(self, pixel_um: float) -> None:
         """Fit an objective under which a pixel of the camera is ``pixel_um`` in the sample.
 
@@ -195,15 +177,3 @@ class SimulatedWorld:
             self._process.close()
         if self._folder is not None:
             self._folder.close()
-
-
-def _camera_script(simulation: SimulationConfig) -> CameraScript:
-    """Return how the camera goes wrong.  Raises InputError, SettingsError."""
-    if not simulation.replay_camera:
-        return CameraScript()
-    if not simulation.wire:
-        raise SettingsError(
-            "simulation.replay_camera needs the simulated camera behind its GenTL producer.",
-            remedy="Set simulation.wire = true.",
-        )
-    return read_script(Path(simulation.replay_camera).expanduser())

@@ -15,17 +15,13 @@ from threading import Thread
 from typing import cast
 
 import pytest
-from click.testing import CliRunner
 from instrument_double import InstrumentDouble
 from notify_socket import NotifySocket
 
-from device.assembly import assembled, recorder_folder, simulated_settings
 from device.engine.states import State
 from device.instrument import Instrument
 from device.service_manager import ServiceManager
-from device.settings import Settings, changed_settings
-from hal.recording import ring_files
-from webui.run import report, run
+from webui.run import report
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "from webui.main import main; main()"
@@ -104,41 +100,3 @@ def test_the_program_is_up_when_it_says_so_and_ends_by_sigterm(
     finally:
         program.kill()
         program.communicate()
-
-
-@pytest.mark.slow
-def test_a_recording_can_be_lived_through_with_the_screen_and_keeps_no_records(
-    systemd: NotifySocket, tmp_path: Path
-) -> None:
-    recorded = changed_settings(
-        simulated_settings(Settings()), records__directory=str(tmp_path / "recorded")
-    )
-    with assembled(recorded) as assembly:
-        assembly.instrument.wait_for(State.IDLE, timeout_s=60.0)
-    [wires] = ring_files(recorder_folder(recorded))
-    settings = tmp_path / "leukolux.toml"
-    settings.write_text(f'[records]\ndirectory = "{tmp_path}/kept"\n', encoding="utf-8")
-    words = ["run", "--sim", "--port", "0", "--settings", settings, "--replay-stage", wires]
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, "NOTIFY_SOCKET": systemd.address},
-    )
-    try:
-        told = {"STATUS": ""}
-        while not told.get("STATUS", "").startswith("idle"):
-            told = systemd.until("STATUS", timeout_s=60.0)[-1]
-            assert not told["STATUS"].startswith("fault")
-        program.send_signal(signal.SIGTERM)
-        assert program.wait(timeout=30.0) == 0
-    finally:
-        program.kill()
-        program.communicate()
-    assert not (tmp_path / "kept").exists()
-
-
-@pytest.mark.parametrize("option", ["--replay-stage", "--replay-camera"])
-def test_a_replay_needs_the_simulation(option: str) -> None:
-    done = CliRunner().invoke(run, [option, "wires.jsonl"])
-    assert done.exit_code == 2
-    assert "need --sim" in done.output

@@ -2,8 +2,7 @@
 
 Commands come as JSON lines on standard input, one answer line each: ``{"faults": {"drop": 1}}``
 sets fault switches, ``{"plugged": false}`` pulls the cable, ``{"exchange": {"x_padding": 8}}`` puts
-another chip in the place of the first, ``{"script": {...}}`` tells when it goes wrong, see
-:mod:`hal.sim.gentl.script`.  The end of the input ends the process.
+another chip in the place of the first.  The end of the input ends the process.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from typing import Any
 from hal.sim.gentl.features import SIZE_STEP_PX, Chip
 from hal.sim.gentl.frames import WorldAt
 from hal.sim.gentl.scenes import Pattern, SceneMaker, smear_scenes
-from hal.sim.gentl.script import CameraScript
 from hal.sim.gentl.server import CameraServer
 from hal.sim.gentl.world_link import WorldClient
 
@@ -72,20 +70,12 @@ class _Place:
             case {"exchange": dict(facts)} if len(command) == 1:
                 if "without" in facts:
                     facts["without"] = frozenset(facts["without"])
-                self._exchange(facts)
+                other = self._serve(replace(self._chip, **facts))
+                self.server.unplug()
+                self.server = other
                 self.server.plug_in()
-            case {"script": dict(document)} if len(command) == 1:
-                script = CameraScript.of(document)
-                self._exchange({"without": script.without, "allowed": script.allowed})
-                self.server.play(script)
             case _:
                 raise ValueError(f"not a command: {command!r}")
-
-    def _exchange(self, facts: dict[str, Any]) -> None:
-        """Put another camera in the place of this one, not yet plugged in."""
-        other = self._serve(replace(self._chip, **facts))
-        self.server.unplug()
-        self.server = other
 
     def _serve(self, chip: Chip) -> CameraServer:
         server = CameraServer(

@@ -18,7 +18,6 @@ import hal
 from hal.errors import DeviceError
 from hal.sim.gentl.build import build_producer
 from hal.sim.gentl.frames import WorldAt
-from hal.sim.gentl.script import CameraScript
 from hal.sim.gentl.world_link import WorldServer
 
 START_TIMEOUT_S = 60.0
@@ -117,16 +116,6 @@ class CameraProcess:
             DeviceError: the process does not answer.
         """
         self._tell({"exchange": facts})
-
-    def play(self, script: CameraScript) -> None:
-        """Go wrong at the exposures that ``script`` names, counted from now on.
-
-        Raises:
-            ValueError: there is no such fault or feature.
-            DeviceError: the process does not answer.
-        """
-        if script != CameraScript():
-            self._tell({"script": script.as_dict()})
 
     def close(self) -> None:
         """End the process.  Can be called twice."""

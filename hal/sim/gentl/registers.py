@@ -107,15 +107,6 @@ class Registers:
             self._on_command(feature.name)
         return Status.OK
 
-    def meant(self, address: int, data: bytes) -> tuple[str, Value] | None:
-        """Return which feature a write would set and to what; None for what sets none."""
-        feature = self._features.get(self._names.get(address, ""))
-        if feature is None or len(data) != _INTEGER.size:
-            return None
-        value = (_FLOAT if feature.kind is Kind.FLOAT else _INTEGER).unpack(data)[0]
-        names = {number: name for name, number in feature.entries.items()}
-        return feature.name, names.get(value, value)
-
     def value(self, name: str) -> Value:
         """Return the value of a feature or of a limit."""
         with self._lock:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import select
 import socket
 from functools import partial
 from pathlib import Path
-from threading import Condition, Thread, Timer
+from threading import Condition, Thread
 
 from hal.sim.camera import sensor_temperature_c
 from hal.sim.gentl.faults import FaultSwitches
@@ -27,7 +26,6 @@ from hal.sim.gentl.protocol import (
 )
 from hal.sim.gentl.registers import DESCRIPTION_ADDRESS, Registers
 from hal.sim.gentl.scenes import SceneMaker
-from hal.sim.gentl.script import CameraScript
 
 log = logging.getLogger(__name__)
 
@@ -80,20 +78,6 @@ class CameraServer:
         self._connections: set[socket.socket] = set()
         self._owner: socket.socket | None = None
         self._stream: socket.socket | None = None
-        self._script = CameraScript()
-        self._triggers = 0
-        self._openings = 0
-
-    def play(self, script: CameraScript) -> None:
-        """Go wrong when ``script`` says so; its exposures are counted from now on.
-
-        Raises:
-            ValueError: there is no such fault.
-        """
-        for fault in set(script.faults.values()):
-            self.faults.set(**{fault: 0})
-        self._script, self._triggers, self._openings = script, 0, 0
-        self._stay_away(script.absent_s)
 
     def plug_in(self) -> None:
         """Connect the cable: the camera powers up and can be found."""
@@ -182,7 +166,6 @@ class CameraServer:
             if not self._lock.wait_for(lambda: self._owner is None, _HANG_UP_S):
                 return Status.RESOURCE_IN_USE
             self._owner = connection
-            self._openings += 1
         self.frames.connected()
         return Status.OK
 
@@ -190,21 +173,8 @@ class CameraServer:
         if connection is not self._owner or self.faults.take("access_errors"):
             return Status.ACCESS_DENIED, b""
         if request.operation is Operation.WRITE:
-            if self._refuses(request):
-                return Status.ACCESS_DENIED, b""
             return self._registers.write(request.address, request.data), b""
         return self._registers.read(request.address, request.length)
-
-    def _refuses(self, request: Request) -> bool:
-        """Return whether the script has what is written refused in this opening."""
-        refused = self._script.refused
-        wanted = refused[min(self._openings, len(refused)) - 1] if refused else None
-        meant = self._registers.meant(request.address, request.data)
-        if wanted is None or meant is None or wanted[0] != meant[0]:
-            return False
-        if isinstance(wanted[1], str) or isinstance(meant[1], str):
-            return wanted[1] == meant[1]
-        return math.isclose(wanted[1], meant[1], rel_tol=1e-6)
 
     def _execute(self, command: str) -> None:
         match command:
@@ -213,27 +183,7 @@ class CameraServer:
             case "AcquisitionStop":
                 self.frames.stop()
             case "TriggerSoftware":
-                self._trigger()
-
-    def _trigger(self) -> None:
-        number = self._triggers
-        self._triggers += 1
-        if number in self._script.away_s:
-            self.unplug()
-            self._stay_away(self._script.away_s[number])
-            return
-        if number in self._script.faults:
-            self.faults.set(**{self._script.faults[number]: 1})
-        self.frames.trigger()
-
-    def _stay_away(self, seconds: float) -> None:
-        """Plug in after a while, or never when it is negative."""
-        if seconds > 0.0:
-            timer = Timer(seconds, self.plug_in)
-            timer.daemon = True
-            timer.start()
-        elif seconds == 0.0:
-            self.plug_in()
+                self.frames.trigger()
 
 
 def _hung_up(connection: socket.socket) -> bool:
