@@ -11,10 +11,10 @@ import cv2
 
 from device.instrument import Instrument
 from device.records.records import Records
-from device.service_manager import Watchdog
-from device.settings import Settings, changed_settings
+from device.settings.file import Settings, changed_settings
+from device.system.service_manager import Watchdog
 from hal.factory import Hardware, build_clock, build_hardware
-from hal.recorder import UNRECORDED, FileRecorder, Recorder
+from hal.recorder.recorder import UNRECORDED, FileRecorder, Recorder
 
 DATABASE_NAME = "leukolux.db"
 RECORDER_FOLDER = "recorder"

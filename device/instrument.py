@@ -19,12 +19,12 @@ from device.engine.engine import Engine
 from device.engine.services import MakeAnalyzer
 from device.engine.states import Event, Refusal, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
-from device.events import EventBus, EventKind
 from device.quality.gate import QualityGate
 from device.records.records import Records
-from device.service_manager import Watchdog
-from device.settings import Settings
+from device.settings.file import Settings
 from device.status import StartCondition, Status
+from device.system.events import EventBus, EventKind
+from device.system.service_manager import Watchdog
 from hal.clock import Clock
 from hal.errors import DeviceTimeoutError, InputError, LeukoluxError
 from hal.factory import Hardware

@@ -1,4 +1,4 @@
-"""Settings of the hardware: defaults, units and ranges; ``device.settings`` reads them."""
+"""Settings of the hardware: defaults, units and ranges; ``device.settings.file`` reads them."""
 
 from __future__ import annotations
 

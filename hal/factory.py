@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hal.apt.driver import AptStage
-from hal.camera import Camera
 from hal.clock import SIMULATED_PATIENCE_S, Clock, SystemClock
 from hal.config import (
     AptConfig,
@@ -21,24 +19,26 @@ from hal.config import (
     StageConfig,
 )
 from hal.errors import LeukoluxError, SettingsError
-from hal.gpio import Gpio, load_gpio
-from hal.gpio_light import GpioLight
-from hal.gpio_panel import GpioPanel
-from hal.grbl.driver import GrblStage
-from hal.guarded_stage import GuardedStage
-from hal.led_current import LedCurrent
-from hal.light import Light
-from hal.light_off import take_line_low
-from hal.light_supervisor import LightSupervisor
-from hal.panel import Panel
-from hal.recorded import RecordedGpio, RecordedLine
-from hal.recorder import UNRECORDED, Recorder
-from hal.stage import Stage
-from hal.supervised_line import SupervisedLine
-from hal.uv_line import OwnLine, UvLine
+from hal.interfaces.camera import Camera
+from hal.interfaces.gpio import Gpio, load_gpio
+from hal.interfaces.light import Light
+from hal.interfaces.panel import Panel
+from hal.interfaces.stage import Stage
+from hal.light.gpio_light import GpioLight
+from hal.light.led_current import LedCurrent
+from hal.light.supervised_line import SupervisedLine
+from hal.light.supervisor import LightSupervisor
+from hal.light.switch_off import take_line_low
+from hal.light.uv_line import OwnLine, UvLine
+from hal.panel.gpio_panel import GpioPanel
+from hal.recorder.recorded import RecordedGpio, RecordedLine
+from hal.recorder.recorder import UNRECORDED, Recorder
+from hal.stage.apt.driver import AptStage
+from hal.stage.grbl.driver import GrblStage
+from hal.stage.guarded import GuardedStage
 
 if TYPE_CHECKING:
-    from hal.sim.microscope import VirtualMicroscope
+    from hal.sim.optics.microscope import VirtualMicroscope
     from hal.sim.world import SimulatedWorld
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def take_light_off(
 
     Raises:
         DeviceError: the GPIO provider is not available.
-        LightError: as :func:`hal.light_off.take_line_low`.
+        LightError: as :func:`hal.light.switch_off.take_line_low`.
     """
     gpio = _lines_outside(light, simulation)
     if gpio is None:
@@ -193,8 +193,8 @@ def _lines_outside(light: LightConfig, simulation: SimulationConfig) -> Gpio | N
     if not simulation.gpio_directory:
         return None
     # Imported here, so that a real instrument never loads the simulator.
-    from hal.sim.gpio import FakeGpio
-    from hal.sim.gpio_lines import FileLines
+    from hal.sim.gpio.lines import FileLines
+    from hal.sim.gpio.module import FakeGpio
 
     lines = FileLines(Path(simulation.gpio_directory))
     if light.readback_pin:
@@ -232,9 +232,9 @@ def virtual_microscope(
     Raises:
         InputError: there is no such donor, composition or overlap.
     """
-    from hal.sim.donors import make_donor, with_class_overlap
-    from hal.sim.microscope import VirtualMicroscope
-    from hal.sim.smear import Smear
+    from hal.sim.blood.donors import make_donor, with_class_overlap
+    from hal.sim.blood.smear import Smear
+    from hal.sim.optics.microscope import VirtualMicroscope
 
     donor = with_class_overlap(make_donor(smear), class_overlap)
     return VirtualMicroscope(
@@ -278,7 +278,7 @@ def _stage_driver(config: StageConfig, apt: AptConfig, clock: Clock, recorder: R
 
 def _genicam_camera(config: CameraConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> Camera:
     # Imported here, so that only who uses such a camera needs its libraries.
-    from hal.genicam.camera import GenicamCamera
+    from hal.camera.genicam.driver import GenicamCamera
 
     return GenicamCamera(config, clock, recorder=recorder)
 
@@ -311,7 +311,7 @@ def step_through(recording: Path, speed: float = 1.0) -> Iterator[str]:
         InputError: the recording cannot be read or replayed, or the driver deviates from it.
     """
     # Imported here, so that a real instrument never loads the simulator.
-    from hal.sim import replay_steps
+    from hal.sim.replay import steps as replay_steps
 
     return replay_steps.step_through(recording, SystemClock(speed))
 

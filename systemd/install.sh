@@ -378,7 +378,7 @@ program() {
     if [ -n "$PROGRAM" ]; then
         in_root "$RELEASE/bin/leukolux" "$@"
     else
-        run env PYTHONPATH="$FROM" "$PYTHON" -c 'from webui.main import main; main()' "$@"
+        run env PYTHONPATH="$FROM" "$PYTHON" -c 'from webui.cli.main import main; main()' "$@"
     fi
 }
 

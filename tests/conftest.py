@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hal.camera.genicam.binding import load_binding
 from hal.config import CameraConfig
 from hal.errors import DeviceError
-from hal.genicam.binding import load_binding
 from hal.sim.gentl.build import find_compiler
 from hal.sim.gentl.faults import WireFaults
 from hal.sim.gentl.process import CameraProcess, ProducerFolder

@@ -19,16 +19,16 @@ def imported_by(statement: str) -> set[str]:
 
 
 def test_the_command_line_itself_imports_nothing_heavy() -> None:
-    assert not imported_by("import webui.main") & set(HEAVY)
+    assert not imported_by("import webui.cli.main") & set(HEAVY)
 
 
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        ("device.commands.settings", ("cv2", "flask", "onnxruntime", "scipy", "sqlite_utils")),
-        ("device.commands.analyze", ("flask", "sqlite_utils", "scipy.stats", "hal.sim")),
-        ("device.commands.models", ("flask", "sqlite_utils", "scipy", "hal.sim")),
-        ("webui.run", ("scipy.stats", "hal.sim", "models.train")),
+        ("webui.cli.settings", ("cv2", "flask", "onnxruntime", "scipy", "sqlite_utils")),
+        ("webui.cli.analyze", ("flask", "sqlite_utils", "scipy.stats", "hal.sim")),
+        ("webui.cli.models", ("flask", "sqlite_utils", "scipy", "hal.sim")),
+        ("webui.cli.run", ("scipy.stats", "hal.sim", "models.train")),
     ],
 )
 def test_a_command_leaves_out_what_others_need(module: str, without: tuple[str, ...]) -> None:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import bdtr, bdtrc
 
-from device.cell import FIVE_TYPES, CellKind
-from device.differential import (
+from device.results.cell import FIVE_TYPES, CellKind
+from device.results.differential import (
     Differential,
     FlagLevel,
     ScanContext,

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.cli import InstrumentGroup
-from device.commands.option_types import Number, WholeNumber
-from device.numbers import parse_number, parse_whole_number
 from device.quality.control import parse_targets
-from device.settings import parse_settings
+from device.settings.file import parse_settings
+from device.settings.numbers import parse_number, parse_whole_number
 from hal.errors import InputError, SettingsError
-from hal.sim.donors import make_donor
-from webui.main import cli
+from hal.sim.blood.donors import make_donor
+from webui.cli.group import InstrumentGroup
+from webui.cli.main import cli
+from webui.cli.option_types import Number, WholeNumber
 
 WIDE = "\N{FULLWIDTH DIGIT FOUR}\N{FULLWIDTH DIGIT TWO}"
 NONSENSE = [

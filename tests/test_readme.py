@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from device.engine.states import diagram
-from device.settings import Settings
-from webui.main import cli
+from device.settings.file import Settings
+from webui.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -148,7 +148,7 @@ def test_every_command_of_training_parses(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="the extra train is not installed")
-    from models.train.__main__ import main
+    from models.train.commands.main import main
 
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line)[3:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device.settings import Settings, describe_settings, load_settings, parse_settings
+from device.settings.file import Settings, describe_settings, load_settings, parse_settings
 from hal.errors import SettingsError
 
 

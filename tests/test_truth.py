@@ -2,8 +2,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from device.cell import CellKind
-from device.evaluation.truth import UNIDENTIFIED, compare, kind_of
+from device.laboratory.truth import UNIDENTIFIED, compare, kind_of
+from device.results.cell import CellKind
 
 PIXEL_UM = 0.5
 

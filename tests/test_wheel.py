@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from models.reference.sessions import FOLDER as graphs
 from models.runtime import load_models
 from webui.catalogue import __file__ as catalogue
-from webui.main import cli
+from webui.cli.main import cli
 assert set(load_models().versions) == {"scout", "segmenter", "classifier", "runtime"}
 assert Path(catalogue).is_relative_to(site)
 for name in ("templates/base.html", "static/screen.css", "text/en.json"):

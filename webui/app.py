@@ -7,28 +7,23 @@ from typing import TYPE_CHECKING, Final
 from flask import Flask
 from werkzeug.routing import IntegerConverter
 
-from device.staining import VirtualStain
-from webui import (
-    api,
-    calibration_api,
-    calibration_pages,
-    context,
-    control,
-    pages,
-    problems,
-    quality_api,
-    quality_pages,
-    stain_api,
-    stream,
-    trust,
-)
+from device.analysis.staining import VirtualStain
+from webui import context, problems, trust
+from webui.api import calibration as calibration_api
+from webui.api import control, stream
+from webui.api import quality as quality_api
+from webui.api import results as api
+from webui.api import stain as stain_api
+from webui.api.stream import StreamGate
 from webui.catalogue import LANGUAGE, duration, label, text
-from webui.stream import StreamGate
+from webui.pages import calibration as calibration_pages
+from webui.pages import instrument as pages
+from webui.pages import quality as quality_pages
 
 if TYPE_CHECKING:
     from device.instrument import Instrument
     from device.records.records import Records
-    from device.settings import Settings
+    from device.settings.file import Settings
 
 LARGEST_BODY_BYTES: Final = 64 * 1024
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask, current_app
 
-from webui.status_view import status_view
+from webui.views.status import status_view
 
 if TYPE_CHECKING:
+    from device.analysis.staining import VirtualStain
     from device.instrument import Instrument
     from device.records.records import Records
-    from device.settings import Settings
-    from device.staining import VirtualStain
-    from webui.stream import StreamGate
+    from device.settings.file import Settings
+    from webui.api.stream import StreamGate
 
 _KEY: Final = "leukolux"
 

@@ -19,11 +19,11 @@ from webui.trust import Listener
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from device.config import WebConfig
+    from device.analysis.staining import VirtualStain
     from device.instrument import Instrument
     from device.records.records import Records
-    from device.settings import Settings
-    from device.staining import VirtualStain
+    from device.settings.file import Settings
+    from device.settings.sections import WebConfig
 
 SCREEN_THREADS: Final = 16
 NETWORK_THREADS: Final = 6

@@ -16,7 +16,7 @@ from webui.problems import ForbiddenError, HostError, TokenError
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from device.config import WebConfig
+    from device.settings.sections import WebConfig
 
 ENVIRON_KEY: Final = "leukolux.listener"
 API_PREFIX: Final = "/api/v1/"

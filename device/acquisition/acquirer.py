@@ -25,14 +25,14 @@ from device.acquisition.imaging import Imager
 from device.acquisition.moving import Mover
 from device.acquisition.plan import Field, Plan, choose_anchors
 from device.analysis.flatfield import Background
+from device.analysis.tile import Tile
 from device.errors import SampleRefusedError
-from device.settings import Settings
-from device.tile import Tile
-from hal.camera import Camera
+from device.settings.file import Settings
 from hal.clock import Clock, SystemClock
 from hal.errors import FrameError, LightError
-from hal.light import Light
-from hal.stage import Position, Stage
+from hal.interfaces.camera import Camera
+from hal.interfaces.light import Light
+from hal.interfaces.stage import Position, Stage
 
 log = logging.getLogger(__name__)
 

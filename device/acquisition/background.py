@@ -14,9 +14,9 @@ from device.acquisition.imaging import Imager
 from device.acquisition.moving import Mover
 from device.acquisition.plan import Field
 from device.analysis.flatfield import Background
-from device.config import ScanConfig
 from device.errors import SampleRefusedError
-from hal.camera import Camera, Frame
+from device.settings.sections import ScanConfig
+from hal.interfaces.camera import Camera, Frame
 
 BLANK_ROW = -1
 """Row under which the ledger keeps the exposures of blank glass, one column per exposure."""

@@ -14,7 +14,7 @@ from device.acquisition.focus import FocusPoint, Miss, Peak, contrasts, find_com
 from device.acquisition.imaging import Imager
 from device.acquisition.moving import Mover
 from device.acquisition.plan import Field
-from device.config import ScanConfig
+from device.settings.sections import ScanConfig
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from device.acquisition.dose import DoseLedger
 from device.acquisition.plan import Field
 from device.errors import SampleRefusedError
-from hal.camera import Camera, Frame
 from hal.clock import Clock
 from hal.errors import DeviceError, FrameError, InterlockError, LightError
-from hal.light import Light
+from hal.interfaces.camera import Camera, Frame
+from hal.interfaces.light import Light
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
-from device.config import ScanConfig
+from device.settings.sections import ScanConfig
 from hal.clock import Clock
-from hal.stage import Position, Stage
+from hal.interfaces.stage import Position, Stage
 
 Result = TypeVar("Result")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from device.config import ScanConfig
+from device.settings.sections import ScanConfig
 from hal.config import CameraConfig
 from hal.errors import SettingsError
 

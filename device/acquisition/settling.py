@@ -23,7 +23,7 @@ from device.acquisition.plan import Field
 from device.acquisition.shift import shift_px, structure
 from device.errors import SettlingError
 from hal.clock import Clock
-from hal.stage import Stage
+from hal.interfaces.stage import Stage
 
 log = logging.getLogger(__name__)
 

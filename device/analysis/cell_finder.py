@@ -14,8 +14,8 @@ from device.analysis.candidates import corner, cut, inside, touches_border
 from device.analysis.checkpoint import reconsider_dead
 from device.analysis.flatfield import Image
 from device.analysis.postprocess import CellShape, Rejection, central_cell
-from device.cell import THUMBNAIL_PX, CellKind
-from device.config import AnalysisConfig
+from device.results.cell import THUMBNAIL_PX, CellKind
+from device.settings.sections import AnalysisConfig
 from models.runtime import ModelSet
 
 log = logging.getLogger(__name__)

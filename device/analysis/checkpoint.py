@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from device.analysis.postprocess import CellShape
-from device.cell import CellKind
+from device.results.cell import CellKind
 
 _MAX_NUCLEUS_TRANSMISSION = 0.62
 _EULER_NUMBERS = range(6)

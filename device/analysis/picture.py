@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from device.analysis.flatfield import Background, Image, flat_field
-from device.tile import Tile
+from device.analysis.tile import Tile
 from hal.errors import InputError
 from models.manifest import read_manifest
 from models.runtime import PACKAGE_DIRECTORY

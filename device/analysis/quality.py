@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from device.analysis.flatfield import Image
-from device.config import AnalysisConfig
+from device.settings.sections import AnalysisConfig
 from models.layout import BLANK_LEVEL
 
 PREVIEW_STEP = 4

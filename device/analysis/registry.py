@@ -12,7 +12,7 @@ from device.analysis.flatfield import Image
 from device.analysis.quality import PREVIEW_STEP
 from device.analysis.registration import measure_shift_px
 from device.analysis.tile_analyzer import TileAnalysis
-from device.cell import Cell
+from device.results.cell import Cell
 
 _Vector = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ from device.analysis.cell_finder import CellFinder, FoundCell
 from device.analysis.flatfield import Background, Image, saturated_fraction
 from device.analysis.picture import PictureScale, picture_of
 from device.analysis.quality import TileQuality, Unusable, assess, shrink
-from device.cell import Cell
-from device.config import AnalysisConfig
-from device.tile import Tile
+from device.analysis.tile import Tile
+from device.results.cell import Cell
+from device.settings.sections import AnalysisConfig
 from models.runtime import ModelSet
 
 

@@ -11,13 +11,13 @@ from threading import RLock
 import numpy as np
 from numpy.typing import NDArray
 
-from device.calibration import led_power
-from device.calibration.bench import Bench, Surroundings, pixels_of
 from device.calibration.effective import Effective, due, effective, expires, made_for
 from device.calibration.order import CalibrationOrder, is_refusal
-from device.calibration.quantities import Outcome
-from device.calibration.slide_corners import CORNERS
-from device.calibration.steps import STEP_IDS, Step, step_of
+from device.calibration.steps import led_power
+from device.calibration.steps.bench import Bench, Surroundings, pixels_of
+from device.calibration.steps.catalogue import STEP_IDS, Step, step_of
+from device.calibration.steps.quantities import Outcome
+from device.calibration.steps.slide_corners import CORNERS
 from device.errors import RequestRefusedError
 from device.records.calibrations import (
     CalibrationRecord,
@@ -25,9 +25,9 @@ from device.records.calibrations import (
     CalibrationState,
     CalibrationStore,
 )
-from device.settings import Settings
+from device.settings.file import Settings
 from device.status import StartCondition
-from device.version import version
+from device.system.version import version
 from hal.errors import InputError, LeukoluxError
 
 log = logging.getLogger(__name__)

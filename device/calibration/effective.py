@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from device.acquisition.plan import make_plan
-from device.calibration.steps import STEP_IDS, STEPS
-from device.config import CalibrationConfig
-from device.differential import Flag, FlagLevel
+from device.calibration.steps.catalogue import STEP_IDS, STEPS
 from device.records.calibrations import CalibrationRecord
-from device.settings import Settings, changed_settings
+from device.results.differential import Flag, FlagLevel
+from device.settings.file import Settings, changed_settings
+from device.settings.sections import CalibrationConfig
 from device.status import StartCondition
 from hal.errors import SettingsError
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from device.acquisition.imaging import DoseLimitError
-from device.calibration.bench import Surroundings
-from device.calibration.quantities import CalibrationRefusedError
+from device.calibration.steps.bench import Surroundings
+from device.calibration.steps.quantities import CalibrationRefusedError
 from device.errors import SampleRefusedError, SettlingError
 from hal.errors import (
     FrameError,

@@ -8,8 +8,8 @@ import numpy as np
 
 from device.checks.report import CheckSkipped, Reading
 from device.checks.workplace import Workplace
-from hal.camera import Frame
 from hal.errors import FrameError, InterlockError, LeukoluxError, StageError, SupervisorError
+from hal.interfaces.camera import Frame
 
 DARK_FRAMES: Final = 4
 NOT_HOMED: Final = "STAGE-NOT-HOMED"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from device.acquisition.background import brightness_per_s, roughness
 from device.checks.report import Reading
 from device.checks.workplace import Workplace
-from hal.camera import Frame
+from hal.interfaces.camera import Frame
 
 BLANK_FRAMES: Final = 6
 LINEARITY_STEPS: Final = (0.25, 0.5, 1.0, 1.0, 0.5, 0.25)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from device.acquisition.background import MAX_PULSE_SHARE
 from device.analysis.flatfield import Background
 from device.analysis.picture import PictureScale
+from device.analysis.tile import Tile
 from device.checks.report import Reading
 from device.checks.workplace import Workplace
-from device.tile import Tile
-from hal.guarded_stage import StageRules
+from hal.stage.guarded import StageRules
 from models.answers import Answers
 from models.layout import BLANK_LEVEL
 from models.manifest import read_manifest

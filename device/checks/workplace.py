@@ -22,9 +22,9 @@ from device.acquisition.plan import Field, Plan, make_plan
 from device.analysis.tile_analyzer import TileAnalyzer
 from device.engine.light_book import LightBook
 from device.errors import SelfTestError
-from hal.camera import Frame
 from hal.clock import Clock, SystemClock
 from hal.errors import Cancelled, InterlockError, LeukoluxError
+from hal.interfaces.camera import Frame
 
 if TYPE_CHECKING:
     from device.calibration.effective import Effective

@@ -17,9 +17,9 @@ from device.diagnosis.archive import Part, write_archive
 from device.diagnosis.history import history
 from device.diagnosis.system import system_state
 from device.diagnosis.versions import versions
-from device.settings import Settings, describe_settings
+from device.settings.file import Settings, describe_settings
 from hal.errors import LeukoluxError
-from hal.recording import kept_files, ring_files
+from hal.recorder.recording import kept_files, ring_files
 
 REMOVED: Final = "(removed)"
 _SECRETS: Final = ("token", "password", "secret", "key")

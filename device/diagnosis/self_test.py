@@ -7,8 +7,8 @@ from typing import Any
 
 from device.assembly import assembled, recorder_folder
 from device.engine.states import State
-from device.settings import Settings, changed_settings
-from hal.recording import is_recording
+from device.settings.file import Settings, changed_settings
+from hal.recorder.recording import is_recording
 
 TIMEOUT_S = 120.0
 

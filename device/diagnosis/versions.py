@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import models
-from device.version import version
+from device.system.version import version
 from models.manifest import MANIFEST_NAME, sha256_of
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from device.acquisition.dose import DoseLedger, DoseLimits
-from device.calibration.bench import Surroundings
 from device.calibration.order import CalibrationOrder
+from device.calibration.steps.bench import Surroundings
 from device.engine.light_book import LightBook
 from device.engine.requests import Requests
 from device.engine.services import Services

@@ -13,7 +13,7 @@ from device.checks.runner import choose, run_checks
 from device.checks.workplace import Workplace
 from device.engine.services import Services
 from device.errors import RecordsError
-from device.version import version
+from device.system.version import version
 from hal.errors import DeviceError, FrameError
 from models.runtime import ModelSet
 

@@ -10,10 +10,10 @@ from device.engine.run import Run
 from device.engine.services import Services
 from device.engine.states import Event
 from device.errors import InternalError, SampleRefusedError
-from device.events import EventKind
 from device.quality.control import enter_point
 from device.records.record_types import RunState
 from device.status import StopReason
+from device.system.events import EventKind
 from hal.errors import Cancelled, LeukoluxError
 
 log = logging.getLogger(__name__)

@@ -10,15 +10,15 @@ import cv2
 from device.acquisition.dose import DoseLedger
 from device.analysis.quality import cell_density
 from device.analysis.registry import CellRegistry
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.cell import Cell
-from device.differential import tally
 from device.engine.board import Board
 from device.engine.progress import Progress
-from device.events import EventBus, EventKind
 from device.records.record_types import TileState
 from device.records.records import Records, TileEntry
-from device.tile import Tile
+from device.results.cell import Cell
+from device.results.differential import tally
+from device.system.events import EventBus, EventKind
 
 
 class LatestTile:

@@ -27,13 +27,13 @@ from device.engine.run import Run
 from device.engine.services import MakeAnalyzer, Services
 from device.engine.states import ABORTABLE, LIT, WITH_RUN, Event, State
 from device.errors import InternalError, RequestRefusedError, StartRefusedError
-from device.events import EventBus, EventKind
 from device.quality.gate import QualityGate
 from device.records.records import Records
-from device.service_manager import NoWatchdog, Watchdog
-from device.settings import Settings
+from device.settings.file import Settings
 from device.status import StartCondition
-from device.version import version
+from device.system.events import EventBus, EventKind
+from device.system.service_manager import NoWatchdog, Watchdog
+from device.system.version import version
 from hal.clock import Clock
 from hal.errors import DeviceError, InterlockError, LeukoluxError
 from hal.factory import Hardware

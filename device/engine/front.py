@@ -8,7 +8,7 @@ from typing import Final
 from device.engine.states import State
 from device.status import StopReason
 from hal.errors import LeukoluxError
-from hal.panel import Lamp, Panel, Press, Sound
+from hal.interfaces.panel import Lamp, Panel, Press, Sound
 
 log = logging.getLogger(__name__)
 

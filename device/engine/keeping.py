@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from device.analysis.flatfield import Background
 from device.analysis.picture import picture_of
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.config import RecordsConfig
 from device.records.tile_pictures import TilePictures
-from device.tile import Tile
+from device.settings.sections import RecordsConfig
 from hal.errors import LeukoluxError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from device.analysis.tile_analyzer import TileAnalysis
-from device.cell import FIVE_TYPES, CellKind
+from device.results.cell import FIVE_TYPES, CellKind
 
 SETTLED_TILES = 20
 SETTLED_CELLS = 10

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from device.differential import Flag, FlagLevel, ScanContext, differential
 from device.engine.progress import Counts
 from device.records.reader import RecordsReader
 from device.records.record_types import CellRecord, RunState, TileRecord, TileState
 from device.records.records import RunEnd
+from device.results.differential import Flag, FlagLevel, ScanContext, differential
 from device.status import StopReason
 
 

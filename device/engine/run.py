@@ -12,13 +12,13 @@ from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.imaging import DoseLimitError
 from device.acquisition.plan import Field, make_plan
 from device.analysis.picture import PictureScale
+from device.analysis.pipeline import POLL_S, AnalysisPipeline
 from device.analysis.registry import CellRegistry
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.differential import MINIMUM_COUNT
 from device.engine.counting import CellCounter
 from device.engine.keeping import TileKeeper
 from device.engine.light_book import LightBook
-from device.engine.pipeline import POLL_S, AnalysisPipeline
 from device.engine.progress import Counts, Progress
 from device.engine.result import RunFacts
 from device.engine.services import Services
@@ -26,8 +26,8 @@ from device.engine.states import Event
 from device.errors import SampleRefusedError
 from device.records.record_types import TileState
 from device.records.records import TileEntry
+from device.results.differential import MINIMUM_COUNT
 from device.status import StopReason
-from device.tile import Tile
 from hal.errors import (
     Cancelled,
     DeviceError,

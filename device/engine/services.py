@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from device.analysis.flatfield import Background
+from device.analysis.pipeline import Analyzer
 from device.calibration.effective import Effective
-from device.config import AnalysisConfig
 from device.engine.board import Board
 from device.engine.counting import LatestTile
 from device.engine.machine import StateMachine
-from device.engine.pipeline import Analyzer
 from device.engine.requests import Requests
-from device.events import EventBus
 from device.quality.gate import QualityGate
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
+from device.settings.sections import AnalysisConfig
+from device.system.events import EventBus
 from hal.clock import Clock
 from hal.factory import Hardware
 from models.runtime import ModelSet

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from device.cell import FIVE_TYPES
-from device.numbers import HOW, parse_number
 from device.quality.westgard import Rule, rejects, violated
 from device.records.record_types import LotRecord, PointRecord, RunState, TileRecord
+from device.results.cell import FIVE_TYPES
+from device.settings.numbers import HOW, parse_number
 from device.status import StopReason
 from hal.errors import InputError
 

@@ -11,9 +11,9 @@ from device.quality.control import ControlVerdict
 from device.status import StartCondition
 
 if TYPE_CHECKING:
-    from device.config import QualityConfig
     from device.records.record_types import CheckRecord
     from device.records.records import Records
+    from device.settings.sections import QualityConfig
 
 _DAILY: Final = (Level.DAILY.value, Level.FULL.value)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from device.cell import CellKind
 from device.errors import RecordsError
 from device.records.quality_reader import MAX_PAGE, QualityReader, page_size
 from device.records.record_types import (
@@ -22,6 +21,7 @@ from device.records.record_types import (
     TileRecord,
     TileState,
 )
+from device.results.cell import CellKind
 from device.status import StopReason
 
 BUSY_TIMEOUT_S = 5.0

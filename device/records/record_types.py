@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from device.cell import CellKind
+from device.results.cell import CellKind
 from device.status import StopReason
 
 
@@ -103,7 +103,7 @@ class TileRecord(_Row):
 
 @dataclass(frozen=True)
 class CellRecord(_Row):
-    """One counted cell without its pictures; fields as :class:`device.cell.Cell`."""
+    """One counted cell without its pictures; fields as :class:`device.results.cell.Cell`."""
 
     id: int
     run_id: int

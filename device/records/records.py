@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device.cell import Cell
 from device.errors import RecordsError
 from device.records.calibrations import CalibrationStore
 from device.records.migrations import MIGRATIONS
@@ -29,6 +28,7 @@ from device.records.quality_records import QualityRecords, insert_row
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
 from device.records.record_types import LedRecord, RunState, TileState
 from device.records.tile_pictures import TilePictures
+from device.results.cell import Cell
 from device.status import StopReason
 from hal.clock import Clock, SystemClock
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.config import RecordsConfig
 from device.records.reader import records_errors
+from device.settings.sections import RecordsConfig
 
 JPEG_QUALITY: Final = 90
 _RESERVE: Final = 2.0

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.sim.donors import KINDS, make_donor
-from hal.sim.masses import Float32Array
-from hal.sim.microscope import CellTruth, VirtualMicroscope
-from hal.sim.smear import Smear
+from hal.sim.blood.donors import KINDS, make_donor
+from hal.sim.blood.masses import Float32Array
+from hal.sim.blood.smear import Smear
+from hal.sim.optics.microscope import CellTruth, VirtualMicroscope
 
 CELLS_PER_ROW = 8
 CROP_PX = 124

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.errors import InputError
-from hal.sim.donors import make_donor
-from hal.sim.masses import Float32Array
-from hal.sim.microscope import CellTruth, FieldTruth, VirtualMicroscope
-from hal.sim.seeds import generator
-from hal.sim.smear import BLANK_XY_UM, MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
+from hal.sim.blood.donors import make_donor
+from hal.sim.blood.masses import Float32Array
+from hal.sim.blood.seeds import generator
+from hal.sim.blood.smear import BLANK_XY_UM, MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
+from hal.sim.optics.microscope import CellTruth, FieldTruth, VirtualMicroscope
 
 OVERLAP_UM = 25.0
 EXPOSURE_MS = 50.0

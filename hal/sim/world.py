@@ -9,17 +9,17 @@ from typing import Protocol
 from hal.clock import Clock
 from hal.config import HardwareConfig
 from hal.errors import DeviceError
-from hal.sim.apt_emulator import AptEmulator
-from hal.sim.camera import READOUT_MS, SimCamera
-from hal.sim.donors import make_donor
+from hal.sim.apt.emulator import AptEmulator
+from hal.sim.blood.donors import make_donor
+from hal.sim.blood.smear import Smear
 from hal.sim.gentl.features import SIZE_STEP_PX
 from hal.sim.gentl.process import CameraProcess, ProducerFolder
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines, MemoryLines
-from hal.sim.grbl_emulator import GrblEmulator
-from hal.sim.microscope import VirtualMicroscope
-from hal.sim.smear import Smear
-from hal.sim.supervisor import InnerSupervisor
+from hal.sim.gpio.lines import FileLines, MemoryLines
+from hal.sim.gpio.module import FakeGpio
+from hal.sim.gpio.supervisor import InnerSupervisor
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.sim.optics.camera import READOUT_MS, SimCamera
+from hal.sim.optics.microscope import VirtualMicroscope
 
 
 class StageEmulator(Protocol):

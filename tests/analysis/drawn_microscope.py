@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from drawn_smear import PIXEL_UM, RED_CELL_GRAY, TILE_SHAPE, DrawnSmear, drawn_models
 
-from device.cell import CellKind
-from device.config import AnalysisConfig, ScanConfig
-from device.evaluation.donors import evaluate_donor
-from device.evaluation.scores import Evaluation
+from device.laboratory.donors import evaluate_donor
+from device.laboratory.scores import Evaluation
+from device.results.cell import CellKind
+from device.settings.sections import AnalysisConfig, ScanConfig
 
 SCAN = ScanConfig()
 MIDDLE_UM = (SCAN.left_um + SCAN.width_um / 2, SCAN.top_um + SCAN.height_um / 2)

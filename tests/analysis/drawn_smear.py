@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from device.analysis.flatfield import Background
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
-from device.cell import CellKind
-from device.config import AnalysisConfig
-from device.tile import Tile
+from device.results.cell import CellKind
+from device.settings.sections import AnalysisConfig
 from models.layout import BLANK_LEVEL
 from models.runtime import ModelSet
 from models.scout import Detections

@@ -24,10 +24,8 @@ from drawn_smear import (
 
 from device.analysis.flatfield import Background
 from device.analysis.registry import CellRegistry
-from device.cli import cli
-from device.config import AnalysisConfig
-from device.evaluation.benchmark import fresh_process, run
-from device.evaluation.benchmark.baseline import (
+from device.laboratory.benchmark import fresh_process, run
+from device.laboratory.benchmark.baseline import (
     PaperCost,
     PaperNetwork,
     Speed,
@@ -35,21 +33,23 @@ from device.evaluation.benchmark.baseline import (
     measure_networks,
     measure_paper,
 )
-from device.evaluation.benchmark.cost import (
+from device.laboratory.benchmark.cost import (
     StepCost,
     ThreadedRun,
     measure_steps,
     measure_threads,
 )
-from device.evaluation.benchmark.fresh_process import (
+from device.laboratory.benchmark.fresh_process import (
     BenchmarkError,
     FreshProcess,
     measure_fresh_process,
 )
-from device.evaluation.benchmark.laps import Laps
-from device.evaluation.benchmark.report import BARS, Benchmark
-from device.evaluation.benchmark.stored_tiles import StoredTiles, store
+from device.laboratory.benchmark.report import BARS, Benchmark
+from device.laboratory.benchmark.step_times import Laps
+from device.laboratory.benchmark.stored_tiles import StoredTiles, store
+from device.settings.sections import AnalysisConfig
 from models.reference.architectures import READINGS
+from webui.cli.group import cli
 
 CELLS_UM = ((40.0, 40.0), (70.0, 60.0), (120.0, 60.0))
 STEPS = ("flat field", "quality", "scout", "segment", "post-process", "classify", "registration")
@@ -182,7 +182,7 @@ def test_a_fresh_process_analyses_the_tiles_alone(tmp_path, tiles):
 def test_the_peak_of_a_process_does_not_begin_at_that_of_its_parent():
     ballast = np.ones(400_000_000, np.uint8)
     program = (
-        "from device.evaluation.benchmark.memory import peak_memory_mb; print(peak_memory_mb())"
+        "from device.laboratory.benchmark.memory import peak_memory_mb; print(peak_memory_mb())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert 1 < float(done.stdout) < ballast.nbytes / 1e6
@@ -203,7 +203,7 @@ def test_patches_of_the_paper_s_networks_are_timed_after_one_that_warms_up(clock
             clock.work(100.0 * len(runs))
 
     monkeypatch.setattr(
-        "device.evaluation.benchmark.baseline.open_network", lambda network, seed: Graph()
+        "device.laboratory.benchmark.baseline.open_network", lambda network, seed: Graph()
     )
     cost = measure_paper(READINGS[1], 2, clock)
     times_ms = [network.patch_ms for network in cost.networks.values()]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from device.analysis.checkpoint import looks_alive, reconsider_dead
 from device.analysis.postprocess import CellShape
-from device.cell import CellKind
+from device.results.cell import CellKind
 
 PIXEL_UM = 0.165
 

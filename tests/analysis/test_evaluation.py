@@ -7,14 +7,14 @@ import pytest
 from drawn_microscope import DrawnMicroscope, evaluated
 from drawn_smear import DrawnScout, drawn_models
 
-from device.cell import CellKind
-from device.config import AnalysisConfig
-from device.evaluation import report
-from device.evaluation.album import Album
-from device.evaluation.donors import FIRST_UNSEEN_SEED, PAPER_COHORT, evaluate_donor, unseen_donors
-from device.evaluation.figures import Proportion
-from device.evaluation.pictures import write_pictures
-from device.evaluation.scores import Evaluation
+from device.laboratory import report
+from device.laboratory.cell_samples import Album
+from device.laboratory.donors import FIRST_UNSEEN_SEED, PAPER_COHORT, evaluate_donor, unseen_donors
+from device.laboratory.figures import Proportion
+from device.laboratory.pictures import write_pictures
+from device.laboratory.scores import Evaluation
+from device.results.cell import CellKind
+from device.settings.sections import AnalysisConfig
 from models.scout import Detections
 
 

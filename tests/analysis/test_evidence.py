@@ -8,11 +8,11 @@ from drawn_microscope import DrawnMicroscope, evaluated
 from drawn_smear import drawn_models
 from swept_points import NOTHING, point
 
-from device.cli import cli
-from device.commands import evaluate as evaluate_command
-from device.evaluation import report
-from device.evaluation.evidence import read_documents, sections
+from device.laboratory import report
+from device.laboratory.evidence import read_documents, sections
 from hal.errors import InputError
+from webui.cli.group import cli
+from webui.cli.laboratory import evaluate as evaluate_command
 
 VERSIONS = {"scout": "drawn"}
 

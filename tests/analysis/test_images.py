@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from drawn_smear import PIXEL_UM, DrawnSmear, drawn_models
 
-from device.analysis.image_files import collect, read_gray
-from device.analysis.images import analyze_images
-from device.analysis.single_image import find_blank_level, normalise
-from device.cell import CellKind
+from device.analysis.external.image_files import collect, read_gray
+from device.analysis.external.images import analyze_images
+from device.analysis.external.single_image import find_blank_level, normalise
+from device.results.cell import CellKind
 from hal.errors import InputError
 
 

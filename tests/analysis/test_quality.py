@@ -4,7 +4,7 @@ import pytest
 from drawn_smear import TILE_SHAPE, DrawnSmear, analyzer, drawn_models, tile_of
 
 from device.analysis.quality import Unusable, assess, cell_density, sharpness, shrink
-from device.config import AnalysisConfig
+from device.settings.sections import AnalysisConfig
 
 
 @pytest.fixture(scope="module")

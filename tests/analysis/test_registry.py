@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from device.analysis.quality import TileQuality
 from device.analysis.registry import CellRegistry
 from device.analysis.tile_analyzer import TileAnalysis
-from device.cell import CellKind
+from device.results.cell import CellKind
 
 OVERLAP_UM = 24.0
 STEP_X_UM = TILE_SHAPE[1] * PIXEL_UM - OVERLAP_UM

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.cell import FIVE_TYPES, CellKind
-from device.evaluation import report
-from device.evaluation.calibration import Calibration
-from device.evaluation.figures import Mean, ObjectCount, Proportion
-from device.evaluation.report import Bar
-from device.evaluation.scores import DonorResult, Evaluation, Outline
-from device.evaluation.truth import Comparison
+from device.laboratory import report
+from device.laboratory.figures import Mean, ObjectCount, Proportion
+from device.laboratory.reliability import Calibration
+from device.laboratory.report import Bar
+from device.laboratory.scores import DonorResult, Evaluation, Outline
+from device.laboratory.truth import Comparison
+from device.results.cell import FIVE_TYPES, CellKind
 
 N, E, B, L, M, DEAD, OTHER = CellKind
 

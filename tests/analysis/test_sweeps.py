@@ -8,14 +8,14 @@ import pytest
 from click.testing import CliRunner
 from swept_points import NOTHING, point
 
-from device.cli import cli
-from device.evaluation import sweeps
-from device.evaluation.donors import unseen_donors
-from device.evaluation.drawing import PALETTE
-from device.evaluation.scores import Evaluation
-from device.evaluation.sweeps import COLUMNS, SWEEPS, chart, points, table, text
-from device.evaluation.virtual_scan import ORDINARY, virtual_tiles
+from device.laboratory import sweeps
+from device.laboratory.donors import unseen_donors
+from device.laboratory.drawing import PALETTE
+from device.laboratory.scores import Evaluation
+from device.laboratory.sweeps import COLUMNS, SWEEPS, chart, points, table, text
+from device.laboratory.virtual_scan import ORDINARY, virtual_tiles
 from hal.factory import virtual_microscope
+from webui.cli.group import cli
 
 
 @pytest.fixture(scope="module")

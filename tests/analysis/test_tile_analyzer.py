@@ -14,8 +14,8 @@ from drawn_smear import (
     tile_of,
 )
 
-from device.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
-from device.config import AnalysisConfig
+from device.results.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
+from device.settings.sections import AnalysisConfig
 from hal.errors import InputError
 
 

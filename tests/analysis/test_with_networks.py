@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from device.analysis.images import analyze_images
-from device.config import AnalysisConfig
-from device.evaluation.donors import evaluate_donor, unseen_donors
-from device.evaluation.scores import Evaluation
+from device.analysis.external.images import analyze_images
+from device.laboratory.donors import evaluate_donor, unseen_donors
+from device.laboratory.scores import Evaluation
+from device.settings.sections import AnalysisConfig
 from hal.factory import virtual_microscope
 from hal.sim.dataset import write_dataset
 from models.runtime import load_models

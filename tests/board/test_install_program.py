@@ -23,7 +23,7 @@ case "$*" in
     *"-m pip "*install*) [ -z "$NO_NETWORK" ] || { echo "no network" >&2; exit 1; } ;;
     *"-m venv "*) mkdir -p "$root$last/bin" ;;
     *" settings --settings "*)
-        exec "$REAL_PYTHON" -c 'from webui.main import main; main()' \\
+        exec "$REAL_PYTHON" -c 'from webui.cli.main import main; main()' \\
             settings --settings "$root$last" ;;
     *"import onnxruntime") [ -n "$IMAGE_HAS_RUNTIME" ] || exit 1 ;;
     *"bin/python - "*) cat >/dev/null; echo "numpy>=2.0" ;;

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from device.settings import load_settings
+from device.settings.file import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLER = ROOT / "systemd/install.sh"

@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 import pytest
 
-from device.engine.pipeline import STUCK_S
-from device.settings import Settings, load_settings
-from hal.light_supervisor import BEAT_S
-from hal.supervised_line import ANSWER_TIMEOUT_S
-from webui.main import cli
+from device.analysis.pipeline import STUCK_S
+from device.settings.file import Settings, load_settings
+from hal.light.supervised_line import ANSWER_TIMEOUT_S
+from hal.light.supervisor import BEAT_S
+from webui.cli.main import cli
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = sorted((SYSTEMD / "units").glob("*.service"))

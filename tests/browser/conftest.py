@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from device.config import WebConfig
+from device.analysis.staining import VirtualStain
 from device.records.records import Records
-from device.settings import Settings
-from device.staining import VirtualStain
+from device.settings.file import Settings
+from device.settings.sections import WebConfig
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "webui"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
 from device.assembly import assembled, simulated_settings
-from device.settings import parse_settings
+from device.settings.file import parse_settings
 from webui.server import WebServer
 
 FOLDER = Path(__file__).parents[2] / "webui" / "screenshots"

@@ -15,8 +15,8 @@ from playwright.sync_api import Page, expect
 from test_press_start import bench_with_screen
 
 from device.calibration.effective import made_for
-from device.calibration.quantities import Outcome
-from device.calibration.steps import STEP_IDS
+from device.calibration.steps.catalogue import STEP_IDS
+from device.calibration.steps.quantities import Outcome
 from device.records.calibrations import CalibrationState
 from webui.server import WebServer
 
@@ -78,7 +78,7 @@ def test_a_number_is_entered_with_the_keypad(tmp_path: Path, page: Page) -> None
 def test_the_light_pulses_for_a_power_meter_and_is_stopped(
     tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device.calibration.led_power.PERIOD_S", 1e6)
+    monkeypatch.setattr("device.calibration.steps.led_power.PERIOD_S", 1e6)
     with begun(tmp_path, page) as (rig, server):
         page.goto(f"{server.url.rstrip('/')}/calibration/led_power")
         width = page.locator("[data-entry=field_width_mm]")

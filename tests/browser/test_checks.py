@@ -18,7 +18,7 @@ from device.checks.report import CheckProgress, Level
 from device.checks.runner import choose
 from device.engine.states import State
 from device.records.records import Records
-from device.settings import Settings, parse_settings
+from device.settings.file import Settings, parse_settings
 from device.status import StartCondition
 from webui.server import WebServer
 

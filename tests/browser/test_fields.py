@@ -8,9 +8,9 @@ import pytest
 from instrument_double import InstrumentDouble, TwoTones, keep_tiles, store_run
 from playwright.sync_api import Page, expect
 
+from device.analysis.staining import VirtualStain
 from device.records.records import Records
-from device.settings import Settings
-from device.staining import VirtualStain
+from device.settings.file import Settings
 from models.errors import ModelError
 from webui.server import WebServer
 

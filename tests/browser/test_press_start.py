@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from device.analysis.staining import VirtualStain
 from device.assembly import assembled, simulated_settings
-from device.cell import FIVE_TYPES, CellKind
-from device.differential import clopper_pearson
-from device.evaluation.truth import compare_with_truth
-from device.settings import parse_settings
-from device.staining import VirtualStain
+from device.laboratory.truth import compare_with_truth
+from device.results.cell import FIVE_TYPES, CellKind
+from device.results.differential import clopper_pearson
+from device.settings.file import parse_settings
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))

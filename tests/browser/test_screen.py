@@ -19,13 +19,13 @@ from instrument_double import (
 )
 from playwright.sync_api import Locator, Page, expect
 
-from device.config import WebConfig
 from device.engine.states import State
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
+from device.settings.sections import WebConfig
+from webui.api.stream import MAX_STREAMS
 from webui.context import parts_of
 from webui.server import WebServer
-from webui.stream import MAX_STREAMS
 
 SCANNING = {
     "state": State.SCANNING,

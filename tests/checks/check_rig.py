@@ -16,7 +16,7 @@ from device.checks.report import Check, CheckReport, CheckResult, Level
 from device.checks.runner import choose, run_checks
 from device.checks.workplace import Workplace
 from device.records.records import Records
-from device.settings import parse_settings
+from device.settings.file import parse_settings
 from hal.clock import SystemClock
 from hal.factory import build_hardware
 from hal.sim.world import SimulatedWorld

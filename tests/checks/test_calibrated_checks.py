@@ -9,11 +9,11 @@ import pytest
 from check_rig import CheckRig, found
 
 from device.calibration.effective import effective, made_for
-from device.calibration.quantities import Outcome, Quantity
+from device.calibration.steps.quantities import Outcome, Quantity
 from device.checks.report import CheckResult, Level, Verdict
 from device.records.calibrations import CalibrationState
-from hal.sim.grbl_motion import Mechanics
-from hal.sim.sensor import Sensor
+from hal.sim.grbl.motion import Mechanics
+from hal.sim.optics.sensor import Sensor
 
 FULL_SCALE = 4095
 NOISE = {

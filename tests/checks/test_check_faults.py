@@ -18,12 +18,12 @@ from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level, Verdict
 from device.errors import RecordsError
 from hal.config import LightConfig, PanelConfig
-from hal.sim.camera import CameraFaults
-from hal.sim.gpio import FakeGpio
-from hal.sim.grbl_emulator import GrblEmulator
-from hal.sim.grbl_motion import Mechanics
-from hal.sim.mounting import Mounting
-from hal.sim.optical_faults import OpticalFaults
+from hal.sim.gpio.module import FakeGpio
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.sim.grbl.motion import Mechanics
+from hal.sim.optics.camera import CameraFaults
+from hal.sim.optics.faults import OpticalFaults
+from hal.sim.optics.mounting import Mounting
 from models.runtime import ModelSet
 from models.verify import load_tested_models
 

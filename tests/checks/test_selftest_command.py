@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level
 from device.checks.runner import choose
-from device.cli import cli
+from webui.cli.group import cli
 
 
 def selftest(*words: str) -> Result:

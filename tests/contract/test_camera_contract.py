@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hal.camera import Camera
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError, Cancelled, DeviceClosedError, FrameError
-from hal.genicam.camera import GenicamCamera
-from hal.sim.camera import SimCamera
+from hal.interfaces.camera import Camera
+from hal.sim.optics.camera import SimCamera
 
 TIMEOUT_MS = 2000.0
 

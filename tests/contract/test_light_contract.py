@@ -13,14 +13,14 @@ import pytest
 
 from hal.config import LightConfig
 from hal.errors import DeviceClosedError, InterlockError, LightError
-from hal.gpio_light import GpioLight
-from hal.led_current import LedCurrent
-from hal.light import Light
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines
-from hal.sim.supervisor import InnerSupervisor
-from hal.supervised_line import SupervisedLine
-from hal.uv_line import OwnLine
+from hal.interfaces.light import Light
+from hal.light.gpio_light import GpioLight
+from hal.light.led_current import LedCurrent
+from hal.light.supervised_line import SupervisedLine
+from hal.light.uv_line import OwnLine
+from hal.sim.gpio.lines import FileLines
+from hal.sim.gpio.module import FakeGpio
+from hal.sim.gpio.supervisor import InnerSupervisor
 
 # Far beyond what the settings allow: a loaded computer takes its time inside a pulse.
 MAX_PULSE_MS = 10_000.0

@@ -11,9 +11,9 @@ import pytest
 from hal.clock import ManualClock
 from hal.config import PanelConfig
 from hal.errors import DeviceClosedError, DeviceError
-from hal.gpio_panel import GpioPanel
-from hal.panel import Lamp, Panel, Press, Sound
-from hal.sim.gpio import FakeGpio
+from hal.interfaces.panel import Lamp, Panel, Press, Sound
+from hal.panel.gpio_panel import GpioPanel
+from hal.sim.gpio.module import FakeGpio
 
 
 class Finger(Protocol):

@@ -9,15 +9,15 @@ from threading import Event, Thread
 
 import pytest
 
-from hal.apt.driver import AptStage
 from hal.clock import SystemClock
 from hal.config import AptConfig, StageConfig
 from hal.errors import Cancelled, DeviceClosedError, StageError, StageLimitError
-from hal.grbl.driver import GrblStage
-from hal.guarded_stage import GuardedStage
-from hal.sim.apt_emulator import AptEmulator
-from hal.sim.grbl_emulator import GrblEmulator
-from hal.stage import Stage
+from hal.interfaces.stage import Stage
+from hal.sim.apt.emulator import AptEmulator
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.stage.apt.driver import AptStage
+from hal.stage.grbl.driver import GrblStage
+from hal.stage.guarded import GuardedStage
 
 CLOCK = SystemClock(100.0)
 GRBL = StageConfig(travel_x_mm=20.0, travel_y_mm=20.0, travel_z_mm=6.0)

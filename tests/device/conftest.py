@@ -11,6 +11,6 @@ from engine_bench import Bench, bench
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr("hal.gpio_light.INTERLOCK_GAP_S", 0.001)
+    monkeypatch.setattr("hal.light.gpio_light.INTERLOCK_GAP_S", 0.001)
     with bench(tmp_path) as made:
         yield made

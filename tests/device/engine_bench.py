@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from device.analysis.flatfield import Background
 from device.analysis.quality import TileQuality, shrink
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
-from device.config import AnalysisConfig
 from device.engine.states import State
 from device.instrument import Instrument
 from device.records.record_types import RunRecord
 from device.records.records import Records
-from device.service_manager import Watchdog
-from device.settings import Settings, parse_settings
+from device.results.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
+from device.settings.file import Settings, parse_settings
+from device.settings.sections import AnalysisConfig
 from device.status import Status
-from device.tile import Tile
-from hal.camera import Camera, Frame, PixelFormat
+from device.system.service_manager import Watchdog
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.factory import Hardware, build_hardware
-from hal.sim.camera import SimCamera
+from hal.interfaces.camera import Camera, Frame, PixelFormat
+from hal.sim.optics.camera import SimCamera
 from hal.sim.world import SimulatedWorld
 from models.providers import ON_CPU, Execution
 from models.runtime import ModelSet

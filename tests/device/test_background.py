@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from device.acquisition.background import BlankGlass, JudgeLed, bright_level, roughness
-from device.config import ScanConfig
 from device.errors import SampleRefusedError
-from hal.camera import Frame, PixelFormat
+from device.settings.sections import ScanConfig
 from hal.errors import LedError
+from hal.interfaces.camera import Frame, PixelFormat
 
 
 def a_frame(pixels: NDArray[np.uint16], exposure_ms: float = 50.0) -> Frame:

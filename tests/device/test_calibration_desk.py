@@ -12,12 +12,12 @@ import pytest
 from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
 from device.calibration.order import CalibrationOrder
-from device.calibration.quantities import Outcome, Quantity
-from device.calibration.steps import STEP_IDS
+from device.calibration.steps.catalogue import STEP_IDS
+from device.calibration.steps.quantities import Outcome, Quantity
 from device.errors import RequestRefusedError
 from device.records.calibrations import CalibrationSession, CalibrationState
 from device.records.records import Records
-from device.settings import Settings, parse_settings
+from device.settings.file import Settings, parse_settings
 from hal.errors import InputError
 
 BEGIN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)

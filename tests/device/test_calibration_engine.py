@@ -11,7 +11,7 @@ from device.calibration.effective import made_for
 from device.engine.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.calibrations import CalibrationState
-from device.settings import parse_settings
+from device.settings.file import parse_settings
 
 POWER = {"power_mw": 0.02, "field_width_mm": 0.5, "field_height_mm": 0.5}
 
@@ -110,7 +110,7 @@ def test_a_bug_in_a_step_is_a_fault(rig: Bench, monkeypatch: pytest.MonkeyPatch)
     def broken(pixels: object) -> float:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("device.calibration.focus_reference.contrasts", broken)
+    monkeypatch.setattr("device.calibration.steps.focus_reference.contrasts", broken)
     rig.instrument.calibration.measure("focus_reference")
     status = rig.wait_for(State.FAULT)
     assert status.error is not None

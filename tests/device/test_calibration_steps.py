@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from engine_bench import TIMEOUT_S, Bench, bench
 
-from device.calibration.quantities import Quantity
-from device.calibration.steps import STEP_IDS, step_of
+from device.calibration.steps.catalogue import STEP_IDS, step_of
+from device.calibration.steps.quantities import Quantity
 from device.engine.states import State
 from device.records.calibrations import CalibrationRecord, CalibrationState
 from hal.errors import InputError
-from hal.sim.apt_emulator import Z_BACKLASH_UM
-from hal.sim.grbl_motion import Mechanics
-from hal.sim.mounting import Mounting
-from hal.sim.optics import Optics
+from hal.sim.apt.emulator import Z_BACKLASH_UM
+from hal.sim.grbl.motion import Mechanics
+from hal.sim.optics.imaging import Optics
+from hal.sim.optics.mounting import Mounting
 
 FULL_SCALE = 4095
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import settings as law
 from hypothesis import strategies as st
 
-from device.cli import cli
-from device.evaluation.photon_transfer import measure_point, photon_transfer
+from device.calibration.steps.photon_transfer import measure_point, photon_transfer
 from hal.errors import InputError
-from hal.sim.sensor import Sensor
+from hal.sim.optics.sensor import Sensor
+from webui.cli.group import cli
 
 SETTINGS = "[camera]\nwidth_px = 256\nheight_px = 192\n"
 

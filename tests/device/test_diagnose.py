@@ -17,7 +17,6 @@ import pytest
 from click.testing import CliRunner
 
 from device.assembly import DATABASE_NAME, assembled, recorder_folder, simulated_settings
-from device.cli import cli
 from device.diagnosis.archive import FOLDER, Part, write_archive
 from device.diagnosis.collect import Diagnosis
 from device.diagnosis.self_test import self_test
@@ -25,12 +24,13 @@ from device.diagnosis.system import system_state
 from device.engine.states import State
 from device.instrument import Instrument
 from device.records.records import LightEntry, Records
-from device.settings import Settings, changed_settings
+from device.settings.file import Settings, changed_settings
 from hal.clock import ManualClock
 from hal.errors import InputError
 from hal.factory import build_clock, build_hardware
-from hal.recorder import FileRecorder
-from hal.recording import kept_files, read_recording, ring_files
+from hal.recorder.recorder import FileRecorder
+from hal.recorder.recording import kept_files, read_recording, ring_files
+from webui.cli.group import cli
 
 CANARY = "canary Jane Doe"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"
@@ -289,7 +289,7 @@ def test_the_command_of_a_whole_simulated_instrument(tmp_path: Path) -> None:
 def test_a_signal_puts_the_last_minutes_of_a_running_instrument_aside(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(f'[records]\ndirectory = "{tmp_path}"\n[web]\nport = 0\n')
-    start = "from webui.main import main; main()"
+    start = "from webui.cli.main import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", start, "run", "--sim", "--settings", str(file)],
         stdout=subprocess.PIPE,

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from engine_bench import TIMEOUT_S, Bench, bench, small_settings
 
-from device.cell import FIVE_TYPES
 from device.checks.report import Level
 from device.engine.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.quality.control import ANALYTES
 from device.records.record_types import CheckRecord
-from device.settings import changed_settings
+from device.results.cell import FIVE_TYPES
+from device.settings.file import changed_settings
 from hal.errors import InputError
-from hal.sim.grbl_motion import Mechanics
+from hal.sim.grbl.motion import Mechanics
 
 
 def checks(rig: Bench) -> list[CheckRecord]:

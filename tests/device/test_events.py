@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Thread
 
-from device.events import EventBus, EventKind
+from device.system.events import EventBus, EventKind
 
 
 def test_every_subscriber_gets_every_event_in_order() -> None:

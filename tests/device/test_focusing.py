@@ -13,9 +13,9 @@ from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.focus import Peak
 from device.acquisition.focusing import RESERVED_EXPOSURES, Focuser
 from device.acquisition.plan import Field
-from device.config import ScanConfig
-from hal.camera import Frame, PixelFormat
-from hal.stage import Position
+from device.settings.sections import ScanConfig
+from hal.interfaces.camera import Frame, PixelFormat
+from hal.interfaces.stage import Position
 
 FIELDS = [Field(0, column, 200.0 * column, 0.0) for column in range(6)]
 STEP_UM = 0.3125

@@ -14,7 +14,7 @@ from device.errors import StartRefusedError
 from device.records.record_types import RunState
 from device.status import StopReason
 from hal.errors import DeviceError
-from hal.panel import Lamp, Press, Sound
+from hal.interfaces.panel import Lamp, Press, Sound
 
 
 class FakePanel:

@@ -12,9 +12,9 @@ import pytest
 from device.acquisition.dose import DoseLedger, DoseLimits
 from device.acquisition.imaging import DoseLimitError, Imager
 from device.acquisition.plan import Field
-from hal.camera import Frame, PixelFormat
 from hal.clock import ManualClock
 from hal.errors import Cancelled, FrameError, InterlockError, LightError
+from hal.interfaces.camera import Frame, PixelFormat
 
 FIELD = Field(3, 4, 0.0, 0.0)
 KEY = (3, 4)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from engine_bench import SPEED, Bench, bench
 
-from device.calibration.led_power import PERIOD_S, PULSE_MS, PULSES
+from device.calibration.steps.led_power import PERIOD_S, PULSE_MS, PULSES
 from device.engine.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.calibrations import CalibrationState
-from hal.sim.gpio_lines import Edge
+from hal.sim.gpio.lines import Edge
 
 POWER = {"power_mw": 0.02, "field_width_mm": 0.5, "field_height_mm": 0.5}
 

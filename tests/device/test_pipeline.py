@@ -8,11 +8,11 @@ from threading import Event as Signal
 import numpy as np
 import pytest
 
+from device.analysis import pipeline as pipeline_module
+from device.analysis.pipeline import AnalysisPipeline, AnalysisStuckError
 from device.analysis.quality import TileQuality
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine import pipeline as pipeline_module
-from device.engine.pipeline import AnalysisPipeline, AnalysisStuckError
-from device.tile import Tile
 from hal.errors import Cancelled
 
 TIMEOUT_S = 30.0

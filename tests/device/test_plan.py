@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.acquisition.plan import LARGEST_CELL_UM, choose_anchors, make_plan
-from device.config import ScanConfig
+from device.settings.sections import ScanConfig
 from hal.config import CameraConfig
 from hal.errors import SettingsError
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from device.analysis.quality import TileQuality, Unusable
 from device.analysis.tile_analyzer import TileAnalysis
-from device.cell import CellKind
 from device.engine.progress import Counts, Progress
+from device.results.cell import CellKind
 
 
 def counts(analysed: int, cells: int, planned: int = 1000, scan_s: float = 100.0) -> Counts:

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
-from device.cell import THUMBNAIL_PX, Cell, CellKind
 from device.engine.result import interrupted_run
 from device.errors import RecordsError
 from device.records.record_types import RunState, TileState
 from device.records.records import Records, RunEnd, TileEntry
+from device.results.cell import THUMBNAIL_PX, Cell, CellKind
 from device.status import StopReason
 from hal.clock import ManualClock
 

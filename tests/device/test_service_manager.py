@@ -16,9 +16,9 @@ from notify_socket import NotifySocket
 from device.engine import engine
 from device.engine.states import State
 from device.instrument import Instrument
-from device.service_manager import ServiceManager
+from device.system.service_manager import ServiceManager
 from hal.clock import ManualClock, SystemClock
-from hal.gpio_panel import GpioPanel
+from hal.panel.gpio_panel import GpioPanel
 
 WATCHDOG_S = 8.0
 SILENCE_S = 0.5

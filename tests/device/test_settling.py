@@ -31,7 +31,7 @@ from hal.clock import ManualClock, SystemClock
 from hal.config import AptConfig, CameraConfig, HardwareConfig, SimulationConfig, StageConfig
 from hal.errors import Cancelled
 from hal.factory import build_hardware
-from hal.stage import Position
+from hal.interfaces.stage import Position
 
 SIZE = 128
 FIELDS = tuple(Field(0, column, 36_000.0 + 200.0 * column, 44_000.0) for column in range(4))
@@ -196,8 +196,8 @@ def test_cancel_ends_the_measurement() -> None:
 @pytest.mark.slow
 def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
-    monkeypatch.setattr("hal.sim.apt_axis.RINGING_TAU_S", 0.12)
-    monkeypatch.setattr("hal.sim.apt_axis.RINGING_MM", 0.004)
+    monkeypatch.setattr("hal.sim.apt.axis.RINGING_TAU_S", 0.12)
+    monkeypatch.setattr("hal.sim.apt.axis.RINGING_MM", 0.004)
     # Without the settled bit the driver reports arrival while the carriage still swings.
     config = HardwareConfig(
         camera=CameraConfig(width_px=320, height_px=256),

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from device.signals import setter
+from device.system.signals import setter
 
 
 @pytest.fixture

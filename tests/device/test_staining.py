@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device import staining
+from device.analysis import staining
 from device.analysis.candidates import cut
-from device.cell import THUMBNAIL_PX
-from device.staining import CellView, StainBusyError, VirtualStain
+from device.analysis.staining import CellView, StainBusyError, VirtualStain
+from device.results.cell import THUMBNAIL_PX
 from hal.errors import LeukoluxError
 from models.errors import ModelError
 

@@ -17,14 +17,14 @@ from test_records import open_records
 
 from device.analysis.flatfield import Background
 from device.analysis.quality import TileQuality
+from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.config import RecordsConfig
 from device.engine.keeping import TileKeeper
 from device.engine.states import State
 from device.errors import RecordsError
 from device.records import tile_pictures
 from device.records.tile_pictures import TilePictures
-from device.tile import Tile
+from device.settings.sections import RecordsConfig
 from hal.errors import LeukoluxError
 
 PLENTY = RecordsConfig(min_free_mb=1.0)

@@ -22,7 +22,7 @@ from engine_bench import TIMEOUT_S, Bench
 
 from device.engine.states import State
 from hal.config import LightConfig
-from hal.sim.gpio_lines import Edge, FileLines
+from hal.sim.gpio.lines import Edge, FileLines
 
 PIN = LightConfig().pin
 EXPOSURE = 6
@@ -182,7 +182,7 @@ class Processes:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         root = Path(__file__).resolve().parent.parent.parent
         process = subprocess.Popen(
-            [sys.executable, "-c", "from device.cli import cli; cli()", *words],
+            [sys.executable, "-c", "from webui.cli.group import cli; cli()", *words],
             cwd=root,
             env={**os.environ, "PYTHONPATH": str(root)},
             stdout=subprocess.DEVNULL,

@@ -10,10 +10,10 @@ import pytest
 
 from device.assembly import assembled
 from device.engine.states import State
-from device.evaluation.truth import compare_with_truth
-from device.evaluation.virtual_scan import FOCUS_LEFT_UM
-from device.settings import parse_settings
-from hal.sim.microscope import VirtualMicroscope
+from device.laboratory.truth import compare_with_truth
+from device.laboratory.virtual_scan import FOCUS_LEFT_UM
+from device.settings.file import parse_settings
+from hal.sim.optics.microscope import VirtualMicroscope
 
 
 @pytest.mark.slow

@@ -9,12 +9,12 @@ import pytest
 from genicam_rig import Exchange, OpenCamera
 from stage_rig import SPEED, AdjustableClock, StageRig
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig, StageConfig
-from hal.genicam.camera import GenicamCamera
-from hal.grbl.driver import GrblStage
 from hal.sim.gentl.process import CameraProcess
-from hal.sim.grbl_emulator import GrblEmulator
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.stage.grbl.driver import GrblStage
 
 
 @pytest.fixture

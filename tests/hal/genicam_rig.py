@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hal
-from hal.camera import Frame
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.errors import FrameError
-from hal.genicam.camera import GenicamCamera
+from hal.interfaces.camera import Frame
 from hal.sim.gentl.process import CameraProcess
 from hal.sim.gentl.scenes import Pattern
 
@@ -29,7 +29,7 @@ from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError
 from hal.errors import FrameError
-from hal.genicam.camera import GenicamCamera
+from hal.camera.genicam.driver import GenicamCamera
 config = CameraConfig(producer=sys.argv[1], width_px=80, height_px=64)
 try:
     GenicamCamera(config, SystemClock()).open()

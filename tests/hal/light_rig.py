@@ -13,21 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hal.config import LightConfig
-from hal.light_off import supervisor_listens
-from hal.sim.gpio_lines import Edge, FileLines
+from hal.light.switch_off import supervisor_listens
+from hal.sim.gpio.lines import Edge, FileLines
 
 PIN = LightConfig().pin
 PULSE_MS = 200.0
 LONG_PULSE_MS = 10_000.0
 PATIENCE_S = 30.0
 HERE = Path(__file__).resolve().parent
-COMMAND = "from device.cli import cli; cli()"
+COMMAND = "from webui.cli.group import cli; cli()"
 PATIENT = """
 import sys
 from pathlib import Path
-from hal.light_supervisor import LightSupervisor
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines
+from hal.light.supervisor import LightSupervisor
+from hal.sim.gpio.module import FakeGpio
+from hal.sim.gpio.lines import FileLines
 gpio, path = FakeGpio(FileLines(Path(sys.argv[1]))), Path(sys.argv[2])
 supervisor = LightSupervisor(gpio, int(sys.argv[3]), path, max_pulse_ms=float(sys.argv[4]))
 supervisor.open()

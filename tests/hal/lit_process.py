@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hal.config import LightConfig
 from hal.errors import DeviceError
-from hal.gpio_light import GpioLight
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines
-from hal.supervised_line import SupervisedLine
+from hal.light.gpio_light import GpioLight
+from hal.light.supervised_line import SupervisedLine
+from hal.sim.gpio.lines import FileLines
+from hal.sim.gpio.module import FakeGpio
 
 
 def main(folder: str, socket: str, pulse_ms: float, memory_mb: int) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from hal.clock import SIMULATED_PATIENCE_S, SystemClock
 from hal.config import StageConfig
-from hal.grbl.driver import GrblStage
-from hal.sim.grbl_emulator import GrblEmulator
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.stage.grbl.driver import GrblStage
 
 SPEED = 100.0
 SLOW = 0.2

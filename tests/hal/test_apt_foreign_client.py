@@ -12,7 +12,7 @@ import pytest
 
 from hal.clock import SystemClock
 from hal.config import AptConfig
-from hal.sim.apt_emulator import AptEmulator
+from hal.sim.apt.emulator import AptEmulator
 
 client = pytest.importorskip("thorlabs_apt_device", reason="the foreign APT client is missing")
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.apt.axis import AxisProfile
 from hal.config import AptConfig, StageConfig
 from hal.errors import DeviceError
+from hal.stage.apt.axis import AxisProfile
 
 pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
 
-from hal.apt.driver import AptStage
-from hal.apt.messages import AptCodec, Complaint, Done, FrameReader, Info, Status
 from hal.clock import SystemClock
+from hal.stage.apt.driver import AptStage
+from hal.stage.apt.messages import AptCodec, Complaint, Done, FrameReader, Info, Status
 
 BAY = 0x21
 SOURCES = frozenset({0x11, BAY, 0x22})

@@ -10,7 +10,6 @@ from threading import Event, Thread
 import pytest
 from stage_rig import SLOW, SPEED, AdjustableClock
 
-from hal.apt.driver import AptStage
 from hal.config import AptConfig, StageConfig
 from hal.errors import (
     Cancelled,
@@ -21,8 +20,9 @@ from hal.errors import (
     StageError,
     StageLimitError,
 )
-from hal.sim.apt_controller import Id
-from hal.sim.apt_emulator import AptEmulator
+from hal.sim.apt.controller import Id
+from hal.sim.apt.emulator import AptEmulator
+from hal.stage.apt.driver import AptStage
 
 pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
 

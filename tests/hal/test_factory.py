@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import (
     AptConfig,
@@ -22,11 +23,10 @@ from hal.config import (
 )
 from hal.errors import DeviceClosedError, DeviceError, LightError, SettingsError
 from hal.factory import Hardware, build_hardware, camera_alone
-from hal.genicam.camera import GenicamCamera
-from hal.guarded_stage import GuardedStage
-from hal.panel import Lamp, Press
+from hal.interfaces.panel import Lamp, Press
 from hal.sim.gentl.process import CameraProcess
-from hal.sim.gpio import FakeGpio
+from hal.sim.gpio.module import FakeGpio
+from hal.stage.guarded import GuardedStage
 
 SMALL = HardwareConfig(camera=CameraConfig(width_px=192, height_px=160))
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from genicam_rig import Exchange, OpenCamera, expected_pixels, shoot, shows
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError, Cancelled, FrameError
-from hal.genicam.camera import GenicamCamera
 from hal.sim.gentl.process import CameraProcess
 
 # -- frames that are not what they should be -------------------------------------------------------

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError, FrameError
-from hal.genicam.camera import GenicamCamera
-from hal.recorder import FileRecorder
-from hal.recording import Entry, read_recording, ring_files
+from hal.recorder.recorder import FileRecorder
+from hal.recorder.recording import Entry, read_recording, ring_files
 from hal.sim.gentl.process import CameraProcess
 
 

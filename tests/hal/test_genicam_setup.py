@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from genicam_rig import Exchange, OpenCamera, shoot, shows
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError
-from hal.genicam.camera import GenicamCamera
 from hal.sim.gentl.process import CameraProcess, ProducerFolder
 
 # -- which camera, and what it can do --------------------------------------------------------------

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hal.clock import ManualClock
 from hal.config import HardwareConfig, LightConfig, PanelConfig
 from hal.errors import DeviceClosedError, DeviceError, InterlockError, LightError
-from hal.gpio import load_gpio
-from hal.gpio_light import GpioLight
-from hal.gpio_panel import GpioPanel
-from hal.sim import gpio_lines
-from hal.sim.gpio import FakeGpio
-from hal.uv_line import OwnLine
+from hal.interfaces.gpio import load_gpio
+from hal.light.gpio_light import GpioLight
+from hal.light.uv_line import OwnLine
+from hal.panel.gpio_panel import GpioPanel
+from hal.sim.gpio import lines as gpio_lines
+from hal.sim.gpio.module import FakeGpio
 
 PIN = LightConfig().pin
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines, Lines, MemoryLines
+from hal.sim.gpio.lines import FileLines, Lines, MemoryLines
+from hal.sim.gpio.module import FakeGpio
 
 PIN = 33
 
@@ -46,7 +46,7 @@ def test_a_coupled_line_follows_until_it_is_cut(lines: Lines) -> None:
 
 def test_files_keep_levels_and_edges_for_the_next_process(tmp_path: Path) -> None:
     script = (
-        "import os, sys, pathlib; from hal.sim.gpio_lines import FileLines; "
+        "import os, sys, pathlib; from hal.sim.gpio.lines import FileLines; "
         "FileLines(pathlib.Path(sys.argv[1])).drive(33, 1); os.kill(os.getpid(), 9)"
     )
     root = Path(__file__).resolve().parent.parent.parent

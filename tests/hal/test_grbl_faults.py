@@ -13,14 +13,14 @@ from stage_rig import SLOW, SPEED, StageRig
 
 from hal.clock import ManualClock
 from hal.errors import DeviceTimeoutError, StageAlarmError, StageError
-from hal.grbl import wire
-from hal.grbl.controller import Controller
-from hal.grbl.driver import GrblStage
-from hal.grbl.profile import check_identity
-from hal.sim.grbl_emulator import GrblEmulator
-from hal.sim.grbl_firmware import GrblFirmware
-from hal.sim.grbl_motion import Mechanics
-from hal.sim.grbl_settings import GrblSettings
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.sim.grbl.firmware import GrblFirmware
+from hal.sim.grbl.motion import Mechanics
+from hal.sim.grbl.settings import GrblSettings
+from hal.stage.grbl import wire
+from hal.stage.grbl.controller import Controller
+from hal.stage.grbl.driver import GrblStage
+from hal.stage.grbl.profile import check_identity
 
 FAR_UM = 28_000.0
 

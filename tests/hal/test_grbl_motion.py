@@ -9,12 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hal.config import StageConfig
-from hal.grbl.frame import StageFrame
-from hal.grbl.wire import jog_line
-from hal.sim.grbl_firmware import RX_BYTES, GrblFirmware
-from hal.sim.grbl_motion import Carriage, Mechanics
-from hal.sim.grbl_settings import GrblSettings
-from hal.sim.trapezoid import Trapezoid
+from hal.sim.grbl.firmware import RX_BYTES, GrblFirmware
+from hal.sim.grbl.motion import Carriage, Mechanics
+from hal.sim.grbl.settings import GrblSettings
+from hal.sim.serial.trapezoid import Trapezoid
+from hal.stage.grbl.frame import StageFrame
+from hal.stage.grbl.wire import jog_line
 
 lengths = st.floats(1e-4, 200.0)
 speeds = st.floats(0.1, 100.0)

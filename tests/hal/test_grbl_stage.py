@@ -17,8 +17,8 @@ from hal.errors import (
     StageError,
     StageLimitError,
 )
-from hal.grbl import codes, controller, wire
-from hal.grbl.driver import GrblStage
+from hal.stage.grbl import codes, controller, wire
+from hal.stage.grbl.driver import GrblStage
 
 FAR_UM = 28_000.0
 

@@ -13,12 +13,12 @@ import pytest
 from hal.clock import ManualClock
 from hal.config import StageConfig
 from hal.errors import DeviceError, LeukoluxError, StageAlarmError
-from hal.grbl import wire
-from hal.grbl.controller import Controller
-from hal.grbl.frame import StageFrame
-from hal.sim.grbl_firmware import GrblFirmware
-from hal.sim.grbl_motion import Mechanics, Vector
-from hal.sim.grbl_settings import GrblSettings
+from hal.sim.grbl.firmware import GrblFirmware
+from hal.sim.grbl.motion import Mechanics, Vector
+from hal.sim.grbl.settings import GrblSettings
+from hal.stage.grbl import wire
+from hal.stage.grbl.controller import Controller
+from hal.stage.grbl.frame import StageFrame
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"
 OVERFLOW = "13-rx-overflow"

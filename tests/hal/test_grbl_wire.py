@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal.grbl import wire
+from hal.stage.grbl import wire
 
 coordinates = st.integers(-999_999_999, 999_999_999).map(lambda micrometres: micrometres / 1000.0)
 states = st.sampled_from(sorted(wire.STATES))

@@ -13,8 +13,8 @@ from stage_rig import SLOW, StageRig
 
 from hal.config import StageConfig
 from hal.errors import Cancelled, SettingsError, StageError, StageLimitError
-from hal.guarded_stage import GuardedStage
-from hal.stage import Position, Travel
+from hal.interfaces.stage import Position, Travel
+from hal.stage.guarded import GuardedStage
 
 TRAVEL = Travel(100_000.0, 75_000.0, 12_000.0)
 CONFIG = StageConfig(

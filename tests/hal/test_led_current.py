@@ -9,10 +9,10 @@ import pytest
 
 from hal.config import LightConfig
 from hal.errors import LedError, LightError
-from hal.gpio_light import GpioLight
-from hal.led_current import LedCurrent
-from hal.sim.gpio import FakeGpio
-from hal.uv_line import OwnLine
+from hal.light.gpio_light import GpioLight
+from hal.light.led_current import LedCurrent
+from hal.light.uv_line import OwnLine
+from hal.sim.gpio.module import FakeGpio
 
 READBACK = 37
 PULSE_MS = 10_000.0

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from device.cli import cli
 from hal.clock import ManualClock
 from hal.config import LightConfig, SimulationConfig
 from hal.errors import LightError
 from hal.factory import take_light_off
-from hal.light_off import supervisor_listens, take_line_low
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines
+from hal.light.switch_off import supervisor_listens, take_line_low
+from hal.sim.gpio.lines import FileLines
+from hal.sim.gpio.module import FakeGpio
+from webui.cli.group import cli
 
 PIN = LightConfig().pin
 

@@ -16,12 +16,12 @@ from light_rig import LONG_PULSE_MS, PIN
 from hal.config import HardwareConfig, LightConfig, SimulationConfig
 from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
 from hal.factory import build_light_supervisor
-from hal.gpio_light import GpioLight
-from hal.light_supervisor import LightSupervisor
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import FileLines, MemoryLines
-from hal.sim.supervisor import InnerSupervisor
-from hal.supervised_line import SupervisedLine
+from hal.light.gpio_light import GpioLight
+from hal.light.supervised_line import SupervisedLine
+from hal.light.supervisor import LightSupervisor
+from hal.sim.gpio.lines import FileLines, MemoryLines
+from hal.sim.gpio.module import FakeGpio
+from hal.sim.gpio.supervisor import InnerSupervisor
 
 # Far beyond what the settings allow: a loaded computer takes its time inside a pulse.
 MAX_PULSE_MS = LONG_PULSE_MS

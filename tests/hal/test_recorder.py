@@ -16,13 +16,13 @@ from threading import Event
 
 import pytest
 
-from hal import recorder as recorder_module
 from hal.errors import InputError, SupervisorError
-from hal.recorded import RecordedGpio, RecordedLine
-from hal.recorder import FileRecorder
-from hal.recording import is_recording, kept_files, read_recording, ring_files
-from hal.sim.gpio import FakeGpio
-from hal.sim.gpio_lines import MemoryLines
+from hal.recorder import recorder as recorder_module
+from hal.recorder.recorded import RecordedGpio, RecordedLine
+from hal.recorder.recorder import FileRecorder
+from hal.recorder.recording import is_recording, kept_files, read_recording, ring_files
+from hal.sim.gpio.lines import MemoryLines
+from hal.sim.gpio.module import FakeGpio
 
 
 class PausedClock:
@@ -261,8 +261,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from threading import Event
-from hal.recorder import FileRecorder
-from hal.recording import ring_files
+from hal.recorder.recorder import FileRecorder
+from hal.recorder.recording import ring_files
 folder = Path(sys.argv[1])
 recorder = FileRecorder(folder, minutes=1.0, max_mb=1.0)
 recorder.note("stage.port", "tx", b"$H\\n")

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from stage_rig import SPEED, AdjustableClock
 
-from hal.apt.driver import AptStage
 from hal.config import AptConfig, StageConfig
 from hal.errors import InputError, LeukoluxError, StageAlarmError, StageError
-from hal.grbl.controller import Controller
-from hal.grbl.driver import GrblStage
-from hal.grbl.link import SerialLink
-from hal.recorder import FileRecorder
-from hal.recording import Entry, Recording, read_recording, ring_files
-from hal.sim.apt_emulator import AptEmulator
-from hal.sim.grbl_emulator import GrblEmulator
-from hal.sim.replay_board import ReplayBoard
-from hal.sim.replay_emulator import ReplayEmulator
-from hal.sim.replay_steps import step_through
-from hal.stage import Position, Stage
+from hal.interfaces.stage import Position, Stage
+from hal.recorder.recorder import FileRecorder
+from hal.recorder.recording import Entry, Recording, read_recording, ring_files
+from hal.sim.apt.emulator import AptEmulator
+from hal.sim.grbl.emulator import GrblEmulator
+from hal.sim.replay.board import ReplayBoard
+from hal.sim.replay.emulator import ReplayEmulator
+from hal.sim.replay.steps import step_through
+from hal.stage.apt.driver import AptStage
+from hal.stage.grbl.controller import Controller
+from hal.stage.grbl.driver import GrblStage
+from hal.stage.grbl.link import SerialLink
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"
 GRBL = StageConfig(travel_x_mm=30.0, travel_y_mm=30.0, travel_z_mm=10.0)

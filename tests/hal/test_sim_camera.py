@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from hal.clock import ManualClock, SystemClock
 from hal.config import CameraConfig, LightConfig
 from hal.errors import CameraError, FrameError, LightError
-from hal.gpio_light import GpioLight
-from hal.sim.camera import READOUT_MS, SimCamera
-from hal.sim.gpio import FakeGpio
-from hal.uv_line import OwnLine
+from hal.light.gpio_light import GpioLight
+from hal.light.uv_line import OwnLine
+from hal.sim.gpio.module import FakeGpio
+from hal.sim.optics.camera import READOUT_MS, SimCamera
 
 CONFIG = CameraConfig(width_px=64, height_px=64, exposure_ms=40.0)
 

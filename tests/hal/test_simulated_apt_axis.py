@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.sim.apt_axis import SETTLE_S, AxisMechanics, Bit, SimulatedAxis
+from hal.sim.apt.axis import SETTLE_S, AxisMechanics, Bit, SimulatedAxis
 
 MECHANICS = AxisMechanics(
     34_304.0, 341.333e-6, 5.0, swapped_limits=True, backlash_um=2.0, repeatability_um=0.0

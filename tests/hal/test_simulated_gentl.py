@@ -16,10 +16,10 @@ from genicam_rig import shoot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError, DeviceError
-from hal.genicam.camera import GenicamCamera
 from hal.sim.gentl.build import COMPILERS, build_producer
 from hal.sim.gentl.features import Chip
 from hal.sim.gentl.process import CameraProcess, ProducerFolder

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hal.camera import PixelFormat
-from hal.genicam.unpacking import PFNC_VALUES, group_px, line_bytes, unpack
+from hal.camera.genicam.unpacking import PFNC_VALUES, group_px, line_bytes, unpack
+from hal.interfaces.camera import PixelFormat
 from hal.sim.gentl.features import PIXEL_FORMATS
 from hal.sim.gentl.packing import pack
 

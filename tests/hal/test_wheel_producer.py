@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hal.camera.genicam.driver import GenicamCamera
 from hal.clock import SystemClock
 from hal.config import CameraConfig
 from hal.errors import CameraError
-from hal.genicam.camera import GenicamCamera
 
 
 @pytest.fixture

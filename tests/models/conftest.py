@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hal.sim.donors import make_donor
-from hal.sim.microscope import FieldTruth, VirtualMicroscope
-from hal.sim.smear import Smear
+from hal.sim.blood.donors import make_donor
+from hal.sim.blood.smear import Smear
+from hal.sim.optics.microscope import FieldTruth, VirtualMicroscope
 from models.layout import BLANK_LEVEL
 from models.runtime import PACKAGE_DIRECTORY, ModelSet, load_models
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.layout import BLANK_LEVEL
-from models.train.augment import moved_whole, randomise_compartments
+from models.train.data.augment import moved_whole, randomise_compartments
 
 SIZE_PX = 96
 SEEDS = st.integers(0, 2**32 - 1)

@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("torch")
 
 from models.manifest import NetworkEntry, Score
-from models.train import card_sections
-from models.train.cards import card, training_data, write_cards
-from models.train.compare import Comparison, Row
-from models.train.evaluate import Classified
-from models.train.robustness import FIGURES, Result, Robustness, conditions
-from models.train.samples import CLASSES
-from models.train.transfer import Domain, Transfer
+from models.train.data.samples import CLASSES
+from models.train.evaluation.compare import Comparison, Row
+from models.train.evaluation.evaluate import Classified
+from models.train.evaluation.robustness import FIGURES, Result, Robustness, conditions
+from models.train.evaluation.transfer import Domain, Transfer
+from models.train.release import card_sections
+from models.train.release.cards import card, training_data, write_cards
 
 SCORES = {"simulated cell Dice": Score(value=0.9, n=3)}
 

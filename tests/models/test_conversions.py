@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.layout import BLANK_LEVEL
-from models.train.conversions import StainMaps, optical_density, unmix, uv_like
+from models.train.data.conversions import StainMaps, optical_density, unmix, uv_like
 
 GLASS, RED_CELL, CYTOPLASM, NUCLEUS = (
     (215, 235, 250),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from models.train.export import INPUT, OUTPUT, quantize  # noqa: E402
+from models.train.networks.export import INPUT, OUTPUT, quantize  # noqa: E402
 
 GRID, CHANNELS, WIDTH = 8, 16, 8
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hal.sim.microscope import CellTruth, FieldTruth
+from hal.sim.optics.microscope import CellTruth, FieldTruth
 from models.layout import BLANK_LEVEL
 from models.runtime import ModelSet
 

@@ -17,15 +17,15 @@ pytest.importorskip("tqdm")
 
 from hal.errors import InputError
 from hal.sim import dataset
-from hal.sim.donors import make_donor
-from hal.sim.microscope import VirtualMicroscope
-from hal.sim.smear import Smear
+from hal.sim.blood.donors import make_donor
+from hal.sim.blood.smear import Smear
+from hal.sim.optics.microscope import VirtualMicroscope
 from models.layout import BLANK_LEVEL
-from models.train.lab import PIXEL_UM, LabTile, field_set, read_scan
-from models.train.lab_data import SPLITS, assigned, scans_of, split_of, write_lab
-from models.train.samples import CELL_KNOWN, UNKNOWN_CLASS, CropSet, FieldSet
-from models.train.simulated import Field, crops_of, normalised
-from models.train.workspace import Plan, Workspace, make_data
+from models.train.data.lab import PIXEL_UM, LabTile, field_set, read_scan
+from models.train.data.lab_data import SPLITS, assigned, scans_of, split_of, write_lab
+from models.train.data.samples import CELL_KNOWN, UNKNOWN_CLASS, CropSet, FieldSet
+from models.train.data.simulated import Field, crops_of, normalised
+from models.train.data.workspace import Plan, Workspace, make_data
 
 WIDTH_PX, HEIGHT_PX = 560, 420
 DONOR = "healthy:44"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.classifier import softmax
-from models.train.metrics import (
+from models.train.evaluation.metrics import (
     abstention_threshold,
     dice,
     expected_calibration_error,

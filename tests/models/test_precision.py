@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("tqdm")
 
-from models.train import precision  # noqa: E402
-from models.train.loop import Batch, Schedule, fit  # noqa: E402
-from models.train.precision import Precision  # noqa: E402
+from models.train.networks import precision  # noqa: E402
+from models.train.networks.loop import Batch, Schedule, fit  # noqa: E402
+from models.train.networks.precision import Precision  # noqa: E402
 
 CPU = torch.device("cpu")
 

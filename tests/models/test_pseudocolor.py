@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from models.train.pseudocolor import (
+from models.train.stain.pseudocolor import (
     ABSORBERS,
     EXTINCTION_UM2_PER_PG,
     GLASS,

@@ -108,7 +108,7 @@ def test_the_graphs_hold_no_weights() -> None:
 
 def test_the_writer_makes_the_graphs_that_are_here() -> None:
     pytest.importorskip("onnx")
-    from models.train.reference_graphs import reference_graphs
+    from models.train.release.reference_graphs import reference_graphs
 
     for file, model in reference_graphs().items():
         assert model.SerializeToString(deterministic=True) == (FOLDER / file).read_bytes(), file
@@ -120,7 +120,7 @@ def test_the_runtime_counts_the_same_arithmetic_as_the_architecture(
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
-    from models.train.reference_graphs import network_graph
+    from models.train.release.reference_graphs import network_graph
 
     model = network_graph(STAIN_B)
     del model.graph.initializer[:]

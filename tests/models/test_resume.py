@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
-from models.train import loop  # noqa: E402
-from models.train.loop import Batch, Schedule, fit, load_average  # noqa: E402
-from models.train.precision import Precision  # noqa: E402
+from models.train.networks import loop  # noqa: E402
+from models.train.networks.loop import Batch, Schedule, fit, load_average  # noqa: E402
+from models.train.networks.precision import Precision  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STEPS = 9

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.cell import CellKind
-from hal.sim.microscope import FieldTruth
+from device.results.cell import CellKind
+from hal.sim.optics.microscope import FieldTruth
 from models.layout import BLANK_LEVEL
 from models.runtime import CASCADE, ModelSet, load_models
 

@@ -9,8 +9,8 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from models.scout import Detections
-from models.train.release import FALLBACK_THRESHOLD, scout_parameters
-from models.train.samples import FieldSet
+from models.train.data.samples import FieldSet
+from models.train.release.release import FALLBACK_THRESHOLD, scout_parameters
 
 SIDE_PX = 400
 SHADOW_PX2 = 500.0

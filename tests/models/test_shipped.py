@@ -13,20 +13,20 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("tqdm")
 
 from hal.errors import InputError  # noqa: E402
-from hal.sim.microscope import FieldTruth  # noqa: E402
+from hal.sim.optics.microscope import FieldTruth  # noqa: E402
 from models.errors import ModelError  # noqa: E402
 from models.layout import BLANK_LEVEL, class_planes, space_to_depth  # noqa: E402
 from models.manifest import read_manifest  # noqa: E402
 from models.runtime import PACKAGE_DIRECTORY  # noqa: E402
 from models.session import Network  # noqa: E402
-from models.train.loop import Batch, Schedule, fit  # noqa: E402
-from models.train.nets import ClassifierNet, ScoutNet, SegmenterNet  # noqa: E402
-from models.train.precision import Precision  # noqa: E402
-from models.train.samples import cut  # noqa: E402
-from models.train.shipped import calibrate, initial_file, restore  # noqa: E402
-from models.train.stages import Effort  # noqa: E402
-from models.train.stain_training import StainNet  # noqa: E402
-from models.train.workspace import Workspace  # noqa: E402
+from models.train.data.samples import cut  # noqa: E402
+from models.train.data.workspace import Workspace  # noqa: E402
+from models.train.networks.loop import Batch, Schedule, fit  # noqa: E402
+from models.train.networks.nets import ClassifierNet, ScoutNet, SegmenterNet  # noqa: E402
+from models.train.networks.precision import Precision  # noqa: E402
+from models.train.networks.shipped import calibrate, initial_file, restore  # noqa: E402
+from models.train.networks.stages import Effort  # noqa: E402
+from models.train.stain.training import StainNet  # noqa: E402
 
 NETS = {
     "scout": ScoutNet,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.train.similarity import LEAST_PX, SCALE_WEIGHTS, ssim_and_ms_ssim
+from models.train.stain.similarity import LEAST_PX, SCALE_WEIGHTS, ssim_and_ms_ssim
 
 SIDE_PX = 200
 

@@ -17,11 +17,14 @@ from hal.errors import InputError  # noqa: E402
 from models.layout import BLANK_LEVEL  # noqa: E402
 from models.manifest import read_manifest, sha256_of  # noqa: E402
 from models.stainer import load_stainer  # noqa: E402
-from models.train import loop, stain_release, stain_training  # noqa: E402
-from models.train.loop import Schedule  # noqa: E402
-from models.train.pseudocolor import GLASS  # noqa: E402
-from models.train.stain_samples import StainSet, read_split  # noqa: E402
-from models.train.stain_training import (  # noqa: E402
+from models.train.data.workspace import Workspace  # noqa: E402
+from models.train.networks import loop  # noqa: E402
+from models.train.networks.loop import Schedule  # noqa: E402
+from models.train.stain import release as stain_release  # noqa: E402
+from models.train.stain import training as stain_training  # noqa: E402
+from models.train.stain.pseudocolor import GLASS  # noqa: E402
+from models.train.stain.samples import StainSet, read_split  # noqa: E402
+from models.train.stain.training import (  # noqa: E402
     CROP_PX,
     GLASS_LIGHTNESS,
     Discriminator,
@@ -31,7 +34,6 @@ from models.train.stain_training import (  # noqa: E402
     target_tint,
     train,
 )
-from models.train.workspace import Workspace  # noqa: E402
 
 # The exporter's own deprecated calls are not ours to mend.
 pytestmark = [

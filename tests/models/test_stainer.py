@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hal.sim.microscope import FieldTruth
+from hal.sim.optics.microscope import FieldTruth
 from models.errors import ModelError
 from models.layout import BLANK_LEVEL
 from models.manifest import MANIFEST_NAME

@@ -14,17 +14,21 @@ from models.layout import space_to_depth  # noqa: E402
 from models.manifest import NetworkEntry, sha256_of  # noqa: E402
 from models.runtime import Segmenter  # noqa: E402
 from models.session import Network  # noqa: E402
-from models.train import classifier, loop, segmenter  # noqa: E402
-from models.train.export import export_float, quantize  # noqa: E402
-from models.train.loop import Schedule  # noqa: E402
-from models.train.samples import (  # noqa: E402
+from models.train.data.samples import (  # noqa: E402
     CELL_KNOWN,
     CLASSES,
     NUCLEUS_KNOWN,
     STORED_CROP_PX,
     CropSet,
 )
-from models.train.segmenter import Source  # noqa: E402
+from models.train.networks import (  # noqa: E402
+    classifier,
+    loop,
+    segmenter,
+)
+from models.train.networks.export import export_float, quantize  # noqa: E402
+from models.train.networks.loop import Schedule  # noqa: E402
+from models.train.networks.segmenter import Source  # noqa: E402
 
 # The exporter's own deprecated calls are not ours to mend.
 pytestmark = [

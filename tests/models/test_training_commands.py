@@ -17,11 +17,15 @@ from click.testing import CliRunner  # noqa: E402
 
 from models.manifest import read_manifest  # noqa: E402
 from models.runtime import load_models  # noqa: E402
-from models.train import classifier, scout, segmenter  # noqa: E402
-from models.train.__main__ import main  # noqa: E402
-from models.train.lab import CELL_COLUMNS, TILE_COLUMNS  # noqa: E402
-from models.train.samples import CropSet  # noqa: E402
-from models.train.workspace import Workspace  # noqa: E402
+from models.train.commands.main import main  # noqa: E402
+from models.train.data.lab import CELL_COLUMNS, TILE_COLUMNS  # noqa: E402
+from models.train.data.samples import CropSet  # noqa: E402
+from models.train.data.workspace import Workspace  # noqa: E402
+from models.train.networks import (  # noqa: E402
+    classifier,
+    scout,
+    segmenter,
+)
 
 # The exporter's own deprecated calls are not ours to mend.
 pytestmark = [

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("tqdm")
 
-from models.train.samples import CropSet, FieldSet, cut
-from models.train.simulated import (
+from models.train.data.samples import CropSet, FieldSet, cut
+from models.train.data.simulated import (
     SPLIT_SEEDS,
     crops_of,
     donor_fields,

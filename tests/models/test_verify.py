@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from device.cli import cli
 from models.answers import COMPARE, KINDS, compare_scout, compare_stainer, cut
 from models.errors import AnswerError, ModelError
 from models.manifest import Manifest, NetworkEntry, read_manifest, sha256_of, write_manifest
 from models.runtime import CASCADE, PACKAGE_DIRECTORY
 from models.session import Network
-from models.train.known_answers import FILE_NAME, write
-from models.train.known_answers import KINDS as CELL_KINDS
+from models.train.release.known_answers import FILE_NAME, write
+from models.train.release.known_answers import KINDS as CELL_KINDS
 from models.verify import examine, load_tested_models, open_model, read_answers, verify
+from webui.cli.group import cli
 
 MOST_BYTES = 300_000
 Bytes = NDArray[np.uint8]

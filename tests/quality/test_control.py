@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pytest
 
 from device.checks.report import CheckReport, CheckResult, Level, Verdict
-from device.config import QualityConfig
 from device.quality.control import (
     ESTABLISHING_RUNS,
     NO_RESULT,
@@ -25,6 +24,7 @@ from device.quality.gate import QualityGate
 from device.quality.westgard import Rule
 from device.records.record_types import PointRecord, RunState, TileState
 from device.records.records import Records, RunEnd, TileEntry
+from device.settings.sections import QualityConfig
 from device.status import StopReason
 
 SHARES = {

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.assembly import DATABASE_NAME
-from device.cli import cli
 from device.records.records import Records
+from webui.cli.group import cli
 
 
 @pytest.fixture

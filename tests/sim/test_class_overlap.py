@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from hal.errors import InputError
 from hal.factory import virtual_microscope
-from hal.sim.cell_draft import blended
-from hal.sim.cells import draw_diameter_um, white_cell
-from hal.sim.donors import KINDS, LIVE_TYPES, make_donor, with_class_overlap
-from hal.sim.masses import Channel
-from hal.sim.smear import Smear
+from hal.sim.blood.cell_draft import blended
+from hal.sim.blood.cells import draw_diameter_um, white_cell
+from hal.sim.blood.donors import KINDS, LIVE_TYPES, make_donor, with_class_overlap
+from hal.sim.blood.masses import Channel
+from hal.sim.blood.smear import Smear
 
 DONOR = make_donor("healthy:5")
 CENTRE_UM = (37_000.0, 44_000.0)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal.errors import InputError
-from hal.sim.donors import HEALTHY_SHARES, KINDS, LIVE_TYPES, make_donor, paper_cohort
+from hal.sim.blood.donors import HEALTHY_SHARES, KINDS, LIVE_TYPES, make_donor, paper_cohort
 
 SPECS = [
     "healthy:42",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal.sim.donors import KINDS, make_donor
-from hal.sim.microscope import VirtualMicroscope
-from hal.sim.smear import BLANK_XY_UM, Smear
+from hal.sim.blood.donors import KINDS, make_donor
+from hal.sim.blood.smear import BLANK_XY_UM, Smear
+from hal.sim.optics.microscope import VirtualMicroscope
 
 PIXEL_UM = 0.165
 X_UM, Y_UM = 36_000.0, 44_000.0

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from hal.errors import InputError
+from hal.sim.blood.donors import KINDS, make_donor
+from hal.sim.blood.smear import MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
 from hal.sim.contact_sheet import CELLS_PER_ROW, CROP_PX, contact_sheet
 from hal.sim.dataset import serpentine, write_dataset
-from hal.sim.donors import KINDS, make_donor
-from hal.sim.smear import MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
 
 TILES = 4
 

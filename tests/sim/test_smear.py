@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import chisquare, poisson
 
 from hal.errors import InputError
-from hal.sim.donors import KINDS, make_donor
-from hal.sim.red_cells import ROUND_CELLS
-from hal.sim.smear import BLANK_XY_UM, MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
+from hal.sim.blood.donors import KINDS, make_donor
+from hal.sim.blood.red_cells import ROUND_CELLS
+from hal.sim.blood.smear import BLANK_XY_UM, MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
 
 CENTRE_UM = (37_000.0, 44_000.0)
 MINIMUM_PROBABILITY = 1e-4

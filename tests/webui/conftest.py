@@ -10,15 +10,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import TOKEN, InstrumentDouble, TwoTones, open_records
 
-from device.config import WebConfig
+from device.analysis.staining import VirtualStain
 from device.instrument import Instrument
 from device.records.records import Records
-from device.settings import Settings
-from device.staining import VirtualStain
+from device.settings.file import Settings
+from device.settings.sections import WebConfig
 from webui import context
+from webui.api.stream import StreamGate
 from webui.app import create_app
 from webui.context import Context
-from webui.stream import StreamGate
 from webui.trust import ENVIRON_KEY, Listener
 
 

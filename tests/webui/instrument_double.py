@@ -16,16 +16,16 @@ from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
 from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
-from device.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
 from device.checks.report import Level
-from device.differential import ScanContext, differential
 from device.engine.states import Event, State, answer
 from device.errors import RequestRefusedError, StartRefusedError
-from device.events import EventBus, EventKind
 from device.records.record_types import RunState, TileState
 from device.records.records import Records, RunEnd, TileEntry
-from device.settings import Settings
+from device.results.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
+from device.results.differential import ScanContext, differential
+from device.settings.file import Settings
 from device.status import StartCondition, Status, StopReason
+from device.system.events import EventBus, EventKind
 
 PIXEL_UM = 0.165
 TILES = 4

@@ -10,7 +10,7 @@ from device.checks.catalogue import CATALOGUE
 from device.checks.report import CheckReport, CheckResult, Level, Verdict
 from device.quality.control import ANALYTES, Target, judge
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
 
 CAUSE = "Brightness of the LED: 41 % of new, not at least 50 % of new."
 TARGETS = {

@@ -19,10 +19,10 @@ from instrument_double import (
     store_run,
 )
 
-from device.cell import CellKind
 from device.engine.states import State
 from device.records.records import Records
-from device.settings import Settings
+from device.results.cell import CellKind
+from device.settings.file import Settings
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 
 from device.assembly import DATABASE_NAME
 from device.calibration.effective import made_for
-from device.calibration.led_power import PULSES
-from device.calibration.quantities import Outcome, Quantity
-from device.calibration.steps import STEP_IDS
+from device.calibration.steps.catalogue import STEP_IDS
+from device.calibration.steps.led_power import PULSES
+from device.calibration.steps.quantities import Outcome, Quantity
 from device.records.calibrations import CalibrationState
 from device.records.records import Records
-from device.settings import load_settings
-from webui.main import cli
+from device.settings.file import load_settings
+from webui.cli.main import cli
 
 POWER = ("--set", "power_mw=0.01", "--set", "field_width_mm=0.4", "--set", "field_height_mm=0.4")
 

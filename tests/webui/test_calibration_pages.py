@@ -11,13 +11,13 @@ from instrument_double import InstrumentDouble, store_run
 
 from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
-from device.calibration.led_power import PERIOD_S, PULSE_MS, PULSES
-from device.calibration.quantities import CalibrationRefusedError, Outcome, Quantity
-from device.calibration.steps import STEP_IDS
+from device.calibration.steps.catalogue import STEP_IDS
+from device.calibration.steps.led_power import PERIOD_S, PULSE_MS, PULSES
+from device.calibration.steps.quantities import CalibrationRefusedError, Outcome, Quantity
 from device.engine.states import State
 from device.records.calibrations import CalibrationState
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
 
 API = "/api/v1/calibration"
 GOOD = Outcome(

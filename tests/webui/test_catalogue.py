@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 import webui
-from device.calibration.slide_corners import CORNERS
-from device.calibration.steps import STEP_IDS, STEPS, Need
-from device.cell import CellKind
+from device.calibration.steps.catalogue import STEP_IDS, STEPS, Need
+from device.calibration.steps.slide_corners import CORNERS
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level, Verdict
-from device.differential import FlagLevel
 from device.engine.states import State
 from device.quality.control import ANALYTES, ControlVerdict
 from device.records.calibrations import CalibrationState
 from device.records.record_types import RunState
+from device.results.cell import CellKind
+from device.results.differential import FlagLevel
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
-from webui.pages import LOOKS
-from webui.quality_pages import LEVELS, REMARKS
+from webui.pages.instrument import LOOKS
+from webui.pages.quality import LEVELS, REMARKS
 
 SOURCES = Path(webui.__file__).parent
 VALUES: list[tuple[str, Iterable[str]]] = [

@@ -9,10 +9,10 @@ from instrument_double import HEALTHY, TwoTones, keep_tiles, store_run
 from test_pages import RESEARCH, SIMULATED, page, words
 from test_stain_api import use
 
-from device.cell import CellKind
+from device.analysis.staining import VirtualStain
 from device.records.records import Records
-from device.settings import Settings
-from device.staining import VirtualStain
+from device.results.cell import CellKind
+from device.settings.file import Settings
 from models.errors import ModelError
 
 NOTE = "Virtual stain, computed from the ultraviolet image: no dye."

@@ -10,13 +10,13 @@ from flask.testing import FlaskClient
 from instrument_double import DISK, LID, PROBLEM, InstrumentDouble, analysed_tile, store_run
 from numpy.typing import NDArray
 
-from device.cell import CellKind
 from device.engine.states import State
 from device.records.record_types import RunState
 from device.records.records import Records
-from device.settings import Settings
+from device.results.cell import CellKind
+from device.settings.file import Settings
 from device.status import StopReason
-from webui.palette import bgr
+from webui.views.palette import bgr
 
 RESEARCH = "Research use only"
 SIMULATED = "Simulated smear: healthy:42"

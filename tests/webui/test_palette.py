@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import webui
-from webui.palette import bgr, ink
-from webui.result_view import GROUPS
+from webui.views.palette import bgr, ink
+from webui.views.result import GROUPS
 
 # Linear RGB as it is seen with one kind of cone missing (Machado et al., 2009, severity 1.0).
 SIGHTS = {

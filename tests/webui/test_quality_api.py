@@ -14,7 +14,7 @@ from quality_double import TARGETS, store_check, store_lot
 from device.checks.catalogue import CATALOGUE
 from device.engine.states import State
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
 
 
 def ok(response: Any, status: int = 200) -> Any:

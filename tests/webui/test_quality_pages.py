@@ -16,9 +16,9 @@ from device.checks.report import CheckProgress, Level
 from device.engine.states import State
 from device.records.record_types import PointRecord
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
 from device.status import StartCondition
-from webui.levey_jennings import chart
+from webui.views.levey_jennings import chart
 
 PLANNED = tuple((check.id, check.title) for check in CATALOGUE)
 REMARK = StartCondition("daily_check", False, "The daily check has never been done: do it.")

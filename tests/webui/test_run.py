@@ -20,11 +20,11 @@ from notify_socket import NotifySocket
 
 from device.engine.states import State
 from device.instrument import Instrument
-from device.service_manager import ServiceManager
-from webui.run import report
+from device.system.service_manager import ServiceManager
+from webui.cli.run import report
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = "from webui.main import main; main()"
+PROGRAM = "from webui.cli.main import main; main()"
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from instrument_double import TOKEN, InstrumentDouble, store_run
 
-from device.config import WebConfig
 from device.engine.states import State
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
+from device.settings.sections import WebConfig
 from hal.errors import SettingsError
 from webui.server import IDLE_TIMEOUT_S, NETWORK_THREADS, SCREEN_THREADS, ListenError, WebServer
 

@@ -11,13 +11,13 @@ from instrument_double import TwoTones, keep_tiles, store_run
 from numpy.typing import NDArray
 from werkzeug.test import TestResponse
 
-from device import staining
+from device.analysis import staining
+from device.analysis.staining import StainBusyError, VirtualStain
 from device.records.records import Records
-from device.settings import Settings
-from device.staining import StainBusyError, VirtualStain
+from device.settings.file import Settings
 from models.errors import ModelError
 from webui.context import Context, install, parts_of
-from webui.palette import bgr
+from webui.views.palette import bgr
 
 NEUTROPHIL_PX = (696, 520)
 

@@ -7,7 +7,7 @@ from instrument_double import InstrumentDouble, store_run
 
 from device.engine.states import State
 from device.records.records import Records
-from device.settings import Settings
+from device.settings.file import Settings
 from webui.trust import is_loopback
 
 CONTROLS = [

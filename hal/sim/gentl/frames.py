@@ -12,13 +12,13 @@ from threading import Condition, Thread
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.sim.camera import Scene
 from hal.sim.gentl.faults import FaultSwitches
 from hal.sim.gentl.features import PIXEL_FORMATS, Chip
 from hal.sim.gentl.packing import Bytes, full_scale, pack
 from hal.sim.gentl.protocol import FrameHeader, WireError
 from hal.sim.gentl.registers import Exposing, Registers
 from hal.sim.gentl.scenes import SceneMaker
+from hal.sim.optics.camera import Scene
 
 log = logging.getLogger(__name__)
 

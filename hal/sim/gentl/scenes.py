@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.sim.camera import Scene
-from hal.sim.donors import make_donor
-from hal.sim.microscope import VirtualMicroscope
-from hal.sim.smear import Smear
+from hal.sim.blood.donors import make_donor
+from hal.sim.blood.smear import Smear
+from hal.sim.optics.camera import Scene
+from hal.sim.optics.microscope import VirtualMicroscope
 
 SceneMaker = Callable[[int, int], Scene]
 """Gives the scene for a width and height in pixels."""

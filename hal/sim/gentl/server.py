@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 
-from hal.sim.camera import sensor_temperature_c
 from hal.sim.gentl.faults import FaultSwitches
 from hal.sim.gentl.features import Chip
 from hal.sim.gentl.frames import FrameMaker, WorldAt
@@ -26,6 +25,7 @@ from hal.sim.gentl.protocol import (
 )
 from hal.sim.gentl.registers import DESCRIPTION_ADDRESS, Registers
 from hal.sim.gentl.scenes import SceneMaker
+from hal.sim.optics.camera import sensor_temperature_c
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The calibration steps, one module each."""

@@ -1,0 +1,189 @@
+"""Step: backlash and repeatability of the stage, by coming to the same place from both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.special import stdtrit
+
+from device.acquisition.focus import Peak, contrast, find_peak
+from device.acquisition.plan import Field
+from device.acquisition.shift import Structure, large_shift_px, structure
+from device.calibration.steps.bench import Bench
+from device.calibration.steps.quantities import (
+    CalibrationRefusedError,
+    Outcome,
+    Quantity,
+    judged,
+)
+
+CODE = "CALIBRATION-BACKLASH"
+PLACES = 3
+REPEATS = 5
+"""Visits of each place from each side, across; upwards every place has one stack a side."""
+
+Z_PLACES = 3
+SPARE_PLACES = 8
+"""For those that show too little."""
+
+OVERSHOOT_UM = 60.0
+"""Every visit begins this far away: more than any play."""
+
+OVERSHOOT_Z_UM = 12.0
+Z_STEP_UM = 1.0
+Z_HALF_STEPS = 3
+
+MAX_BACKLASH_UM = 40.0
+MAX_BACKLASH_Z_UM = 15.0
+MAX_REPEATABILITY_UM = 3.0
+MAX_REPEATABILITY_Z_UM = 1.0
+
+_LOOSE = "Check couplings, lead screw and the slide's holder for play, then repeat."
+_RESTLESS = "Check that slide and instrument stand firmly and nothing nearby vibrates, then repeat."
+
+
+Visits = tuple[list[float], list[float]]
+"""Where the slide was at visits from below and from above, um."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """What visits from both sides of some places tell.
+
+    Attributes:
+        backlash_um: how much higher a place is that was come to from above.
+        uncertainty_um: half width of its 95 % interval.
+        repeatability_um: standard deviation of visits from one side.
+    """
+
+    backlash_um: float
+    uncertainty_um: float
+    repeatability_um: float
+
+
+def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+    """Visit places from below and from above, along x, y and z."""
+    bench.home()
+    bench.take_background()
+    focus = bench.find_focus()
+    fields = iter(bench.fields(2 * PLACES + Z_PLACES + SPARE_PLACES))
+    with bench.without_approach():
+        across = [
+            play_of(_collect(fields, PLACES, partial(_visits, bench, axis, focus.z_um)))
+            for axis in (0, 1)
+        ]
+        bench.say("Coming to the focus from both sides.", 0.8)
+        upright = play_of(_collect(fields, Z_PLACES, partial(_stacks, bench, focus.z_um)))
+    quantities = [
+        quantity
+        for name, play, most_um, spread_um in (
+            ("x", across[0], MAX_BACKLASH_UM, MAX_REPEATABILITY_UM),
+            ("y", across[1], MAX_BACKLASH_UM, MAX_REPEATABILITY_UM),
+            ("z", upright, MAX_BACKLASH_Z_UM, MAX_REPEATABILITY_Z_UM),
+        )
+        for quantity in (
+            Quantity(
+                f"backlash_{name}_um",
+                play.backlash_um,
+                "um",
+                play.uncertainty_um,
+                -2.0 * max(play.uncertainty_um, 0.25),
+                most_um,
+            ),
+            Quantity(
+                f"repeatability_{name}_um", play.repeatability_um, "um", None, None, spread_um
+            ),
+        )
+    ]
+    remedies = {q.name: _LOOSE if q.name.startswith("backlash") else _RESTLESS for q in quantities}
+    return judged(CODE, remedies, quantities, {"places": PLACES, "repeats": REPEATS})
+
+
+def play_of(places: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Play:
+    """Return the play from visits of several places.
+
+    Args:
+        places: where the slide was, um from any place of its own for each: at visits from below,
+            and at visits from above.
+    """
+    differences = [float(np.mean(above) - np.mean(below)) for below, above in places]
+    groups = [np.asarray(group, float) for pair in places for group in pair]
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    if freedom:
+        variance = squares / freedom
+        half = float(stdtrit(freedom, 0.975))
+    else:
+        # Single visits: what the places disagree by is all that is known.
+        variance = float(np.var(differences, ddof=1)) / 2.0
+        half = float(stdtrit(len(differences) - 1, 0.975))
+    per_place = [variance * (1.0 / len(below) + 1.0 / len(above)) for below, above in places]
+    return Play(
+        float(np.mean(differences)),
+        half * float(np.sqrt(np.sum(per_place))) / len(places),
+        float(np.sqrt(variance)),
+    )
+
+
+def _collect(
+    fields: Iterator[Field], count: int, visit: Callable[[Field], Visits | None]
+) -> list[Visits]:
+    """Return the visits of the next ``count`` fields that show enough to compare."""
+    found: list[Visits] = []
+    for field in fields:
+        visits = visit(field)
+        if visits is not None:
+            found.append(visits)
+        if len(found) == count:
+            return found
+    raise CalibrationRefusedError(
+        "Frames of one place show too little in common.",
+        remedy="Use a smear with many cells in focus, and check that the slide is held firmly.",
+        code="CALIBRATION-NO-SHIFT",
+    )
+
+
+def _visits(bench: Bench, axis: int, z_um: float, field: Field) -> Visits | None:
+    """Come to ``field`` from below and from above in x or y; None where it shows too little."""
+    bench.say(f"Coming to a place from both sides in {'xy'[axis]}.", 0.2 + 0.3 * axis)
+    pixel_um = bench.settings.camera.pixel_um
+    first: Structure | None = None
+    found: Visits = ([], [])
+    for _ in range(REPEATS):
+        for side, sign in enumerate((-1.0, 1.0)):
+            start = [field.x_um, field.y_um]
+            start[axis] += sign * OVERSHOOT_UM
+            bench.mover.to(start[0], start[1], z_um)
+            bench.mover.to(field.x_um, field.y_um, z_um)
+            now = structure(bench.imager.take(field).pixels)
+            first = now if first is None else first
+            shift = large_shift_px(first, now)
+            if shift is None:
+                return None
+            # The image goes back when the slide's place in the stage frame goes on.
+            found[side].append(-shift[axis] * pixel_um)
+    return found
+
+
+def _stacks(bench: Bench, z_um: float, field: Field) -> Visits | None:
+    """Come to the focus upwards and downwards; None where there is none.
+
+    The slide is where it is in focus; from above the stage reads less there, by the play.
+    """
+    heights_um = [z_um + Z_STEP_UM * k for k in range(-Z_HALF_STEPS, Z_HALF_STEPS + 1)]
+    found: Visits = ([], [])
+    for group, sign in zip(found, (1.0, -1.0), strict=True):
+        ordered = heights_um if sign > 0 else heights_um[::-1]
+        bench.mover.to(field.x_um, field.y_um, ordered[0] - sign * OVERSHOOT_Z_UM)
+        points = []
+        for height_um in ordered:
+            position = bench.mover.to_z(height_um)
+            points.append((position.z_um, contrast(bench.imager.take(field).pixels)))
+        peak = find_peak(*zip(*sorted(points), strict=True))
+        if not isinstance(peak, Peak):
+            return None
+        group.append(-peak.z_um)
+    return found

@@ -1,0 +1,40 @@
+"""Step: two opposite corners of the smear, driven to or confirmed by a person: the scan area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from device.calibration.steps.bench import Bench
+from device.calibration.steps.quantities import Outcome, Quantity, judged
+from hal.config import StageConfig
+
+CODE = "CALIBRATION-CORNERS"
+CORNERS = ("first", "second")
+MIN_SIDE_UM = 500.0
+STEP_UNCERTAINTY_UM = 20.0
+"""How well a person sets a corner by the picture."""
+
+_OFF_SLIDE = "Mark two corners on the slide, inside stage.slide_left_um to stage.slide_height_um."
+_REMEDIES = {
+    "left_um": _OFF_SLIDE,
+    "top_um": _OFF_SLIDE,
+    "width_um": "Mark two opposite corners, at least half a millimetre apart, on the slide.",
+    "height_um": "Mark two opposite corners, at least half a millimetre apart, on the slide.",
+}
+
+
+def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+    """Take the rectangle between the two corners; no light and no motion."""
+    xs = sorted(entries[f"{corner}_x_um"] for corner in CORNERS)
+    ys = sorted(entries[f"{corner}_y_um"] for corner in CORNERS)
+    stage: StageConfig = bench.settings.stage
+    right_um = stage.slide_left_um + stage.slide_width_um
+    bottom_um = stage.slide_top_um + stage.slide_height_um
+    unsure = STEP_UNCERTAINTY_UM
+    quantities = (
+        Quantity("left_um", xs[0], "um", unsure, stage.slide_left_um, right_um),
+        Quantity("top_um", ys[0], "um", unsure, stage.slide_top_um, bottom_um),
+        Quantity("width_um", xs[1] - xs[0], "um", 2 * unsure, MIN_SIDE_UM, right_um - xs[0]),
+        Quantity("height_um", ys[1] - ys[0], "um", 2 * unsure, MIN_SIDE_UM, bottom_um - ys[0]),
+    )
+    return judged(CODE, _REMEDIES, quantities)

@@ -1,1 +1,0 @@
-"""The commands of ``leukolux``, one module each."""

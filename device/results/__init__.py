@@ -1,0 +1,1 @@
+"""Results: cells and the differential."""

@@ -1,0 +1,1 @@
+"""The settings: sections, file, numbers that people type."""

@@ -1,0 +1,1 @@
+"""The instrument in its system: events, service manager, signals, version."""

@@ -1,0 +1,1 @@
+"""One small interface for each kind of device."""

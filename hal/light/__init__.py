@@ -1,0 +1,1 @@
+"""The UV light: lease, line, current of the LED, supervisor process."""

@@ -1,0 +1,191 @@
+"""The instrument's end of the light supervisor, which owns the UV line and drives it.
+
+One connection, one message per packet, in ASCII: ``hello 0`` takes the line, ``on SERIAL UNTIL``
+and ``off SERIAL`` drive it; UNTIL is seconds of the computer's monotonic clock, which all processes
+share, so that an order that comes late gives no light.  Each is answered with its first two words
+and ``ok``, ``refused why`` or ``failed CODE why``.  The end of the connection is an ``off``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import time
+from pathlib import Path
+from typing import Final
+
+from hal.clock import SystemClock
+from hal.errors import DeviceError, LightError, SupervisorError
+from hal.interfaces.gpio import Gpio
+from hal.light.cuts import deadline_cut, line_failed, line_stuck
+from hal.light.switch_off import supervisor_listens, take_line_low
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES: Final = 256
+ANSWER_TIMEOUT_S: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 2.0
+RETRY_S: Final = 0.02
+TAKE_LOW_S: Final = 0.5
+"""How long a line is claimed whose supervisor has just ended."""
+
+
+class SupervisedLine:
+    """:class:`hal.light.uv_line.UvLine` in the hands of the supervisor.
+
+    Where the supervisor ends in a pulse, or there never was one, this process takes the line low:
+    some boards keep the level of a line whose owner is gone.
+
+    Args:
+        path: of the supervisor's socket.
+        gpio: provider of the line, for that case.
+        pin: the line that enables the LED driver.
+        connect_timeout_s: how long a supervisor that starts is waited for; real seconds.
+    """
+
+    def __init__(
+        self, path: Path, gpio: Gpio, pin: int, connect_timeout_s: float = CONNECT_TIMEOUT_S
+    ) -> None:
+        self._path = path
+        self._gpio = gpio
+        self._pin = pin
+        self._connect_timeout_s = connect_timeout_s
+        self._connection: socket.socket | None = None
+        self._serial = 0
+        self._lit = False
+
+    def open(self) -> None:
+        """Connect anew; a supervisor that starts is waited for.
+
+        Raises:
+            LightError: the line fails, or reads high although it is driven low.
+            SupervisorError: there is no supervisor, or it serves another instrument.
+        """
+        give_up_s = time.monotonic() + self._connect_timeout_s
+        while True:
+            try:
+                return self._connect()
+            except SupervisorError:
+                if time.monotonic() >= give_up_s:
+                    if not supervisor_listens(self._path):
+                        self._take_low(0.0)
+                    raise
+            time.sleep(RETRY_S)
+
+    def is_live(self) -> bool:
+        """Return whether the supervisor still has the connection open."""
+        if self._connection is None:
+            return False
+        poll = select.poll()
+        # No event is asked for: the end of a connection is told in any case.
+        poll.register(self._connection, 0)
+        return not poll.poll(0)
+
+    def on(self, until_s: float) -> None:
+        """Let the supervisor drive the line high; raises LightError, SupervisorError."""
+        self._serial += 1
+        self._lit = True
+        self._ask(f"on {self._serial} {until_s!r}")
+
+    def off(self) -> None:
+        """Let the supervisor drive the line low; raises LightError, DeviceError."""
+        try:
+            if self._connection is not None:
+                self._ask(f"off {self._serial}")
+        except SupervisorError as error:
+            # One that has ended, on the other hand, has no light on.
+            if self._connection is not None:
+                raise DeviceError(
+                    "The light supervisor does not answer: the UV light may be on.",
+                    remedy="Keep the lid closed and switch the instrument off.",
+                    code=error.error_code,
+                ) from error
+        self._lit = False
+
+    def close(self) -> None:
+        """Give the connection up.  Never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connect(self) -> None:
+        self.close()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.setblocking(False)
+        try:
+            connection.connect(str(self._path))
+        except OSError as error:
+            connection.close()
+            raise _missing(f"no light supervisor listens at {self._path} ({error})") from error
+        self._connection = connection
+        try:
+            self._ask("hello 0")
+        except LightError:
+            self.close()
+            raise
+
+    def _ask(self, order: str) -> None:
+        """Give an order and wait until it was obeyed.
+
+        Raises:
+            LightError: the line fails.
+            SupervisorError: no answer, a refusal, or the end, after which there is no connection.
+        """
+        connection = self._connection
+        if connection is None:
+            raise _missing("the light supervisor is not connected")
+        topic = order.split()[:2]
+        give_up_s = time.monotonic() + ANSWER_TIMEOUT_S
+        try:
+            # Who refuses may have closed already; what it said is still to be read.
+            with contextlib.suppress(BrokenPipeError):
+                connection.send(order.encode())
+            # Passed over: late answers that nobody waits for any more.
+            while (words := _receive(connection, give_up_s).split(" ", 3))[:2] != topic:
+                if words == [""]:
+                    raise ConnectionResetError
+        except (TimeoutError, BlockingIOError) as error:
+            raise _missing(f"the light supervisor does not answer ({error})") from error
+        except OSError as error:
+            self._lose()
+            raise _missing("the light supervisor ended") from error
+        self._judge(*words[2:])
+
+    def _judge(self, verdict: str = "", why: str = "") -> None:
+        """Raise what the answer says."""
+        if verdict == "failed":
+            code, _, cause = why.partition(" ")
+            known = {"LIGHT-STUCK": line_stuck(self._pin), "LIGHT-DEADLINE": deadline_cut()}
+            raise known.get(code) or line_failed(self._pin, cause)
+        if verdict != "ok":
+            raise _missing(f"the light supervisor refuses: {why}")
+
+    def _lose(self) -> None:
+        self.close()
+        if self._lit:
+            self._lit = False
+            self._take_low(TAKE_LOW_S)
+
+    def _take_low(self, patience_s: float) -> None:
+        try:
+            take_line_low(self._gpio, self._pin, SystemClock(), patience_s)
+        except LightError as error:
+            log.critical("%s", error)
+
+
+def _receive(connection: socket.socket, give_up_s: float) -> str:
+    """Return the next message, empty at the end of the connection.  Raises OSError."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    if not poll.poll(max(0.0, give_up_s - time.monotonic()) * 1000.0):
+        raise TimeoutError(f"nothing in {ANSWER_TIMEOUT_S:g} s")
+    return connection.recv(MESSAGE_BYTES).decode("utf-8", "replace")
+
+
+def _missing(what: str) -> SupervisorError:
+    return SupervisorError(
+        f"The UV light stays off: {what}.",
+        remedy="Start the light supervisor (`leukolux light-supervisor`), then try again.",
+    )

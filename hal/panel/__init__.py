@@ -1,0 +1,1 @@
+"""The front panel: button, lamp, buzzer, lid switch."""

@@ -1,0 +1,1 @@
+"""The recorder: what goes over the wires, kept for support."""

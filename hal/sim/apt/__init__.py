@@ -1,0 +1,1 @@
+"""APT controllers and their stage, message by message."""

@@ -1,0 +1,1 @@
+"""Blood on a slide: donors, cells as maps of mass, the smear."""

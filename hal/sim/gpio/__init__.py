@@ -1,0 +1,1 @@
+"""The GPIO module of the simulation, which records every edge."""

@@ -1,0 +1,1 @@
+"""A GRBL controller and its stage, byte by byte."""

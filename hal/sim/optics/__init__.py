@@ -1,0 +1,1 @@
+"""From the smear to counts: imaging, sensor, camera."""

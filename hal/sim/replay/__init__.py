@@ -1,0 +1,1 @@
+"""Recorded conversations of stage controllers, for leading a driver through them."""

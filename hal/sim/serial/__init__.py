@@ -1,0 +1,1 @@
+"""What the emulated stage controllers share: pseudo-terminals and motion."""

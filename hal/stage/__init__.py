@@ -1,0 +1,1 @@
+"""Drivers of the stage, and the guard that every move passes."""

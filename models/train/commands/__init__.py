@@ -1,0 +1,1 @@
+"""``leukolux train``: from samples to shipped networks."""

@@ -1,0 +1,1 @@
+"""Training images: simulated, stained, of a laboratory."""

@@ -1,0 +1,1 @@
+"""The virtual stain: samples, training, evaluation, release."""

@@ -1,0 +1,150 @@
+"""Checks and control slides in the API: lists with a cursor, orders that the screen gives."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from flask import Blueprint, Response, jsonify, request, url_for
+from flask.typing import ResponseReturnValue
+
+from device.checks.report import Level
+from device.quality.control import ANALYTES, parse_targets
+from webui.api.results import csv_answer, cursor, page
+from webui.context import context
+from webui.parameters import choice, field, json_body, record_id
+from webui.problems import NotFoundError, ParameterError
+from webui.reading import open_reader
+from webui.views.tables import points_csv
+
+if TYPE_CHECKING:
+    from device.records.reader import RecordsReader
+    from device.records.record_types import LotRecord
+
+LONGEST_COMMENT: Final = 500
+
+blueprint = Blueprint("quality_api", __name__, url_prefix="/api/v1")
+
+
+@blueprint.get("/checks")
+def checks() -> Response:
+    """List the checks of the instrument, oldest first."""
+    after, limit = cursor(50)
+    with open_reader() as reader:
+        found = reader.checks(after=after, limit=limit + 1)
+    return page("checks", found, after, limit)
+
+
+@blueprint.get("/checks/<int:check_id>")
+def check(check_id: int) -> Response:
+    """Return one check with its whole report."""
+    with open_reader() as reader:
+        found = reader.check(record_id(check_id, "Check"))
+    if found is None:
+        raise NotFoundError(f"Check {check_id}")
+    return jsonify(found.as_dict())
+
+
+@blueprint.post("/checks")
+def start_check() -> ResponseReturnValue:
+    """Have the instrument checked: ``{"level": "daily", "operator": "AB"}``.
+
+    202: it is asked for, the status tells how far it is.  409 when the instrument is not idle.
+    """
+    body = json_body(request)
+    levels = (Level.DAILY.value, Level.FULL.value)
+    level = body.get("level", levels[0])
+    if level not in levels:
+        raise ParameterError(
+            f"level = {level!r} is unknown.", remedy=f"Use {levels[0]} or {levels[1]}."
+        )
+    context().instrument.check(Level(level), field(body, "operator", longest=64))
+    return jsonify(requested=level, status=url_for("api.status")), HTTPStatus.ACCEPTED
+
+
+@blueprint.get("/quality/lots")
+def lots() -> Response:
+    """List the lots of control slides, oldest first."""
+    with open_reader() as reader:
+        found = reader.control_lots()
+    return jsonify(lots=[lot.as_dict() for lot in found], units=dict(ANALYTES))
+
+
+@blueprint.post("/quality/lots")
+def add_lot() -> ResponseReturnValue:
+    """Enter a lot: ``{"name": "Q7", "level": "normal", "targets": {"neutrophil": {...}}}``.
+
+    Without targets they are established from its first runs.
+    """
+    body = json_body(request)
+    name = field(body, "name", longest=64)
+    if not name:
+        raise ParameterError("A lot needs a name.", remedy="Send the name on its label.")
+    entered = body.get("targets")
+    targets = parse_targets({} if entered is None else entered)
+    lot_id = context().records.quality.add_lot(
+        name,
+        field(body, "level", longest=32) or "normal",
+        {key: vars(target) for key, target in targets.items()} if targets else None,
+    )
+    link = url_for("quality_api.lot", lot_id=lot_id)
+    return jsonify(lot_id=lot_id, link=link), HTTPStatus.CREATED
+
+
+@blueprint.get("/quality/lots/<int:lot_id>")
+def lot(lot_id: int) -> Response:
+    """Return one lot."""
+    with open_reader() as reader:
+        return jsonify(find_lot(reader, lot_id).as_dict())
+
+
+@blueprint.post("/quality/lots/<int:lot_id>/close")
+def close_lot(lot_id: int) -> ResponseReturnValue:
+    """Mark a lot as used up."""
+    with open_reader() as reader:
+        find_lot(reader, lot_id)
+    context().records.quality.close_lot(lot_id)
+    return jsonify(closed=lot_id)
+
+
+@blueprint.get("/quality/lots/<int:lot_id>/points")
+def points(lot_id: int) -> Response:
+    """List the control runs of a lot; ``format=csv`` gives all as a table."""
+    if choice(request, "format", ("json", "csv"), "json") == "csv":
+        return points_table(lot_id)
+    after, limit = cursor(200)
+    with open_reader() as reader:
+        find_lot(reader, lot_id)
+        found = reader.control_points(lot_id, after=after, limit=limit + 1)
+    return page("points", found, after, limit)
+
+
+@blueprint.get("/quality/lots/<int:lot_id>/points.csv")
+def points_table(lot_id: int) -> Response:
+    """Return all control runs of a lot as a table."""
+    with open_reader() as reader:
+        name = find_lot(reader, lot_id).name
+        return csv_answer(points_csv(name, reader.every_control_point(lot_id)), f"lot-{lot_id}")
+
+
+@blueprint.post("/quality/points/<int:point_id>/comments")
+def comment(point_id: int) -> ResponseReturnValue:
+    """Add what a person says about a control run: ``{"operator": "AB", "text": "..."}``."""
+    body = json_body(request)
+    text = field(body, "text", longest=LONGEST_COMMENT)
+    if not text:
+        raise ParameterError("The comment is empty.", remedy="Send a text.")
+    with open_reader() as reader:
+        if reader.control_point(record_id(point_id, "Control run")) is None:
+            raise NotFoundError(f"Control run {point_id}")
+    operator = field(body, "operator", longest=64)
+    comment_id = context().records.quality.comment(point_id, operator, text)
+    return jsonify(comment_id=comment_id), HTTPStatus.CREATED
+
+
+def find_lot(reader: RecordsReader, lot_id: int) -> LotRecord:
+    """Return the lot.  Raises NotFoundError."""
+    found = reader.control_lot(record_id(lot_id, "Lot"))
+    if found is None:
+        raise NotFoundError(f"Lot {lot_id}")
+    return found

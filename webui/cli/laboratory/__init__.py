@@ -1,0 +1,1 @@
+"""Commands of a laboratory: evaluation, sweeps, evidence, benchmark."""

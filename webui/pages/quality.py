@@ -1,0 +1,97 @@
+"""The touchscreen pages of checks and control slides."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+
+from device.engine.states import State
+from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets
+from webui.api.quality import find_lot
+from webui.catalogue import text
+from webui.context import context
+from webui.parameters import LARGEST_ID, choice, record_id, whole_number
+from webui.problems import NotFoundError
+from webui.reading import open_reader
+from webui.views import levey_jennings
+from webui.views import result as result_view
+from webui.views.calibration import unit_text
+
+HISTORY_ROWS: Final = 4
+SHOWN_POINTS: Final = 5
+REMARKS: Final = ("repeated", "cleaned", "serviced", "new_slide", "no_cause")
+
+LEVELS: Final = ("normal", "low", "high")
+
+blueprint = Blueprint("quality", __name__)
+
+
+@blueprint.get("/checks")
+def checks() -> ResponseReturnValue:
+    """Start a check, see it run, and what came of those before."""
+    status = context().instrument.status()
+    if status.state == State.CHECKING:
+        return _render("checking.html", progress=status.checking)
+    before = whole_number(request, "before", default=0, low=0, high=LARGEST_ID)
+    with open_reader() as reader:
+        found = reader.checks(after=before, limit=HISTORY_ROWS + 1, newest_first=True)
+    older = found[HISTORY_ROWS - 1].id if len(found) > HISTORY_ROWS else None
+    return _render("checks.html", checks=found[:HISTORY_ROWS], older=older, at_newest=before == 0)
+
+
+@blueprint.get("/checks/<int:check_id>")
+def check(check_id: int) -> ResponseReturnValue:
+    """What one check found, the worst first."""
+    with open_reader() as reader:
+        found = reader.check(record_id(check_id, "Check"))
+    if found is None:
+        raise NotFoundError(f"Check {check_id}")
+    order = ("fail", "warn", "skipped", "pass")
+    printed = ({**one, "limit": unit_text(one["limit"])} for one in found.report["results"])
+    results = sorted(printed, key=lambda result: order.index(result["verdict"]))
+    return _render("check.html", check=found, results=results)
+
+
+@blueprint.get("/controls")
+def controls() -> ResponseReturnValue:
+    """The lots of control slides."""
+    with open_reader() as reader:
+        lots = reader.control_lots(open_only=True)
+        last = {lot.id: reader.last_control_point(lot.id) for lot in lots}
+    return _render("controls.html", lots=lots, last=last)
+
+
+@blueprint.get("/controls/new")
+def new_lot() -> ResponseReturnValue:
+    """Enter a lot of control slides, with the targets on its label where it gives them."""
+    units = {name: unit_text(unit) for name, unit in ANALYTES.items()}
+    levels = [text(f"control.levels.{name}") for name in LEVELS]
+    return _render("control_new.html", analytes=units, levels=levels, needed=ESTABLISHING_RUNS)
+
+
+@blueprint.get("/controls/<int:lot_id>")
+def control(lot_id: int) -> ResponseReturnValue:
+    """The Levey-Jennings chart of one analyte of a lot."""
+    analyte = choice(request, "analyte", tuple(ANALYTES), next(iter(ANALYTES)))
+    with open_reader() as reader:
+        lot = find_lot(reader, lot_id)
+        points = list(reader.every_control_point(lot_id))
+    return _render(
+        "control.html",
+        lot=lot,
+        analytes=ANALYTES,
+        analyte=analyte,
+        chart=levey_jennings.chart(lot_targets(lot), points, analyte),
+        size=(levey_jennings.WIDTH, levey_jennings.HEIGHT),
+        newest=points[: -SHOWN_POINTS - 1 : -1],
+        runs=sum(bool(point.values) for point in points),
+        needed=ESTABLISHING_RUNS,
+        remarks=[text(f"control.remark.{name}") for name in REMARKS],
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    status = context().instrument.status()
+    return render_template(template, view=context().view(), status=status, rv=result_view, **values)
