@@ -13,7 +13,7 @@ from models.errors import ModelError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
-_REMEDY = "Install the software again, or make the networks with `python -m models.train all`."
+_REMEDY = "Install the software again, or make the networks with `leukolux train all`."
 
 
 class _Entry(BaseModel):

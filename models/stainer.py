@@ -199,6 +199,6 @@ def load_stainer(directory: Path | None = None) -> Stainer:
     if entry is None:
         raise ModelError(
             f"The manifest lists no {NAME}.",
-            remedy="Install the software again, or make it with `python -m models.train`.",
+            remedy="Install the software again, or make it with `leukolux train`.",
         )
     return Stainer(Network(folder, entry), entry)

@@ -16,8 +16,7 @@ from device.settings.file import parse_settings
 from device.settings.numbers import parse_number, parse_whole_number
 from hal.errors import InputError, SettingsError
 from hal.sim.blood.donors import make_donor
-from webui.cli.group import InstrumentGroup
-from webui.cli.main import cli
+from webui.cli.main import InstrumentGroup, cli
 from webui.cli.option_types import Number, WholeNumber
 
 WIDE = "\N{FULLWIDTH DIGIT FOUR}\N{FULLWIDTH DIGIT TWO}"

@@ -14,11 +14,11 @@ from webui.api import control, stream
 from webui.api import quality as quality_api
 from webui.api import results as api
 from webui.api import stain as stain_api
-from webui.api.stream import StreamGate
 from webui.catalogue import LANGUAGE, duration, label, text
 from webui.pages import calibration as calibration_pages
 from webui.pages import instrument as pages
 from webui.pages import quality as quality_pages
+from webui.stream_gate import StreamGate
 
 if TYPE_CHECKING:
     from device.instrument import Instrument

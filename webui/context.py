@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from flask import Flask, current_app
-
-from webui.views.status import status_view
 
 if TYPE_CHECKING:
     from device.analysis.staining import VirtualStain
     from device.instrument import Instrument
     from device.records.records import Records
     from device.settings.file import Settings
-    from webui.api.stream import StreamGate
+    from webui.stream_gate import StreamGate
 
 _KEY: Final = "leukolux"
 
@@ -28,12 +26,6 @@ class Context:
     settings: Settings
     streams: StreamGate
     stain: VirtualStain
-
-    def view(self) -> dict[str, Any]:
-        """Return the status as the screen shows it, its times in seconds of the person's watch."""
-        status = self.instrument.status()
-        simulated = status.donor is not None
-        return status_view(status, speed=self.settings.simulation.speed if simulated else 1.0)
 
 
 def install(app: Flask, parts: Context) -> None:

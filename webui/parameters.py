@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Request
 
-from webui.problems import NotFoundError, ParameterError
+from webui.errors import NotFoundError, ParameterError
 
 LARGEST_ID: Final = 2**63 - 1
 SAMPLE_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

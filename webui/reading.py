@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from webui.context import context
+from webui.errors import NotFoundError
 from webui.parameters import record_id
-from webui.problems import NotFoundError
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader

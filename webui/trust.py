@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from webui.problems import ForbiddenError, HostError, TokenError
+from webui.errors import ForbiddenError, HostError, TokenError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -101,8 +101,8 @@ def sections(
     """Return Markdown by name: ``scout``, ``segmenter``, ``classifier``, and ``all`` of it.
 
     Args:
-        evaluation: from ``leukolux evaluate --json``.
-        sweeps: from ``leukolux sweep --json``, by name.
+        evaluation: from ``leukolux lab evaluate --json``.
+        sweeps: from ``leukolux lab sweep --json``, by name.
         pictures: folder or address prefix of the pictures; without it none are shown.
     """
     found = {name: _network(name, evaluation, sweeps, pictures) for name in _ROWS}
@@ -176,7 +176,7 @@ def _confusion(confusion: Mapping[str, Mapping[str, int]], title: str) -> str:
 
 def _sweeps(sweeps: Mapping[str, Document], columns: Sequence[str]) -> list[str]:
     return [
-        f"How it falls {_SWEPT[name]} ({sweep['donors']} donors, `leukolux sweep {name}`):\n\n"
+        f"How it falls {_SWEPT[name]} ({sweep['donors']} donors, `leukolux lab sweep {name}`):\n\n"
         + _markdown(table(sweep["axis"], sweep["points"], columns))
         for name, sweep in sweeps.items()
     ]

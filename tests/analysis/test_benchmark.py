@@ -49,7 +49,7 @@ from device.laboratory.benchmark.step_times import Laps
 from device.laboratory.benchmark.stored_tiles import StoredTiles, store
 from device.settings.sections import AnalysisConfig
 from models.reference.architectures import READINGS
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 CELLS_UM = ((40.0, 40.0), (70.0, 60.0), (120.0, 60.0))
 STEPS = ("flat field", "quality", "scout", "segment", "post-process", "classify", "registration")

@@ -11,8 +11,8 @@ from swept_points import NOTHING, point
 from device.laboratory import report
 from device.laboratory.evidence import read_documents, sections
 from hal.errors import InputError
-from webui.cli.group import cli
 from webui.cli.laboratory import evaluate as evaluate_command
+from webui.cli.main import cli
 
 VERSIONS = {"scout": "drawn"}
 
@@ -88,7 +88,7 @@ def test_one_evaluation_is_needed(tmp_path):
 def test_command_writes_the_sections(tmp_path, evaluation):
     paths = written(tmp_path, evaluation, sweep("noise"), sweep())
     out = tmp_path / "evidence.json"
-    arguments = ["evidence", *map(str, paths), "--out", str(out)]
+    arguments = ["lab", "evidence", *map(str, paths), "--out", str(out)]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     found = json.loads(out.read_text())
@@ -105,8 +105,12 @@ def test_evaluate_command_reports_writes_and_draws(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate_command, "load_models", lambda folder: drawn_models())
     path = tmp_path / "evaluation.json"
     options = ["--donors", "2", "--tiles", "2", "--balanced-tiles", "1", "--json", str(path)]
+    options += ["--pictures", str(tmp_path / "seen")]
     result = CliRunner().invoke(
-        cli, ["evaluate", *options, "--pictures", str(tmp_path / "seen")], catch_exceptions=False
+        cli,
+        ["lab", "evaluate", *options],
+        catch_exceptions=False["lab", "evaluate", *options, "--pictures", str(tmp_path / "seen")],
+        catch_exceptions=False,
     )
     assert result.exit_code == 0
     document = json.loads(path.read_text())

@@ -15,7 +15,7 @@ from device.laboratory.scores import Evaluation
 from device.laboratory.sweeps import COLUMNS, SWEEPS, chart, points, table, text
 from device.laboratory.virtual_scan import ORDINARY, virtual_tiles
 from hal.factory import virtual_microscope
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_sweep_command_measures_draws_and_writes(tmp_path, monkeypatch):
     monkeypatch.setitem(sweeps.SWEEPS, "defocus", short)
     paths = tmp_path / "new" / "defocus.json", tmp_path / "new" / "defocus.png"
     options = ["--donors", "1", "--tiles", "2", "--json", str(paths[0]), "--picture", str(paths[1])]
-    result = CliRunner().invoke(cli, ["sweep", "defocus", *options], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["lab", "sweep", "defocus", *options], catch_exceptions=False)
     assert result.exit_code == 0
     document = json.loads(paths[0].read_text())
     sharp, blurred = document["points"]

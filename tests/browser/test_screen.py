@@ -23,9 +23,9 @@ from device.engine.states import State
 from device.records.records import Records
 from device.settings.file import Settings
 from device.settings.sections import WebConfig
-from webui.api.stream import MAX_STREAMS
 from webui.context import parts_of
 from webui.server import WebServer
+from webui.stream_gate import MAX_STREAMS
 
 SCANNING = {
     "state": State.SCANNING,

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level
 from device.checks.runner import choose
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 
 def selftest(*words: str) -> Result:

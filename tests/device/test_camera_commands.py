@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from device.calibration.steps.photon_transfer import measure_point, photon_transfer
 from hal.errors import InputError
 from hal.sim.optics.sensor import Sensor
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 SETTINGS = "[camera]\nwidth_px = 256\nheight_px = 192\n"
 

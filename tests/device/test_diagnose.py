@@ -30,7 +30,7 @@ from hal.errors import InputError
 from hal.factory import build_clock, build_hardware
 from hal.recorder.recorder import FileRecorder
 from hal.recorder.recording import kept_files, read_recording, ring_files
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 CANARY = "canary Jane Doe"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "grbl"

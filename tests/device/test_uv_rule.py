@@ -182,7 +182,7 @@ class Processes:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         root = Path(__file__).resolve().parent.parent.parent
         process = subprocess.Popen(
-            [sys.executable, "-c", "from webui.cli.group import cli; cli()", *words],
+            [sys.executable, "-c", "from webui.cli.main import cli; cli()", *words],
             cwd=root,
             env={**os.environ, "PYTHONPATH": str(root)},
             stdout=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from device.assembly import assembled, simulated_settings
 from device.engine.states import State
 from device.settings.file import Settings, changed_settings
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 # A loaded computer loses pulses and frames; that says nothing about the driver.
 PATIENT = "[scan]\ntile_retries = 10\nmax_exposures_per_field = 100\n"

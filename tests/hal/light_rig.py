@@ -21,7 +21,7 @@ PULSE_MS = 200.0
 LONG_PULSE_MS = 10_000.0
 PATIENCE_S = 30.0
 HERE = Path(__file__).resolve().parent
-COMMAND = "from webui.cli.group import cli; cli()"
+COMMAND = "from webui.cli.main import cli; cli()"
 PATIENT = """
 import sys
 from pathlib import Path

@@ -14,8 +14,9 @@ from hal.clock import ManualClock
 from hal.config import StageConfig
 from hal.errors import DeviceError, LeukoluxError, StageAlarmError
 from hal.sim.grbl.firmware import GrblFirmware
-from hal.sim.grbl.motion import Mechanics, Vector
+from hal.sim.grbl.motion import Mechanics
 from hal.sim.grbl.settings import GrblSettings
+from hal.sim.serial.trapezoid import Vector
 from hal.stage.grbl import wire
 from hal.stage.grbl.controller import Controller
 from hal.stage.grbl.frame import StageFrame

@@ -17,7 +17,7 @@ from hal.factory import take_light_off
 from hal.light.switch_off import supervisor_listens, take_line_low
 from hal.sim.gpio.lines import FileLines
 from hal.sim.gpio.module import FakeGpio
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 PIN = LightConfig().pin
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner  # noqa: E402
 
 from models.manifest import read_manifest  # noqa: E402
 from models.runtime import load_models  # noqa: E402
-from models.train.commands.main import main  # noqa: E402
+from models.train.commands.main import commands  # noqa: E402
 from models.train.data.lab import CELL_COLUMNS, TILE_COLUMNS  # noqa: E402
 from models.train.data.samples import CropSet  # noqa: E402
 from models.train.data.workspace import Workspace  # noqa: E402
@@ -26,6 +26,7 @@ from models.train.networks import (  # noqa: E402
     scout,
     segmenter,
 )
+from webui.cli.main import cli  # noqa: E402
 
 # The exporter's own deprecated calls are not ours to mend.
 pytestmark = [
@@ -35,7 +36,7 @@ pytestmark = [
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(commands, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -83,20 +84,20 @@ def test_a_text_that_is_no_evidence_is_refused(tmp_path: Path) -> None:
     evidence = tmp_path / "evidence.json"
     evidence.write_text('["scout"]')
     result = CliRunner().invoke(
-        main, ["evaluate", "--work", str(tmp_path), "--evidence", str(evidence)]
+        cli, ["train", "evaluate", "--work", str(tmp_path), "--evidence", str(evidence)]
     )
     assert result.exit_code == 2
     assert "no JSON object of network names" in result.output
 
 
 def test_networks_that_are_not_exported_are_asked_for(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["compare", "--work", str(tmp_path)])
+    result = CliRunner().invoke(cli, ["train", "compare", "--work", str(tmp_path)])
     assert result.exit_code == 2
     assert "Export the scout first" in result.output
 
 
 GUIDE = (Path(__file__).parents[2] / "models" / "train" / "README.md").read_text(encoding="utf-8")
-LINES = re.findall(r"^python -m models\.train (.*?)(?:\s+#.*)?$", GUIDE.replace("\\\n", ""), re.M)
+LINES = re.findall(r"^leukolux train (.*?)(?:\s+#.*)?$", GUIDE.replace("\\\n", ""), re.M)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -107,7 +108,7 @@ def test_the_commands_of_the_guide_parse(
     for folder in ("STAINED", "scans"):
         (tmp_path / folder).mkdir()
     name, *words = shlex.split(line)
-    command = main.commands[name]
+    command = commands.commands[name]
     command.make_context(name, words)
     with pytest.raises(UsageError):
         command.make_context(name, [*words, "--no-such-option"])

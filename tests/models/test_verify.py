@@ -24,7 +24,7 @@ from models.session import Network
 from models.train.release.known_answers import FILE_NAME, write
 from models.train.release.known_answers import KINDS as CELL_KINDS
 from models.verify import examine, load_tested_models, open_model, read_answers, verify
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 MOST_BYTES = 300_000
 Bytes = NDArray[np.uint8]

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from device.assembly import DATABASE_NAME
 from device.records.records import Records
-from webui.cli.group import cli
+from webui.cli.main import cli
 
 
 @pytest.fixture

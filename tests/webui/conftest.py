@@ -16,9 +16,9 @@ from device.records.records import Records
 from device.settings.file import Settings
 from device.settings.sections import WebConfig
 from webui import context
-from webui.api.stream import StreamGate
 from webui.app import create_app
 from webui.context import Context
+from webui.stream_gate import StreamGate
 from webui.trust import ENVIRON_KEY, Listener
 
 

@@ -64,7 +64,7 @@ def test_every_text_the_templates_ask_for_exists() -> None:
 
 
 def test_every_text_is_used() -> None:
-    sources = [*SOURCES.glob("templates/*.html"), *SOURCES.glob("*.py")]
+    sources = [*SOURCES.glob("templates/*.html"), *SOURCES.rglob("*.py")]
     code = "\n".join(source.read_text("utf-8") for source in sources)
     groups = {group for group, _ in VALUES}
     unused = [

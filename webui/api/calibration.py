@@ -15,8 +15,8 @@ from flask.typing import ResponseReturnValue
 
 from device.settings.numbers import HOW, parse_number
 from webui.context import context
+from webui.errors import NotFoundError, ParameterError
 from webui.parameters import LARGEST_ID, whole_number
-from webui.problems import NotFoundError, ParameterError
 from webui.views.calibration import calibration_view
 
 if TYPE_CHECKING:

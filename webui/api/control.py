@@ -10,8 +10,8 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from webui.context import context
+from webui.errors import NotFoundError
 from webui.parameters import control_lot, sample_id
-from webui.problems import NotFoundError
 
 if TYPE_CHECKING:
     from device.instrument import Instrument

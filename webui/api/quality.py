@@ -12,8 +12,8 @@ from device.checks.report import Level
 from device.quality.control import ANALYTES, parse_targets
 from webui.api.results import csv_answer, cursor, page
 from webui.context import context
+from webui.errors import NotFoundError, ParameterError
 from webui.parameters import choice, field, json_body, record_id
-from webui.problems import NotFoundError, ParameterError
 from webui.reading import open_reader
 from webui.views.tables import points_csv
 

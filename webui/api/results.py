@@ -15,8 +15,8 @@ from flask import Blueprint, Response, jsonify, request
 
 from device.results.cell import CellKind
 from webui.context import context
+from webui.errors import NotFoundError
 from webui.parameters import LARGEST_ID, choice, whole_number
-from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.views.tables import cells_csv, result_csv
 from webui.views.tile import ListedTile

@@ -15,8 +15,8 @@ from flask import Blueprint, Response, jsonify, make_response, request, url_for
 from device.results.cell import THUMBNAIL_PX
 from webui import trust
 from webui.context import context
+from webui.errors import NotFoundError
 from webui.parameters import choice
-from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.views.boxes import Box, draw
 from webui.views.tile import boxes, cell_view, find_tile, seen_cells, tile_picture

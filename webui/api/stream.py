@@ -4,58 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from threading import Lock
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, jsonify
 
 from webui.context import Context, context
-from webui.problems import BusyStreamsError
+from webui.errors import BusyStreamsError
+from webui.views.status import status_view_of
 
 if TYPE_CHECKING:
     from device.system.events import Subscription
 
-MAX_STREAMS: Final = 8
 SHORTEST_PERIOD_S: Final = 0.25
 LONGEST_PERIOD_S: Final = 1.0
 HEARTBEAT_S: Final = 1.0
 RETRY_MS: Final = 1000
 
 blueprint = Blueprint("stream", __name__)
-
-
-class StreamGate:
-    """Counts open streams, so that they never take all threads of a listener."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._open: set[Subscription] = set()
-        self._closed = False
-
-    def enter(self, subscription: Subscription) -> None:
-        """Let a stream in.
-
-        Raises:
-            BusyStreamsError: as many are open as may be, or the server is stopping.
-        """
-        with self._lock:
-            if self._closed or len(self._open) >= MAX_STREAMS:
-                raise BusyStreamsError(MAX_STREAMS)
-            self._open.add(subscription)
-
-    def leave(self, subscription: Subscription) -> None:
-        """Forget a stream that ended."""
-        with self._lock:
-            self._open.discard(subscription)
-
-    def close(self) -> None:
-        """End all streams and let no further one in."""
-        with self._lock:
-            self._closed = True
-            subscriptions = list(self._open)
-        for subscription in subscriptions:
-            subscription.close()
 
 
 @blueprint.get("/stream")
@@ -75,7 +42,7 @@ def stream() -> Response:
 @blueprint.get("/screen/status")
 def screen_status() -> Response:
     """Answer with the status as the screen shows it, for a page whose stream does not open."""
-    return jsonify(context().view())
+    return jsonify(status_view_of(context()))
 
 
 class _StreamBody:
@@ -84,7 +51,7 @@ class _StreamBody:
     def __init__(self, parts: Context, subscription: Subscription) -> None:
         self._subscription = subscription
         self._gate = parts.streams
-        self._chunks = status_events(parts.view, subscription)
+        self._chunks = status_events(partial(status_view_of, parts), subscription)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._chunks

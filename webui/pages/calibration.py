@@ -10,8 +10,9 @@ from flask.typing import ResponseReturnValue
 from device.calibration.steps.catalogue import STEP_IDS
 from device.calibration.steps.slide_corners import CORNERS
 from webui.context import context
-from webui.problems import NotFoundError
+from webui.errors import NotFoundError
 from webui.views.calibration import calibration_view
+from webui.views.status import status_view_of
 
 JOGS_UM = (2000, 200)
 
@@ -48,7 +49,7 @@ def _render(template: str, step_id: str = "", **values: Any) -> str:
     shown = next((step for step in view["steps"] if step["id"] == step_id), None)
     return render_template(
         template,
-        view=parts.view(),
+        view=status_view_of(parts),
         status=parts.instrument.status(),
         calibration=view,
         step=shown,

@@ -11,14 +11,14 @@ from flask.typing import ResponseReturnValue
 from device.results.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
 from webui.catalogue import label
 from webui.context import context
+from webui.errors import NotFoundError
 from webui.parameters import LARGEST_ID, choice, whole_number
-from webui.problems import NotFoundError
 from webui.reading import find_cell, find_run, open_reader
 from webui.views import result as result_view
 from webui.views.calibration import used_rows
 from webui.views.field_picture import field_picture_png
 from webui.views.outline import outlines
-from webui.views.status import OUTSIDE_KINDS, screen_path
+from webui.views.status import OUTSIDE_KINDS, screen_path, status_view_of
 from webui.views.tables import all_cells
 from webui.views.tile import find_tile, picture_shape, seen_cells
 
@@ -241,7 +241,9 @@ def _rows(reader: RecordsReader, runs: list[RunRecord]) -> list[dict[str, Any]]:
 
 def _render(template: str, **values: object) -> str:
     status = context().instrument.status()
-    return render_template(template, view=context().view(), status=status, rv=result_view, **values)
+    return render_template(
+        template, view=status_view_of(context()), status=status, rv=result_view, **values
+    )
 
 
 def _render_run(template: str, run: RunRecord, **values: object) -> str:

@@ -12,12 +12,13 @@ from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets
 from webui.api.quality import find_lot
 from webui.catalogue import text
 from webui.context import context
+from webui.errors import NotFoundError
 from webui.parameters import LARGEST_ID, choice, record_id, whole_number
-from webui.problems import NotFoundError
 from webui.reading import open_reader
 from webui.views import levey_jennings
 from webui.views import result as result_view
 from webui.views.calibration import unit_text
+from webui.views.status import status_view_of
 
 HISTORY_ROWS: Final = 4
 SHOWN_POINTS: Final = 5
@@ -94,4 +95,6 @@ def control(lot_id: int) -> ResponseReturnValue:
 
 def _render(template: str, **values: object) -> str:
     status = context().instrument.status()
-    return render_template(template, view=context().view(), status=status, rv=result_view, **values)
+    return render_template(
+        template, view=status_view_of(context()), status=status, rv=result_view, **values
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from device.engine.states import RUNNING, Event, State, answer
 from device.results.cell import FIVE_TYPES, CellKind
 from device.status import Status
 from webui.catalogue import duration, label, text
+
+if TYPE_CHECKING:
+    from webui.context import Context
 
 OUTSIDE_KINDS: Final = (CellKind.DEAD.value, CellKind.OTHER.value, "unidentified")
 _BUSY: Final = RUNNING | {State.FINISHING, State.ABORTING}
@@ -18,6 +21,13 @@ _TONES: Final = {
     State.PAUSED: "attention",
     State.FAULT: "error",
 }
+
+
+def status_view_of(parts: Context) -> dict[str, Any]:
+    """Return the status as the screen shows it, its times in seconds of the person's watch."""
+    status = parts.instrument.status()
+    simulated = status.donor is not None
+    return status_view(status, speed=parts.settings.simulation.speed if simulated else 1.0)
 
 
 def status_view(status: Status, *, speed: float) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from device.analysis.staining import CellView
 from device.analysis.tile_analyzer import centre_px
 from webui.catalogue import label
 from webui.context import context
+from webui.errors import NotFoundError, TileNotKeptError
 from webui.parameters import record_id
-from webui.problems import NotFoundError, TileNotKeptError
 from webui.views.boxes import Box
 from webui.views.result import group_of
 

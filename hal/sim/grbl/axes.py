@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from hal.sim.grbl.gcode import Move
-from hal.sim.grbl.motion import Block, Carriage, Mechanics, Mover, Vector
+from hal.sim.grbl.motion import Block, Carriage, Mechanics, Mover
 from hal.sim.grbl.settings import GrblSettings
+from hal.sim.serial.trapezoid import Vector
 
 
 class Axes:

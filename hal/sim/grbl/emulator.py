@@ -8,10 +8,11 @@ from threading import Lock
 from hal.clock import Clock
 from hal.config import StageConfig
 from hal.sim.grbl.firmware import GrblFirmware
-from hal.sim.grbl.motion import Mechanics, Vector
+from hal.sim.grbl.motion import Mechanics
 from hal.sim.grbl.settings import GrblSettings
 from hal.sim.serial.place_log import PlaceLog
 from hal.sim.serial.pseudo_terminal import PseudoTerminal
+from hal.sim.serial.trapezoid import Vector
 
 _BOOTLOADER_S = 0.5
 

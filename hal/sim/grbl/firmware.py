@@ -14,11 +14,12 @@ from collections.abc import Callable
 from hal.sim.grbl.axes import Axes
 from hal.sim.grbl.gcode import GcodeError, LineBuffer, Modal, Move, parse_block, parse_jog
 from hal.sim.grbl.homing import homing_alarm_after, homing_duration_s
-from hal.sim.grbl.motion import Block, Mechanics, Mover, Vector
+from hal.sim.grbl.motion import Block, Mechanics, Mover
 from hal.sim.grbl.report import BANNER, LOCKED, StatusReport
 from hal.sim.grbl.settings import GrblSettings
 from hal.sim.grbl.system import answer_system_line, require_rest
 from hal.sim.grbl.uart import Uart
+from hal.sim.serial.trapezoid import Vector
 
 RX_BYTES = 128
 LINE_CHARS = 79

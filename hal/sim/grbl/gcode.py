@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hal.sim.grbl.motion import Vector
+from hal.sim.serial.trapezoid import Vector
 
 _WORD = re.compile(r"([A-Z])([+-]?(?:\d+\.?\d*|\.\d+))")
 _AXES = "XYZ"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hal.sim.grbl.motion import Vector
 from hal.sim.grbl.settings import GrblSettings
-from hal.sim.serial.trapezoid import Trapezoid
+from hal.sim.serial.trapezoid import Trapezoid, Vector
 
 # The firmware homes z first, then x and y together.
 _CYCLES: tuple[tuple[int, ...], ...] = ((2,), (0, 1))

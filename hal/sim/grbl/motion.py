@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
-from hal.sim.serial.trapezoid import Trapezoid
-
-Vector: TypeAlias = tuple[float, float, float]
+from hal.sim.serial.trapezoid import Trapezoid, Vector
 
 PLANNER_BLOCKS = 15
 

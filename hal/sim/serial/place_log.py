@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from hal.sim.grbl.motion import Vector
+from hal.sim.serial.trapezoid import Vector
 
 _KEPT = 4096
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Vector: TypeAlias = tuple[float, float, float]
+"""x, y, z."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Make the networks: ``python -m models.train all --work DIR [--real PATH]``."""
+"""Make the networks: ``leukolux train all --work DIR [--real PATH]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import click
 import cv2
 import torch
 
-from hal.errors import LeukoluxError
 from models.runtime import PACKAGE_DIRECTORY
 from models.train.commands.evidence import compare, robustness, transfer
 from models.train.commands.options import (
@@ -92,27 +91,17 @@ evidence_option = click.option(
 )
 
 
-class _Group(click.Group):
-    """Turns anticipated failures into a message and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except LeukoluxError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(error.exit_code)
+commands = click.Group("train")
 
 
-@click.group(cls=_Group)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-def main(threads: int) -> None:
-    """Make data, train, export and evaluate the networks."""
-    logging.basicConfig(level=logging.INFO)
+def prepare(threads: int) -> None:
+    """Show progress in the log, and compute on so many threads."""
+    logging.getLogger().setLevel(logging.INFO)
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
 
 
-@main.command()
+@commands.command()
 @work_option
 @real_option
 @lab_option
@@ -150,14 +139,14 @@ def _or_default(wanted: int | None, usual: int, train_donors: int) -> int:
     return usual if train_donors else 0
 
 
-@main.command()
+@commands.command()
 @click.argument("network", type=click.Choice(NETWORKS))
 @work_option
 @steps_option
 @seed_option
 @start_option
 @precision_option
-def train(
+def fit(
     network: str,
     work: Path,
     steps: int | None,
@@ -169,7 +158,7 @@ def train(
     TRAIN[network](Workspace(work), stages.Effort(steps, seed, start_from, precision))
 
 
-@main.command()
+@commands.command()
 @click.argument("network", type=click.Choice(NETWORKS))
 @work_option
 def export(network: str, work: Path) -> None:
@@ -177,7 +166,7 @@ def export(network: str, work: Path) -> None:
     EXPORT[network](Workspace(work))
 
 
-@main.command()
+@commands.command()
 @work_option
 @out_option
 @evidence_option
@@ -192,7 +181,7 @@ def evaluate(work: Path, out: Path, evidence: Path | None) -> None:
             click.echo(f"{name}: {figure} {score.value} (n = {score.n})")
 
 
-@main.command("all")
+@commands.command("all")
 @work_option
 @real_option
 @lab_option
@@ -220,7 +209,7 @@ def everything(
     ctx.invoke(data, work=work, real=real, seed=seed, **amounts)
     for network in NETWORKS:
         effort = {"steps": steps, "seed": seed, "start_from": None, "precision": precision}
-        ctx.invoke(train, network=network, work=work, **effort)
+        ctx.invoke(fit, network=network, work=work, **effort)
         ctx.invoke(export, network=network, work=work)
     ctx.invoke(compare, work=work)
     if real is not None:
@@ -229,7 +218,4 @@ def everything(
 
 
 for command in (*STAIN_COMMANDS, compare, robustness, transfer):
-    main.add_command(command)
-
-if __name__ == "__main__":
-    main()
+    commands.add_command(command)

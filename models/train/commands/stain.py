@@ -1,4 +1,4 @@
-"""Commands that make the virtual stain; ``python -m models.train`` takes them in."""
+"""Commands of ``leukolux train`` that make the virtual stain."""
 
 from __future__ import annotations
 

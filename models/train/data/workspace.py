@@ -79,7 +79,7 @@ class Workspace:
         if not found:
             raise InputError(
                 f"There are no samples of {split} in {self.folder}.",
-                remedy="Make them with `python -m models.train data`.",
+                remedy="Make them with `leukolux train data`.",
             )
         return found
 

@@ -25,7 +25,7 @@ class FloatNetwork(Network):
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise InputError(
-                f"{path} is missing.", remedy="Export the network with `python -m models.train`."
+                f"{path} is missing.", remedy="Export the network with `leukolux train`."
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

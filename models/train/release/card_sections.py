@@ -36,7 +36,7 @@ def keep_evidence(work: Path, file: Path) -> None:
     except ValidationError as error:
         raise InputError(
             f"{file} is no JSON object of network names and Markdown texts.",
-            remedy="Write it with `leukolux evidence`.",
+            remedy="Write it with `leukolux lab evidence`.",
         ) from error
     (work / EVIDENCE).write_text(text, encoding="utf-8")
 

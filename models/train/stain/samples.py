@@ -183,6 +183,6 @@ def read_split(folder: Path, split: str) -> list[StainSet]:
     if not paths:
         raise InputError(
             f"There are no fields for the stain in {folder / split}.",
-            remedy="Make them with `python -m models.train stain-data`.",
+            remedy="Make them with `leukolux train stain-data`.",
         )
     return [StainSet.load(path) for path in paths]

@@ -1,4 +1,4 @@
-"""``leukolux evaluate``: the whole analysis on simulated donors that no training saw."""
+"""``leukolux lab evaluate``: the whole analysis on simulated donors that no training saw."""
 
 from __future__ import annotations
 

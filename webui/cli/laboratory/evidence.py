@@ -1,4 +1,4 @@
-"""``leukolux evidence``: what was measured, as text for the model cards."""
+"""``leukolux lab evidence``: what was measured, as text for the model cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``leukolux sweep``: how the analysis falls as conditions get worse."""
+"""``leukolux lab sweep``: how the analysis falls as conditions get worse."""
 
 from __future__ import annotations
 

@@ -1,0 +1,46 @@
+"""How many event streams may be open."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from webui.errors import BusyStreamsError
+
+if TYPE_CHECKING:
+    from device.system.events import Subscription
+
+MAX_STREAMS: Final = 8
+
+
+class StreamGate:
+    """Counts open streams, so that they never take all threads of a listener."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open: set[Subscription] = set()
+        self._closed = False
+
+    def enter(self, subscription: Subscription) -> None:
+        """Let a stream in.
+
+        Raises:
+            BusyStreamsError: as many are open as may be, or the server is stopping.
+        """
+        with self._lock:
+            if self._closed or len(self._open) >= MAX_STREAMS:
+                raise BusyStreamsError(MAX_STREAMS)
+            self._open.add(subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Forget a stream that ended."""
+        with self._lock:
+            self._open.discard(subscription)
+
+    def close(self) -> None:
+        """End all streams and let no further one in."""
+        with self._lock:
+            self._closed = True
+            subscriptions = list(self._open)
+        for subscription in subscriptions:
+            subscription.close()
