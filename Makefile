@@ -20,6 +20,7 @@ lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.run ## measure, in ratios
 	$(BIN)/leukolux bench $(ARGS)

@@ -12,7 +12,7 @@ from webui.parameters import record_id
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
-    from device.records.record_types import CellRecord, RunRecord
+    from device.records.record_types import CellRecord, LotRecord, RunRecord
 
 
 @contextmanager
@@ -36,3 +36,11 @@ def find_cell(reader: RecordsReader, cell_id: int) -> CellRecord:
     if cell is None:
         raise NotFoundError(f"Cell {cell_id}")
     return cell
+
+
+def find_lot(reader: RecordsReader, lot_id: int) -> LotRecord:
+    """Return the lot.  Raises NotFoundError."""
+    found = reader.control_lot(record_id(lot_id, "Lot"))
+    if found is None:
+        raise NotFoundError(f"Lot {lot_id}")
+    return found

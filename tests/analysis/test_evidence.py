@@ -106,12 +106,7 @@ def test_evaluate_command_reports_writes_and_draws(tmp_path, monkeypatch):
     path = tmp_path / "evaluation.json"
     options = ["--donors", "2", "--tiles", "2", "--balanced-tiles", "1", "--json", str(path)]
     options += ["--pictures", str(tmp_path / "seen")]
-    result = CliRunner().invoke(
-        cli,
-        ["lab", "evaluate", *options],
-        catch_exceptions=False["lab", "evaluate", *options, "--pictures", str(tmp_path / "seen")],
-        catch_exceptions=False,
-    )
+    result = CliRunner().invoke(cli, ["lab", "evaluate", *options], catch_exceptions=False)
     assert result.exit_code == 0
     document = json.loads(path.read_text())
     assert [donor["name"] for donor in document["donors"]] == [

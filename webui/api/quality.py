@@ -14,12 +14,11 @@ from webui.api.results import csv_answer, cursor, page
 from webui.context import context
 from webui.errors import NotFoundError, ParameterError
 from webui.parameters import choice, field, json_body, record_id
-from webui.reading import open_reader
+from webui.reading import find_lot, open_reader
 from webui.views.tables import points_csv
 
 if TYPE_CHECKING:
-    from device.records.reader import RecordsReader
-    from device.records.record_types import LotRecord
+    pass
 
 LONGEST_COMMENT: Final = 500
 
@@ -140,11 +139,3 @@ def comment(point_id: int) -> ResponseReturnValue:
     operator = field(body, "operator", longest=64)
     comment_id = context().records.quality.comment(point_id, operator, text)
     return jsonify(comment_id=comment_id), HTTPStatus.CREATED
-
-
-def find_lot(reader: RecordsReader, lot_id: int) -> LotRecord:
-    """Return the lot.  Raises NotFoundError."""
-    found = reader.control_lot(record_id(lot_id, "Lot"))
-    if found is None:
-        raise NotFoundError(f"Lot {lot_id}")
-    return found

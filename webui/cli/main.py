@@ -13,7 +13,7 @@ from hal.errors import LeukoluxError
 from webui.cli.lazy_group import LazyGroup
 
 COMMANDS = {
-    name: f"webui.cli.{name.replace('-', '_')}"
+    name: f"webui.cli.{name}"
     for name in (
         "run",
         "scan",
@@ -26,10 +26,12 @@ COMMANDS = {
         "models",
         "settings",
         "diagnose",
-        "light-supervisor",
-        "light-off",
     )
-} | {name: f"webui.cli.laboratory.{name}" for name in ("bench", "lab", "train")}
+} | {
+    "light-off": "webui.cli.light.off",
+    "light-supervisor": "webui.cli.light.supervisor",
+    **{name: f"webui.cli.laboratory.{name}" for name in ("bench", "lab", "train")},
+}
 
 
 class InstrumentGroup(LazyGroup):

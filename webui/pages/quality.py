@@ -9,12 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from device.engine.states import State
 from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets
-from webui.api.quality import find_lot
 from webui.catalogue import text
 from webui.context import context
 from webui.errors import NotFoundError
 from webui.parameters import LARGEST_ID, choice, record_id, whole_number
-from webui.reading import open_reader
+from webui.reading import find_lot, open_reader
 from webui.views import levey_jennings
 from webui.views import result as result_view
 from webui.views.calibration import unit_text

@@ -1,0 +1,1 @@
+"""Commands around the UV line: switch it off, supervise it."""
