@@ -9,24 +9,39 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from hal.error_catalogue import error_catalogue
+
 
 class LeukoluxError(Exception):
     """An anticipated failure.
 
     Args:
+        code: stable identifier, ``AREA-NAME``; :mod:`hal.error_catalogue` holds its texts.
+        values: what the texts of this code name, in the words of the person who reads them.
+
+    Attributes:
+        error_code: the code.
+        values: the values, so that the texts can be filled again in another language.
         cause: what happened, with the values that show it; one sentence for a person.
         remedy: what the person at the instrument can do about it.
-        code: stable identifier, ``AREA-NAME``; defaults to the class's own code.
     """
 
     code: ClassVar[str] = "LEUKOLUX"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, cause: str, *, remedy: str, code: str | None = None) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.remedy = remedy
-        self.error_code = code if code is not None else type(self).code
+    def __init__(
+        self, what: str, /, *, remedy: str | None = None, code: str | None = None, **values: object
+    ) -> None:
+        if remedy is None:
+            text = error_catalogue()[what]
+            self.error_code = what
+            self.values = values
+            self.cause, self.remedy = text.cause.format(**values), text.remedy.format(**values)
+        else:
+            self.error_code = code if code is not None else type(self).code
+            self.values = {}
+            self.cause, self.remedy = what, remedy
+        super().__init__(self.cause)
 
     def __str__(self) -> str:
         return f"{self.error_code}: {self.cause} {self.remedy}"
