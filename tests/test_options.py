@@ -86,7 +86,8 @@ def options() -> Iterator[tuple[str, click.Parameter]]:
             yield f"{path} {parameter.name}", parameter
         if isinstance(command, click.Group):
             context = click.Context(command)
-            for name in command.list_commands(context):
+            # Training is click's own: its package knows nothing of the instrument's numbers.
+            for name in sorted({*command.list_commands(context)} - {"train"}):
                 found = command.get_command(context, name)
                 assert found is not None
                 yield from walk(found, f"{path} {name}")

@@ -8,8 +8,9 @@ from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble
 
 from device.engine.states import State
-from webui.api.stream import MAX_STREAMS, status_events
+from webui.api.stream import status_events
 from webui.context import parts_of
+from webui.stream_gate import MAX_STREAMS
 
 
 def next_view(chunks: Iterator[bytes]) -> dict[str, object]:
