@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from device.engine.states import State
 from webui.api.stream import status_events
 from webui.context import parts_of
 from webui.stream_gate import MAX_STREAMS
+from webui.views.status import status_view_of
 
 
 def next_view(chunks: Iterator[bytes]) -> dict[str, object]:
@@ -25,7 +27,7 @@ def test_stream_begins_with_the_present_status_and_follows_changes(
     instrument: InstrumentDouble,
 ) -> None:
     subscription = instrument.events.subscribe()
-    chunks = status_events(parts_of(app).view, subscription)
+    chunks = status_events(partial(status_view_of, parts_of(app)), subscription)
     assert next(chunks).startswith(b"retry: ")
     assert next_view(chunks)["page"] == "/"
     instrument.become(state=State.SCANNING)
@@ -35,7 +37,7 @@ def test_stream_begins_with_the_present_status_and_follows_changes(
 def test_unchanged_status_is_a_sign_of_life_not_an_event(
     app: Flask, instrument: InstrumentDouble
 ) -> None:
-    chunks = status_events(parts_of(app).view, instrument.events.subscribe())
+    chunks = status_events(partial(status_view_of, parts_of(app)), instrument.events.subscribe())
     next(chunks)
     next_view(chunks)
     assert next(chunks).startswith(b":")
@@ -45,7 +47,7 @@ def test_stream_ends_when_the_subscription_is_closed(
     app: Flask, instrument: InstrumentDouble
 ) -> None:
     subscription = instrument.events.subscribe()
-    chunks = status_events(parts_of(app).view, subscription)
+    chunks = status_events(partial(status_view_of, parts_of(app)), subscription)
     next(chunks)
     next_view(chunks)
     subscription.close()
