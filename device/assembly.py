@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
 from device.instrument import Instrument
+from device.records.owner import owned
 from device.records.records import Records
+from device.records.traces import RECORDER_FOLDER
 from device.settings.file import Settings, changed_settings
 from device.system.service_manager import Watchdog
 from hal.factory import Hardware, build_clock, build_hardware
 from hal.recorder.recorder import UNRECORDED, FileRecorder, Recorder
 
 DATABASE_NAME = "leukolux.db"
-RECORDER_FOLDER = "recorder"
 RENDER_TIMEOUT_MS = 15_000.0
 
 
@@ -32,37 +33,38 @@ class Assembly:
 
 @contextmanager
 def assembled(settings: Settings, watchdog: Watchdog | None = None) -> Iterator[Assembly]:
-    """Open records, hardware and instrument; close them in reverse order whatever happens.
+    """Own the records' folder, open records, hardware and instrument; close all in reverse order.
 
     Args:
         settings: effective settings.
         watchdog: is fed by the owner of the hardware; None where nobody watches.
 
     Raises:
+        RecordsInUseError: another program runs an instrument with these records.
         RecordsError: the database cannot be used.
         DeviceError: a device cannot be built.
     """
     # One thread per analysis worker is faster than OpenCV's own pool on two cores.
     cv2.setNumThreads(1)
     clock = build_clock(settings)
-    records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME)
-    try:
-        with _recorder(settings, clock.speed) as recorder:
-            hardware = build_hardware(settings, clock, recorder=recorder)
-            try:
-                with Instrument(
-                    settings, hardware, records, clock, watchdog=watchdog
-                ) as instrument:
-                    yield Assembly(instrument, records, hardware)
-            finally:
-                hardware.close()
-    finally:
-        records.close()
+    with (
+        owned(records_folder(settings)),
+        closing(Records(records_folder(settings) / DATABASE_NAME)) as records,
+        _recorder(settings, clock.speed) as recorder,
+        closing(build_hardware(settings, clock, recorder=recorder)) as hardware,
+        Instrument(settings, hardware, records, clock, watchdog=watchdog) as instrument,
+    ):
+        yield Assembly(instrument, records, hardware)
+
+
+def records_folder(settings: Settings) -> Path:
+    """Return where an instrument with ``settings`` keeps its records."""
+    return Path(settings.records.directory).expanduser()
 
 
 def recorder_folder(settings: Settings) -> Path:
     """Return where the recorder of an instrument with ``settings`` writes."""
-    return Path(settings.records.directory).expanduser() / RECORDER_FOLDER
+    return records_folder(settings) / RECORDER_FOLDER
 
 
 def _recorder(settings: Settings, speed: float) -> AbstractContextManager[Recorder]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from hal.errors import LeukoluxError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from device.status import StartCondition
 
 
@@ -16,6 +18,24 @@ class RecordsError(LeukoluxError):
 
     code = "RECORDS"
     exit_code = 4
+
+
+class RecordsInUseError(RecordsError):
+    """Another program owns the folder of the records; nothing was changed.
+
+    Args:
+        folder: of the records.
+        holder: number of its process, or an empty text.
+    """
+
+    code = "RECORDS-IN-USE"
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        super().__init__(
+            f"Another leukolux program (process {holder or 'unknown'}) uses the records in "
+            f"{folder}.",
+            remedy="End that program first, or set records.directory to another folder.",
+        )
 
 
 class RequestRefusedError(LeukoluxError):

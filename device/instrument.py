@@ -55,6 +55,17 @@ def check_sample_id(sample_id: str) -> str:
     return name
 
 
+def _records_remarks(records: Records) -> tuple[StartCondition, ...]:
+    since = records.history_unknown_utc()
+    if since is None:
+        return ()
+    words = (
+        f"Records from before {since[:10]} were lost: light given until then to a sample or by "
+        "the LED is not counted in doses and LED life."
+    )
+    return (StartCondition("history_known", False, words),)
+
+
 class Instrument:
     """Facade of the whole device; every method may be called from any thread.
 
@@ -98,6 +109,7 @@ class Instrument:
         simulation = hardware.simulation
         self._donor = settings.simulation.smear if simulation is not None else None
         self._quality = QualityGate(settings.quality, records)
+        self._records_remarks = _records_remarks(records)
         self.calibration = CalibrationDesk(
             settings,
             records.calibrations,
@@ -259,7 +271,11 @@ class Instrument:
             start_conditions=self.start_conditions(),
             sequence=notice.sequence,
             donor=self._donor,
-            remarks=(*self._quality.remarks(), *self.calibration.remarks()),
+            remarks=(
+                *self._quality.remarks(),
+                *self.calibration.remarks(),
+                *self._records_remarks,
+            ),
             checking=notice.checking,
             last_check_id=notice.last_check_id,
             calibrating=notice.calibrating or None,

@@ -220,6 +220,10 @@ class Acquisition:
             exposure_ms=frame.exposure_us / 1000.0,
         )
 
+    def come_to_rest(self) -> None:
+        """Wait until the stage, which may be on its way to the next tile, stands still."""
+        self._mover.come_to_rest()
+
     def close(self) -> None:
         """End the stage's thread."""
         self._mover.close()

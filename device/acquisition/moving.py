@@ -69,6 +69,11 @@ class Mover:
         self._settle_ahead()
         return self._wait_for(self._owner.submit(self._go_z, z_um))
 
+    def come_to_rest(self) -> None:
+        """Wait for the end of a move ahead; :meth:`to` the same place still finds it arrived."""
+        while self._ahead is not None and not wait([self._ahead], BEAT_S).done:
+            self._beat()
+
     def close(self) -> None:
         """End the stage's thread after the move in progress."""
         self._owner.shutdown()

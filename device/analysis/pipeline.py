@@ -63,6 +63,7 @@ class AnalysisPipeline:
         self._submitted = 0
         self._failure: Exception | None = None
         self._started_s: dict[int, float] = {}
+        self._excused_s = 0.0
         self._threads = [
             Thread(target=self._work, args=(analyzer,), name=f"analysis-{i}", daemon=True)
             for i, analyzer in enumerate(analyzers)
@@ -81,11 +82,15 @@ class AnalysisPipeline:
             raise self._failure
         now_s = time.monotonic()
         for sequence, started_s in self._started_s.copy().items():
-            if now_s - started_s > STUCK_S:
+            if now_s - max(started_s, self._excused_s) > STUCK_S:
                 raise AnalysisStuckError(
                     f"The analysis of tile {sequence} has taken more than {STUCK_S:.0f} s.",
                     remedy="Restart the instrument; when it happens again, check the processor.",
                 )
+
+    def excuse(self) -> None:
+        """Begin the time limit of the analysis again: a tile waits for something else."""
+        self._excused_s = time.monotonic()
 
     def submit(self, tile: Tile, while_waiting: Callable[[], None]) -> None:
         """Queue ``tile``; a full queue waits, calling ``while_waiting``, which may raise."""

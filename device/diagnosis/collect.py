@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from device.assembly import DATABASE_NAME, recorder_folder
+from device.assembly import DATABASE_NAME, recorder_folder, records_folder
 from device.diagnosis.archive import Part, write_archive
 from device.diagnosis.history import history
 from device.diagnosis.system import system_state
@@ -64,7 +64,7 @@ class Diagnosis:
         return write_archive(path, self._parts())
 
     def _parts(self) -> Iterator[Part]:
-        records = Path(self.settings.records.directory).expanduser()
+        records = records_folder(self.settings)
         yield Part("README.txt", README.encode)
         yield Part("versions.json", lambda: _json(versions()))
         yield Part("settings.toml", self._settings)

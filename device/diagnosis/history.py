@@ -15,14 +15,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from device.records.reader import records_errors
+from device.records.failures import records_errors
 from device.records.record_types import RunState, TileState
+from device.records.records import HISTORY_UNKNOWN
 from device.status import StopReason
 
 RUNS: Final = 50
 EVENTS: Final = 500
 LEFT_OUT: Final = "(text left out)"
-EVENT_KINDS: Final = frozenset({"failure", "lid_opened", "led", "tiles_not_kept", "self_test"})
+EVENT_KINDS: Final = frozenset(
+    {"failure", "lid_opened", "led", "tiles_not_kept", "self_test", HISTORY_UNKNOWN}
+)
 _CODE = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)*")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)?")

@@ -25,6 +25,11 @@ def conduct(run: Run, services: Services, make_safe: Callable[[], None]) -> None
     An abort keeps what was counted; a refusal of the sample is a result.  After any other
     exception the hardware is made safe first, then what was counted is kept, then it is raised.
     """
+    with run.records_wait.owner():
+        _conduct(run, services, make_safe)
+
+
+def _conduct(run: Run, services: Services, make_safe: Callable[[], None]) -> None:
     try:
         try:
             reason, refusal = run.execute(), None

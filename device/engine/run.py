@@ -20,6 +20,7 @@ from device.engine.counting import CellCounter
 from device.engine.keeping import TileKeeper
 from device.engine.light_book import LightBook
 from device.engine.progress import Counts, Progress
+from device.engine.records_wait import RecordsWait
 from device.engine.result import RunFacts
 from device.engine.services import Services
 from device.engine.states import Event
@@ -52,6 +53,7 @@ class Run:
 
     Attributes:
         services: shared parts of the instrument, as they were at the start.
+        records_wait: makes writing wait for other programs.
 
     Args:
         services: shared parts of the instrument.
@@ -114,6 +116,12 @@ class Run:
             note=self._note,
             judge_led=self._book.judge,
         )
+        self.records_wait = RecordsWait(
+            services,
+            check=self._check_wanted,
+            come_to_rest=self._acquisition.come_to_rest,
+            scanning=lambda: self._scanning,
+        )
 
     def execute(self) -> StopReason:
         """Prepare and scan; return why the scan ended.
@@ -133,12 +141,16 @@ class Run:
         return self._scan_plan()
 
     def drain(self) -> None:
-        """Wait until all tiles taken are analysed and kept.
+        """Wait until all tiles taken are analysed and kept; nothing more is acquired.
 
         Raises what made the analysis fail.
         """
+        self.records_wait.end()
+        self._drain()
+
+    def _drain(self) -> None:
         if self._pipeline is not None:
-            self._pipeline.drain(self.services.beat)
+            self._pipeline.drain(self.records_wait.attend)
         if self._keeper is not None:
             self._keeper.close(self.services.beat)
         self._book.enter(0.0)
@@ -199,10 +211,11 @@ class Run:
         self._keeper = keeper
 
         def accept(tile: Tile, analysis: TileAnalysis) -> None:
-            counter.accept(tile, analysis)
+            with self.records_wait.analysis(pipeline.excuse):
+                counter.accept(tile, analysis)
             keeper.offer(tile, analysis)
 
-        self._pipeline = AnalysisPipeline(
+        pipeline = self._pipeline = AnalysisPipeline(
             [
                 services.make_analyzer(models, services.settings.analysis, background)
                 for models in services.models
@@ -221,7 +234,7 @@ class Run:
             if counts.classified >= self._scan.target_cells:
                 return StopReason.ENOUGH_CELLS
             self._refuse_hopeless(counts)
-            begin_s, held_s = self.services.clock.monotonic_s(), self._held_s
+            begin_s, paused_s = self.services.clock.monotonic_s(), self._paused_s()
             try:
                 self._take(field, sequence, following)
             except (FrameError, LightError, DoseLimitError) as error:
@@ -232,9 +245,10 @@ class Run:
             else:
                 missing_in_row = 0
                 sequence += 1
-            spent_s = self.services.clock.monotonic_s() - begin_s - (self._held_s - held_s)
+            paused_s = self._paused_s() - paused_s
+            spent_s = self.services.clock.monotonic_s() - begin_s - paused_s
             self.progress.acquire(taken=missing_in_row == 0, spent_s=spent_s)
-        self.drain()
+        self._drain()
         if self.progress.counts.classified >= self._scan.target_cells:
             return StopReason.ENOUGH_CELLS
         return StopReason.END_OF_AREA
@@ -242,7 +256,7 @@ class Run:
     def _take(self, field: Field, sequence: int, following: Field | None) -> None:
         tile = self._acquisition.take(field, sequence, following)
         if self._pipeline is not None:
-            self._pipeline.submit(tile, self._check_wanted)
+            self._pipeline.submit(tile, self.records_wait.attend)
 
     def _report_missing(self, field: Field, error: DeviceError) -> None:
         log.warning("row %d column %d is missing: %s", field.row, field.column, error)
@@ -287,17 +301,20 @@ class Run:
 
     def _gate(self) -> None:
         """Resolve requests; called between exposures only."""
-        self._check_wanted()
+        self.records_wait.attend()
         self._book.enter()
         if not self.services.hardware.panel.lid_closed:
             self._hold(Event.LID_OPENED)
         elif self.services.requests.take(Event.PAUSE):
             self._hold(Event.PAUSE)
 
+    def _paused_s(self) -> float:
+        return self._held_s + self.records_wait.held_s
+
     def _hold(self, why: Event) -> None:
         """Stay paused until a person resumes with the lid closed."""
         services = self.services
-        begin_s = services.clock.monotonic_s()
+        begin_s, waited_s = services.clock.monotonic_s(), self.records_wait.held_s
         activity = services.board.notice.activity
         services.requests.take(Event.RESUME)
         if why is Event.LID_OPENED:
@@ -306,7 +323,7 @@ class Run:
         if why is Event.PAUSE:
             self._say("Pausing: the tiles taken are being analysed.")
             if self._pipeline is not None:
-                self._pipeline.drain(self._check_wanted)
+                self._pipeline.drain(self.records_wait.attend)
             services.machine.fire(Event.HELD)
             self._say("Paused.")
         self._wait_for_resume()
@@ -321,7 +338,8 @@ class Run:
         if self._scanning:
             services.machine.fire(Event.PREPARED)
         services.board.put(activity=activity, error=None)
-        self._held_s += services.clock.monotonic_s() - begin_s
+        waited_s = self.records_wait.held_s - waited_s
+        self._held_s += services.clock.monotonic_s() - begin_s - waited_s
 
     def _wait_for_resume(self) -> None:
         services = self.services

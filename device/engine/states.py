@@ -42,7 +42,7 @@ class State(StrEnum):
     """A pause was resolved: no further exposure; the tiles already taken are being analysed."""
 
     PAUSED = "paused"
-    """Light off and stage still, on request or because the lid is open; goes on only by resume."""
+    """Light off and stage still: on request, or the lid is open, or the records are locked."""
 
     FINISHING = "finishing"
     """No further exposure: the last tiles are analysed and the result is computed and stored."""
@@ -121,8 +121,11 @@ class Event(StrEnum):
     LID_OPENED = "lid_opened"
     """The lid is open; the light is already off."""
 
+    RECORDS_LOCKED = "records_locked"
+    """Another program holds the records; the run resumes by itself when they are free."""
+
     RESUME = "resume"
-    """A person asked to go on, and the lid is closed."""
+    """A person asked to go on, and the lid is closed; or the records are free again."""
 
     SCANNED = "scanned"
     """No further tile is wanted: enough cells, end of the area, or the sample is refused."""
@@ -176,10 +179,12 @@ _WORK: dict[tuple[State, Event], State] = {
     (State.PREPARING, Event.PREPARED): State.SCANNING,
     (State.PREPARING, Event.PAUSE): State.PAUSING,
     (State.PREPARING, Event.LID_OPENED): State.PAUSED,
+    (State.PREPARING, Event.RECORDS_LOCKED): State.PAUSED,
     (State.PREPARING, Event.SCANNED): State.FINISHING,
     (State.PREPARING, Event.ABORT): State.ABORTING,
     (State.SCANNING, Event.PAUSE): State.PAUSING,
     (State.SCANNING, Event.LID_OPENED): State.PAUSED,
+    (State.SCANNING, Event.RECORDS_LOCKED): State.PAUSED,
     (State.SCANNING, Event.SCANNED): State.FINISHING,
     (State.SCANNING, Event.ABORT): State.ABORTING,
     (State.PAUSING, Event.HELD): State.PAUSED,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlite_utils import Database
+
+from device.records.writer import Writer
 
 
 class CalibrationState(StrEnum):
@@ -74,24 +75,21 @@ class CalibrationRecord:
         return asdict(self)
 
 
-Transaction = Callable[[], AbstractContextManager[Database]]
-
-
 class CalibrationStore:
     """Part of :class:`device.records.records.Records`, which raises RecordsError for it.
 
     Args:
-        transaction: of the writer.
+        writer: of the database.
         now: wall-clock time.
     """
 
-    def __init__(self, transaction: Transaction, now: Callable[[], datetime]) -> None:
-        self._transaction = transaction
+    def __init__(self, writer: Writer, now: Callable[[], datetime]) -> None:
+        self._writer = writer
         self.now = now
 
     def begin(self, device: str, operator: str, steps: Sequence[str]) -> int:
         """End the open session, if any, and begin a new one; return its id."""
-        with self._transaction() as db:
+        with self._writer.transaction() as db:
             db.execute(
                 "UPDATE calibration_sessions SET ended_utc = ? "
                 "WHERE device = ? AND ended_utc IS NULL",
@@ -108,7 +106,7 @@ class CalibrationStore:
 
     def open_session(self, device: str) -> CalibrationSession | None:
         """Return the session that has begun and not ended, also by another process."""
-        with self._transaction() as db:
+        with self._writer.reading() as db:
             cursor = db.execute(
                 "SELECT id, operator, steps, marks, begun_utc, ended_utc "
                 "FROM calibration_sessions WHERE device = ? AND ended_utc IS NULL "
@@ -123,12 +121,12 @@ class CalibrationStore:
 
     def mark(self, session_id: int, marks: Mapping[str, tuple[float, float]]) -> None:
         """Store the marked places of a session."""
-        with self._transaction() as db:
+        with self._writer.transaction() as db:
             db.table("calibration_sessions").update(session_id, {"marks": json.dumps(marks)})
 
     def end(self, session_id: int) -> None:
         """End a session."""
-        with self._transaction() as db:
+        with self._writer.transaction() as db:
             db.table("calibration_sessions").update(session_id, {"ended_utc": self._stamp()})
 
     def add(
@@ -141,7 +139,7 @@ class CalibrationStore:
         document: Mapping[str, Any],
     ) -> int:
         """Store one result; return its id."""
-        with self._transaction() as db:
+        with self._writer.transaction() as db:
             row = {
                 "session_id": session.id,
                 "device": device,
@@ -156,7 +154,7 @@ class CalibrationStore:
 
     def accept(self, record_id: int) -> None:
         """Put a measured result to use."""
-        with self._transaction() as db:
+        with self._writer.transaction() as db:
             db.table("calibrations").update(record_id, {"state": CalibrationState.ACCEPTED})
 
     def of_session(self, session_id: int) -> dict[str, CalibrationRecord]:
@@ -185,7 +183,7 @@ class CalibrationStore:
         return self._query("device = ? AND id > ? ORDER BY id LIMIT ?", [device, after, limit])
 
     def _query(self, where: str, values: Sequence[object]) -> list[CalibrationRecord]:
-        with self._transaction() as db:
+        with self._writer.reading() as db:
             rows = db.execute(
                 "SELECT id, session_id, step, state, utc, operator, software, document "  # noqa: S608 (constants)
                 f"FROM calibrations WHERE {where}",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from device.errors import RecordsError
+from device.records.failures import records_errors
 from device.records.quality_reader import MAX_PAGE, QualityReader, page_size
 from device.records.record_types import (
     CellRecord,
@@ -29,26 +27,6 @@ _CELL_COLUMNS = (
     "id, run_id, tile_sequence, x_um, y_um, x_px, y_px, bbox_px, kind, identified, "
     "probabilities, area_um2, nucleus_area_um2"
 )
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-@contextmanager
-def records_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise in the block into :class:`RecordsError`."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        # The extended code keeps the primary code in its low byte.
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code in _FULL or getattr(error, "errno", None) in _NO_SPACE:
-            remedy = "Free space on the disk and check that it is healthy."
-        elif code in _BROKEN:
-            remedy = "Move the damaged file aside and restore it from a backup."
-        else:
-            remedy = "Check that the folder exists, may be written, and is not used elsewhere."
-        raise RecordsError(f"The records in {path} failed: {error}.", remedy=remedy) from error
 
 
 class RecordsReader(QualityReader):

@@ -7,30 +7,32 @@ writer connection behind a lock; readers have their own (:meth:`Records.reader`)
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import RLock
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device.errors import RecordsError
 from device.records.calibrations import CalibrationStore
-from device.records.migrations import MIGRATIONS
+from device.records.database import open_database
+from device.records.failures import records_errors
 from device.records.quality_records import QualityRecords, insert_row
-from device.records.reader import BUSY_TIMEOUT_S, RecordsReader, records_errors
+from device.records.reader import BUSY_TIMEOUT_S, RecordsReader
 from device.records.record_types import LedRecord, RunState, TileState
 from device.records.tile_pictures import TilePictures
+from device.records.traces import PICTURES_FOLDER, Traces
+from device.records.writer import Writer
 from device.results.cell import Cell
 from device.status import StopReason
 from hal.clock import Clock, SystemClock
+
+HISTORY_UNKNOWN: Final = "history_unknown"
+"""Kind of the event that says that the records before it are incomplete."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,13 @@ class RunEnd:
 class Records:
     """The only writer of the database; methods may be called from any thread.
 
-    Every method raises RecordsError when the disk or the database fails; nothing of that call is
-    stored then.
+    Every method raises RecordsError when the disk or the database fails, or when another program
+    has held the database for too long; nothing of that call is stored then.
 
     Attributes:
         path: the database file.
         tile_pictures: of the tiles of all runs, beside the database.
+        writer: its transactions, and how long they wait for other programs.
         quality: writes checks of the instrument and runs of the control slide.
         calibrations: of the instrument, in the database.
 
@@ -110,6 +113,7 @@ class Records:
         path: the database file; created with its folder when missing.
         clock: monotonic time of the instrument.
         now: wall-clock time, for the stamps people read.
+        busy_timeout_s: how long a method waits for another program that writes.
     """
 
     def __init__(
@@ -117,17 +121,24 @@ class Records:
         path: Path,
         clock: Clock | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
         self.path = path
-        self.tile_pictures = TilePictures(path.parent / "tiles")
+        self.tile_pictures = TilePictures(path.parent / PICTURES_FOLDER)
+        self._traces = Traces(path)
         self._clock = clock if clock is not None else SystemClock()
         self._now = now
-        self._lock = RLock()
-        self.quality = QualityRecords(self._transaction, self._stamp)
         with records_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _open(path)
-        self.calibrations = CalibrationStore(self._transaction, now)
+            db = open_database(path, busy_timeout_s)
+        self.writer = Writer(db, path, busy_timeout_s, SystemClock())
+        self.quality = QualityRecords(self.writer.transaction, self._stamp)
+        self.calibrations = CalibrationStore(self.writer, now)
+        try:
+            self._compare_with_traces()
+        except BaseException:
+            self.close()
+            raise
 
     def reader(self) -> RecordsReader:
         """Open a read-only connection for the calling thread."""
@@ -135,19 +146,18 @@ class Records:
 
     def close(self) -> None:
         """Close the writer; what was returned from is safe."""
-        with self._lock:
-            self._db.close()
+        self.writer.close()
 
     def check_writable(self) -> None:
         """Write and take back one row."""
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             row_id = self._insert_event(db, None, "self_test", {})
             db.execute("DELETE FROM events WHERE id = ?", [row_id])
 
     def problems(self) -> list[str]:
         """Return what is wrong with the database; no more than three things."""
-        with self._lock, records_errors(self.path):
-            found = [str(row[0]) for row in self._db.execute("PRAGMA quick_check(3)")]
+        with self.writer.reading() as db:
+            found = [str(row[0]) for row in db.execute("PRAGMA quick_check(3)")]
         return [] if found == ["ok"] else found
 
     def utc_now(self) -> datetime:
@@ -161,9 +171,13 @@ class Records:
         versions: Mapping[str, str],
         control_lot: int | None = None,
     ) -> int:
-        """Store a new running run, of a sample or of a control slide; return its id."""
-        with self._transaction() as db:
+        """Store a new running run, of a sample or of a control slide; return its id.
+
+        The id is above every number that was ever used in this folder.
+        """
+        with self.writer.transaction() as db:
             row = {
+                "id": max(_highest_run(db), self._traces.highest_run()) + 1,
                 "sample_id": sample_id,
                 "state": RunState.RUNNING,
                 "started_utc": self._stamp(),
@@ -174,12 +188,13 @@ class Records:
                 "control_lot": control_lot,
             }
             run_id = insert_row(db, "runs", row)
-            self.tile_pictures.forget(run_id)
-            return run_id
+        with records_errors(self.path):
+            self._traces.note_run(run_id)
+        return run_id
 
     def set_plan(self, run_id: int, tiles_planned: int) -> None:
         """Store the size of the plan."""
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             db.table("runs").update(run_id, {"tiles_planned": tiles_planned})
 
     def add_tile(
@@ -199,7 +214,7 @@ class Records:
         """
         rows = [_cell_row(run_id, cell) for cell in cells]
         changes = {cell_id: _cell_row(run_id, cell) for cell_id, cell in (better or {}).items()}
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             values = vars(entry) | {"run_id": run_id, "error": _json_or_none(entry.error)}
             db.table("tiles").insert(values)
             for cell_id, row in changes.items():
@@ -208,7 +223,7 @@ class Records:
 
     def add_light(self, entry: LightEntry) -> None:
         """Add to the life of the LED and to the dose of the sample."""
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             self._require_led(db, entry.led)
             db.execute(
                 "UPDATE leds SET exposures = exposures + ?, light_s = light_s + ?, last_utc = ? "
@@ -231,7 +246,7 @@ class Records:
             brightness_per_s: on blank glass, full scales per second.
             sound: whether it becomes the measure of later ones, where there is none.
         """
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             self._require_led(db, name)
             db.execute(
                 "UPDATE leds SET last_brightness_per_s = ?1, "
@@ -248,12 +263,12 @@ class Records:
 
     def add_event(self, run_id: int | None, kind: str, data: Mapping[str, Any]) -> None:
         """Store something that happened."""
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             self._insert_event(db, run_id, kind, data)
 
     def finish_run(self, run_id: int, end: RunEnd) -> None:
         """Store the result and close the run, both or neither."""
-        with self._transaction() as db:
+        with self.writer.transaction() as db:
             version = db.execute(
                 "SELECT coalesce(max(version), 0) + 1 FROM results WHERE run_id = ?", [run_id]
             ).fetchone()[0]
@@ -278,14 +293,41 @@ class Records:
 
     def unfinished_runs(self) -> list[int]:
         """Return the ids of runs that are still marked as running."""
-        with self._lock, records_errors(self.path):
-            rows = self._db.execute("SELECT id FROM runs WHERE state = ?", [RunState.RUNNING])
+        with self.writer.reading() as db:
+            rows = db.execute("SELECT id FROM runs WHERE state = ?", [RunState.RUNNING])
             return [int(row[0]) for row in rows.fetchall()]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Database]:
-        with self._lock, records_errors(self.path), self._db.atomic():
-            yield self._db
+    def note_unknown_history(self) -> None:
+        """Say from now on that the records before are incomplete, once for each loss."""
+        shown = self._traces.highest_run()
+        last = self._last_loss()
+        if last is None or last[1] != shown:
+            self.add_event(None, HISTORY_UNKNOWN, {"last_run": shown})
+
+    def history_unknown_utc(self) -> str | None:
+        """Return when a loss of former records was found, None when none is known."""
+        last = self._last_loss()
+        return last[0] if last is not None else None
+
+    def _compare_with_traces(self) -> None:
+        """Note runs that the folder shows and the database, restored or new, does not have."""
+        with records_errors(self.path):
+            shown = self._traces.highest_run()
+            with self.writer.reading() as db:
+                stored = _highest_run(db)
+            self._traces.note_run(max(stored, shown))
+        if shown > stored:
+            self.note_unknown_history()
+
+    def _last_loss(self) -> tuple[str, int] | None:
+        """Return time and highest run number of the last loss of records."""
+        with self.writer.reading() as db:
+            row = db.execute(
+                "SELECT utc, json_extract(data, '$.last_run') FROM events "
+                "WHERE run_id IS NULL AND kind = ? ORDER BY id DESC LIMIT 1",
+                [HISTORY_UNKNOWN],
+            ).fetchone()
+        return (row[0], row[1]) if row is not None else None
 
     def _require_led(self, db: Database, name: str) -> None:
         now = self._stamp()
@@ -311,39 +353,8 @@ class Records:
         return self._now().isoformat(timespec="milliseconds")
 
 
-def _open(path: Path) -> Database:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _check_integrity(connection, path)
-        db = Database(connection)
-        _check_version(db, path)
-        MIGRATIONS.apply(db)
-    except BaseException:
-        connection.close()
-        raise
-    return db
-
-
-def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
-    problems = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
-    if problems != ["ok"]:
-        raise RecordsError(
-            f"The records in {path} are damaged: {'; '.join(problems)}.",
-            remedy="Move the damaged file aside and restore it from a backup.",
-        )
-
-
-def _check_version(db: Database, path: Path) -> None:
-    with closing(Database(memory=True)) as empty:
-        known = {migration.name for migration in MIGRATIONS.pending(empty)}
-    if any(migration.name not in known for migration in MIGRATIONS.applied(db)):
-        raise RecordsError(
-            f"The records in {path} were written by a newer version of this software.",
-            remedy="Install that version, or start with an empty folder.",
-        )
+def _highest_run(db: Database) -> int:
+    return int(db.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()[0])
 
 
 def _cell_row(run_id: int, cell: Cell) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.records.reader import records_errors
+from device.records.failures import records_errors
 from device.settings.sections import RecordsConfig
 
 JPEG_QUALITY: Final = 90
@@ -42,10 +42,14 @@ class TilePictures:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def forget(self, run_id: int) -> None:
-        """Delete the pictures of a run: also those an earlier database left under its number."""
-        with records_errors(self._directory), suppress(*_ABSENT):
-            shutil.rmtree(self._run(run_id))
+    def highest_run(self) -> int:
+        """Return the highest run number that has a folder of pictures, 0 when there is none."""
+        with records_errors(self._directory):
+            try:
+                names = [folder.name for folder in self._directory.iterdir()]
+            except _ABSENT:
+                return 0
+        return max((int(name) for name in names if _is_number(name)), default=0)
 
     def save(self, run_id: int, sequence: int, image: NDArray[np.uint8]) -> int:
         """Keep one normalised tile, uint8 (height, width); return the bytes it takes.

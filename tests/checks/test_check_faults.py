@@ -127,7 +127,7 @@ def damaged_network(rig: CheckRig) -> None:
 
 def full_disk(rig: CheckRig) -> None:
     """Let the database not grow any more, which SQLite reports as a full disk, and fill it."""
-    connection = rig.records._db.conn
+    connection = rig.records.writer._db.conn
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     size = 4_000
@@ -140,7 +140,7 @@ def full_disk(rig: CheckRig) -> None:
 
 def damaged_records(rig: CheckRig) -> None:
     """Enter an index without its rows, as a torn page leaves it."""
-    connection = rig.records._db.conn
+    connection = rig.records.writer._db.conn
     connection.execute("PRAGMA writable_schema = ON")
     connection.execute(
         "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE "

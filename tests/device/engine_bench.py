@@ -20,6 +20,7 @@ from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
 from device.engine.states import State
 from device.instrument import Instrument
+from device.records.reader import BUSY_TIMEOUT_S
 from device.records.record_types import RunRecord
 from device.records.records import Records
 from device.results.cell import FIVE_TYPES, THUMBNAIL_PX, Cell, CellKind
@@ -211,7 +212,13 @@ class Bench:
     """One instrument with everything a test may reach for."""
 
     def __init__(
-        self, folder: Path, *, physics: bool, watchdog: Watchdog | None = None, **scan: Any
+        self,
+        folder: Path,
+        *,
+        physics: bool,
+        watchdog: Watchdog | None = None,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        **scan: Any,
     ) -> None:
         self.settings = small_settings(folder, **scan)
         clock = SystemClock(SPEED)
@@ -222,7 +229,7 @@ class Bench:
         self.sensor = self.world.camera if physics else self._cheap_camera(clock)
         self.camera = WatchedCamera(self.sensor, self.world.emulator.true_position_um)
         self.hardware: Hardware = replace(hardware, camera=self.camera)
-        self.records = Records(folder / "records.db", clock)
+        self.records = Records(folder / "records.db", clock, busy_timeout_s=busy_timeout_s)
         self.script = Script()
         self.instrument = Instrument(
             self.settings,
@@ -320,7 +327,8 @@ def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench
     Args:
         folder: of its records.
         physics: whether the camera sees the virtual smear, or cheap discs.
-        scan: settings of the scan; ``panel``, ``light``, ``calibration``, ``stage``: other tables.
+        scan: settings of the scan; ``panel``, ``light``, ``calibration``, ``stage``: other tables;
+            ``busy_timeout_s``: of the records.
     """
     made = Bench(folder, physics=physics, **scan)
     made.instrument.open()

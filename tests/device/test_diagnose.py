@@ -16,13 +16,20 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from device.assembly import DATABASE_NAME, assembled, recorder_folder, simulated_settings
+from device.assembly import (
+    DATABASE_NAME,
+    assembled,
+    recorder_folder,
+    records_folder,
+    simulated_settings,
+)
 from device.diagnosis.archive import FOLDER, Part, write_archive
 from device.diagnosis.collect import Diagnosis
 from device.diagnosis.self_test import self_test
 from device.diagnosis.system import system_state
 from device.engine.states import State
 from device.instrument import Instrument
+from device.records.owner import owned
 from device.records.records import LightEntry, Records
 from device.settings.file import Settings, changed_settings
 from hal.clock import ManualClock
@@ -161,7 +168,7 @@ def test_half_of_it_may_be_broken(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["diagnose", "--settings", str(file), "--out", str(out)])
     assert done.exit_code == 3, done.output
     found = files_of(out)
-    assert b"RECORDS: " in found["events.json.failed.txt"]
+    assert b"RECORDS-DAMAGED: " in found["events.json.failed.txt"]
     assert b"whether the instrument runs" in found["self-test.json"]
     assert "missing: events.json" in done.output
     file.write_text("[scan]\nspeed = 3\n")
@@ -202,8 +209,8 @@ def test_the_self_test_of_the_simulated_instrument_passes(settings: Settings) ->
 
 
 def test_a_running_instrument_is_left_alone(settings: Settings) -> None:
-    with FileRecorder(recorder_folder(settings), minutes=1.0, max_mb=1.0):
-        assert "owns the devices" in self_test(settings, simulated=False)["skipped"]
+    with owned(records_folder(settings)):
+        assert f"process {os.getpid()}" in self_test(settings, simulated=False)["skipped"]
 
 
 def test_an_instrument_records_its_wires(settings: Settings) -> None:
@@ -223,9 +230,9 @@ def test_an_instrument_records_its_wires(settings: Settings) -> None:
 def test_a_failure_puts_the_last_minutes_aside(settings: Settings) -> None:
     clock = build_clock(settings)
     folder = recorder_folder(settings)
+    records = Records(records_folder(settings) / DATABASE_NAME, clock)
     with FileRecorder(folder, minutes=1.0, max_mb=1.0) as recorder:
         hardware = build_hardware(settings, clock, recorder=recorder)
-        records = Records(Path(settings.records.directory) / DATABASE_NAME, clock)
         assert hardware.simulation is not None
         hardware.simulation.emulator.unplug()
         with Instrument(settings, hardware, records, clock) as instrument:

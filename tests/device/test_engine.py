@@ -353,7 +353,7 @@ def test_a_disk_that_fails_is_a_fault_and_the_run_is_completed_from_its_journal_
 ) -> None:
     with bench(tmp_path) as rig:
         run_id = hold_analysis_at_first_tile(rig)
-        rig.records._db.execute("PRAGMA query_only = ON")
+        rig.records.writer._db.execute("PRAGMA query_only = ON")
         rig.script.let.set()
         status = rig.wait_for(State.FAULT)
         assert status.error is not None

@@ -144,3 +144,20 @@ def test_closing_analyses_what_is_queued() -> None:
         pipeline.submit(tile(sequence), patience())
     pipeline.close()
     assert sink.sequences == list(range(6))
+
+
+def test_a_tile_that_waits_for_something_else_is_not_a_stuck_analysis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline_module, "STUCK_S", 0.1)
+    free = Signal()
+
+    def accept(tile: Tile, analysis: TileAnalysis) -> None:
+        while not free.wait(0.01):
+            pipeline.excuse()
+
+    pipeline = AnalysisPipeline([Gate(0)], 8, accept)
+    pipeline.submit(tile(0), patience())
+    looks = iter(range(6))
+    pipeline.drain(lambda: free.set() if next(looks, None) is None else None)
+    pipeline.close()

@@ -207,7 +207,7 @@ def test_the_same_place_is_journalled_once_and_a_refused_tile_stores_no_cell(
 
 def test_the_database_is_durable_by_its_settings(tmp_path: Path) -> None:
     records = open_records(tmp_path)
-    db = records._db  # the setting belongs to the connection, nothing else shows it
+    db = records.writer._db  # the setting belongs to the connection, nothing else shows it
     assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert db.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert db.execute("PRAGMA foreign_keys").fetchone()[0] == 1
@@ -282,8 +282,8 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) 
 def test_a_full_disk_is_an_error_with_a_remedy_and_loses_nothing_stored(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     run_id = records.begin_run("S-1", {}, {})
-    pages = records._db.execute("PRAGMA page_count").fetchone()[0]
-    records._db.execute(f"PRAGMA max_page_count = {pages + 12}")  # as full as a disk can be
+    pages = records.writer._db.execute("PRAGMA page_count").fetchone()[0]
+    records.writer._db.execute(f"PRAGMA max_page_count = {pages + 12}")  # as full as a disk can be
     stored: list[int] = []
 
     def fill() -> None:

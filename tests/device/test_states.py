@@ -28,10 +28,12 @@ calibrating abort idle
 preparing prepared scanning
 preparing pause pausing
 preparing lid_opened paused
+preparing records_locked paused
 preparing scanned finishing
 preparing abort aborting
 scanning pause pausing
 scanning lid_opened paused
+scanning records_locked paused
 scanning scanned finishing
 scanning abort aborting
 pausing held paused

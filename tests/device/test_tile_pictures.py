@@ -99,7 +99,6 @@ def test_a_picture_that_was_not_kept_is_none(tmp_path: Path) -> None:
     pictures = TilePictures(tmp_path / "tiles")
     assert pictures.read(1, 0) is None
     assert pictures.kept(1) == frozenset()
-    pictures.forget(1)
 
 
 def test_a_picture_that_cannot_be_finished_leaves_nothing(
@@ -174,8 +173,9 @@ def test_pictures_leave_more_space_than_the_next_run_needs(
 def test_a_new_run_does_not_inherit_the_pictures_of_another_database(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     records.tile_pictures.save(1, 0, a_picture())
-    assert records.begin_run("S-1", {}, {}) == 1
-    assert records.tile_pictures.kept(1) == frozenset()
+    assert records.begin_run("S-1", {}, {}) == 2
+    assert records.tile_pictures.kept(2) == frozenset()
+    assert records.tile_pictures.kept(1) == {0}
     records.close()
 
 

@@ -304,7 +304,7 @@ def test_failed_records_are_told_as_unavailable(screen: FlaskClient, records: Re
     records.close()
     records.path.write_bytes(b"no database")
     error = problem(screen, "/api/v1/runs", 503)
-    assert error["code"] == "RECORDS"
+    assert error["code"] == "RECORDS-DAMAGED"
 
 
 def test_defect_is_answered_without_its_text(

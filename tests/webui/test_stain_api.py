@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import cv2
@@ -144,7 +145,7 @@ def test_tile_that_was_not_kept_says_so_and_what_to_set(
         assert "records.keep_tiles" in error["remedy"]
     answer = get(screen, f"/api/v1/runs/{run_id}/tiles/3").get_json()
     assert (answer["kept"], answer["pictures"]) == (False, {})
-    records.tile_pictures.forget(run_id)
+    shutil.rmtree(records.path.parent / "tiles" / str(run_id))
     problem(screen, f"/api/v1/runs/{run_id}/tiles/0/stained.jpg", 404)
 
 

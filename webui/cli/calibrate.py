@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from device.assembly import DATABASE_NAME, assembled, simulated_settings
+from device.assembly import DATABASE_NAME, assembled, records_folder, simulated_settings
 from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
 from device.calibration.steps.catalogue import STEP_IDS, STEPS, Need, Step
@@ -290,17 +291,14 @@ def _numbers(entered: Sequence[str]) -> dict[str, float]:
 
 def _stored(settings: Settings) -> dict[str, Any]:
     """Return the view of what the records hold, without opening the instrument."""
-    records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME)
 
     def nothing(order: CalibrationOrder) -> None:
         raise RequestRefusedError("Nothing is measured here.", remedy="Leave out --list.")
 
-    try:
+    with closing(Records(records_folder(settings) / DATABASE_NAME)) as records:
         device = "simulated" if simulates(settings) else "instrument"
         desk = CalibrationDesk(settings, records.calibrations, device, nothing)
         return calibration_view(desk, settings.calibration)
-    finally:
-        records.close()
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:

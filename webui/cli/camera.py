@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from device.assembly import simulated_settings
+from device.assembly import records_folder, simulated_settings
 from device.calibration.camera_check import Bench, measure_noise, measure_rate, write_frame
 from device.calibration.steps.photon_transfer import PhotonTransfer
+from device.records.owner import owned
 from device.settings.file import Settings, load_settings
 from hal.camera.genicam.driver import GenicamCamera
 from hal.camera.genicam.listing import FeatureInfo
 from hal.errors import DeviceError, InputError
-from hal.factory import build_clock, build_hardware, camera_alone
+from hal.factory import build_clock, build_hardware, camera_alone, simulates
 from webui.cli.option_types import Number, OutputFile, WholeNumber
 
 METHOD = "photon transfer, EMVA 1288 release 4.0 (linear)"
@@ -37,7 +38,7 @@ def camera(context: click.Context, sim: bool, settings_path: Path | None) -> Non
     """Look at the camera: what is there, what it can do, how fast and how quiet it is.
 
     The UV light stays off but for `grab --light` and `noise`, and with the lid open it stays off
-    in any case.  The stage never moves.
+    in any case; with the light, no other program may run the instrument.  The stage never moves.
     """
     settings = load_settings(settings_path)
     # In real time, or a measured rate would say nothing.
@@ -184,8 +185,10 @@ def _bench(settings: Settings, *, light: bool) -> Iterator[Bench]:
             device.open()
             yield Bench(device, nullcontext, settings.camera.frame_timeout_ms, None)
         return
-    hardware = build_hardware(settings, clock)
-    try:
+    with (
+        nullcontext() if simulates(settings) else owned(records_folder(settings)),
+        closing(build_hardware(settings, clock)) as hardware,
+    ):
         # The light first: its line is low before anything else.
         hardware.light.open()
         hardware.panel.open()
@@ -197,8 +200,6 @@ def _bench(settings: Settings, *, light: bool) -> Iterator[Bench]:
             settings.camera.frame_timeout_ms,
             longest_ms,
         )
-    finally:
-        hardware.close()
 
 
 def _genicam(device: object) -> GenicamCamera:

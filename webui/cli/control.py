@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
-from device.assembly import DATABASE_NAME
+from device.assembly import DATABASE_NAME, records_folder
 from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets, parse_targets
+from device.records.reader import RecordsReader
 from device.records.record_types import LotRecord
 from device.records.records import Records
 from device.settings.file import load_settings
@@ -26,14 +27,20 @@ _settings = click.option(
 
 @click.group()
 def control() -> None:
-    """Enter, list and close lots of control slides.  A control run is started on the screen."""
+    """Enter, list and close lots of control slides, also while the instrument runs.
+
+    A control run is started on the screen.
+    """
 
 
 @control.command("list")
 @_settings
 def list_lots(settings_path: Path | None) -> None:
     """List the lots in use with their targets and the verdict on their last run."""
-    with _records(settings_path) as records, records.reader() as reader:
+    database = records_folder(load_settings(settings_path)) / DATABASE_NAME
+    if not database.exists():
+        return
+    with RecordsReader(database) as reader:
         for lot in reader.control_lots(open_only=True):
             last = reader.last_control_point(lot.id)
             said = f"{last.verdict} {last.utc}" if last is not None else "no runs"
@@ -86,11 +93,8 @@ def close(name: str, settings_path: Path | None) -> None:
 @contextmanager
 def _records(settings_path: Path | None) -> Iterator[Records]:
     settings = load_settings(settings_path)
-    records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME)
-    try:
+    with closing(Records(records_folder(settings) / DATABASE_NAME)) as records:
         yield records
-    finally:
-        records.close()
 
 
 def _pair(text: str) -> tuple[str, dict[str, str]]:

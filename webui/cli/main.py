@@ -26,6 +26,7 @@ COMMANDS = {
         "models",
         "settings",
         "diagnose",
+        "records",
     )
 } | {
     "light-off": "webui.cli.light.off",

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -16,12 +16,13 @@ from typing import Any, Final
 import click
 import cv2
 
-from device.assembly import DATABASE_NAME, simulated_settings
+from device.assembly import DATABASE_NAME, records_folder, simulated_settings
 from device.calibration.effective import Effective, effective, uncalibrated
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Check, CheckReport, CheckResult, Level, Verdict
 from device.checks.runner import choose, run_checks
 from device.checks.workplace import Workplace
+from device.records.owner import owned
 from device.records.records import Records
 from device.settings.file import Settings, changed_settings, load_settings
 from device.system.signals import setter
@@ -104,26 +105,23 @@ def selftest(
 
 def _check(settings: Settings, level: Level, only: Sequence[str]) -> CheckReport:
     clock = build_clock(settings)
-    records = Records(Path(settings.records.directory).expanduser() / DATABASE_NAME, clock)
-    try:
-        hardware = build_hardware(settings, clock)
-        try:
-            with _cancelled_by_ctrl_c() as cancel:
-                place = Workplace(
-                    _effective(settings, hardware, records),
-                    hardware,
-                    records,
-                    clock,
-                    load_models=partial(load_tested_models, settings.analysis.provider),
-                    cancel=cancel,
-                )
-                report = run_checks(choose(CATALOGUE, level, only), level, place, _tell)
-        finally:
-            hardware.close()
+    folder = records_folder(settings)
+    with owned(folder), closing(Records(folder / DATABASE_NAME, clock)) as records:
+        with (
+            closing(build_hardware(settings, clock)) as hardware,
+            _cancelled_by_ctrl_c() as cancel,
+        ):
+            place = Workplace(
+                _effective(settings, hardware, records),
+                hardware,
+                records,
+                clock,
+                load_models=partial(load_tested_models, settings.analysis.provider),
+                cancel=cancel,
+            )
+            report = run_checks(choose(CATALOGUE, level, only), level, place, _tell)
         if not only:
             _keep(records, report)
-    finally:
-        records.close()
     return report
 
 

@@ -1,0 +1,142 @@
+"""What a run does while another program holds the database: it waits, light off, and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event as Signal
+from typing import Final
+
+from device.engine.services import Services
+from device.engine.states import LIT, Event
+from device.errors import RecordsError
+from device.records.failures import locked_error
+
+ACTIVITY: Final = "The records are locked by another program; waiting."
+ERROR: Final = RecordsError(
+    "Another program holds the records: the light is off and the run waits; no tile is lost.",
+    remedy="Close the database browser, or wait for the backup; the run then goes on by itself.",
+    code="RECORDS-WAITING",
+)
+
+
+class RecordsWait:
+    """Makes the writing of one run patient; the owner of the hardware and the analysis use it.
+
+    A write that has waited for longer than the busy timeout of the records pauses the
+    acquisition until the database is free.  Tiles stay in their queue meanwhile.
+
+    Attributes:
+        held_s: seconds of the instrument's clock that the run was paused for this.
+
+    Args:
+        services: shared parts of the instrument.
+        check: passes a check point of the run: raises Cancelled, and what made the analysis fail.
+        come_to_rest: waits until the stage stands still.
+        scanning: whether the run has been scanning, and so goes on with that.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        check: Callable[[], None],
+        come_to_rest: Callable[[], None],
+        scanning: Callable[[], bool],
+    ) -> None:
+        self.held_s = 0.0
+        self._services = services
+        self._writer = services.records.writer
+        self._check = check
+        self._come_to_rest = come_to_rest
+        self._scanning = scanning
+        self._analysis_waits = Signal()
+        self._ending = False
+        self._gives_up = Signal()
+
+    @contextmanager
+    def owner(self) -> Iterator[None]:
+        """Make the writing of the owner of the hardware patient."""
+        with self._writer.patience(self._wait_as_owner):
+            yield
+
+    @contextmanager
+    def analysis(self, excuse: Callable[[], None]) -> Iterator[None]:
+        """Make the writing of an analysis thread patient.
+
+        Args:
+            excuse: called again and again while it waits.
+        """
+
+        def wait(waited_s: float) -> None:
+            excuse()
+            self._require_patience(waited_s)
+            if waited_s >= self._writer.busy_timeout_s:
+                self._analysis_waits.set()
+            self._writer.pass_time()
+
+        with self._writer.patience(wait):
+            try:
+                yield
+            finally:
+                self._analysis_waits.clear()
+
+    def end(self) -> None:
+        """From now on nothing more is acquired: wait until all is stored, or a person gives up.
+
+        An abort that led here is forgotten; a further one, and a shutdown, give up.
+        """
+        self._ending = True
+        self._services.requests.take(Event.ABORT)
+
+    def attend(self) -> None:
+        """Pass a check point; hold the run while the analysis cannot write.
+
+        Raises what ``check`` raises, unless the run is ending.
+        """
+        self._pass()
+        if self._analysis_waits.is_set():
+            self._hold(lambda: not self._analysis_waits.is_set())
+
+    def _wait_as_owner(self, waited_s: float) -> None:
+        self._pass()
+        self._require_patience(waited_s)
+        if waited_s >= self._writer.busy_timeout_s:
+            self._hold(lambda: not self._writer.is_locked())
+        else:
+            self._writer.pass_time()
+
+    def _require_patience(self, waited_s: float) -> None:
+        if self._gives_up.is_set() and waited_s >= self._writer.busy_timeout_s:
+            raise locked_error(self._services.records.path)
+
+    def _pass(self) -> None:
+        if not self._ending:
+            self._check()
+            return
+        self._services.beat()
+        requests = self._services.requests
+        if requests.take(Event.SHUT_DOWN) or requests.take(Event.ABORT):
+            self._gives_up.set()
+
+    def _hold(self, free: Callable[[], bool]) -> None:
+        """Pause the acquisition, where there is one, until ``free`` or given up."""
+        services = self._services
+        begin_s = services.clock.monotonic_s()
+        former = services.board.notice
+        lit = not self._ending and services.machine.state in LIT
+        if lit:
+            # Stopping a stage that moves would end the run.
+            self._come_to_rest()
+        services.board.put(activity=ACTIVITY, error=ERROR)
+        if lit:
+            services.machine.fire(Event.RECORDS_LOCKED)
+        while not free() and not self._gives_up.is_set():
+            self._pass()
+            self._writer.pass_time()
+        if lit:
+            services.machine.fire(Event.RESUME)
+            if self._scanning():
+                services.machine.fire(Event.PREPARED)
+        services.board.put(activity=former.activity, error=former.error)
+        self.held_s += services.clock.monotonic_s() - begin_s

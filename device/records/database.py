@@ -1,0 +1,90 @@
+"""Opening the database: durable, whole, and of a version that this software knows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from device.errors import RecordsError
+from device.records.failures import damaged_error
+from device.records.migrations import MIGRATIONS
+from device.records.traces import Traces, is_blank
+
+
+def open_database(path: Path, busy_timeout_s: float, *, begin_new: bool = False) -> Database:
+    """Open the database and bring its schema up to date.
+
+    One that is missing or empty is made, unless its folder shows that there were records.
+
+    Args:
+        path: the file.
+        busy_timeout_s: how long to wait for another program; afterwards nothing waits in SQLite.
+        begin_new: make it also where there were records.
+
+    Raises:
+        RecordsError: it is lost, damaged, of a newer version, or on a file system without locks.
+        sqlite3.Error: as SQLite raises.
+    """
+    former = [] if begin_new else Traces(path).found()
+    if former and is_blank(path):
+        raise _lost_error(path, former)
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
+    try:
+        _begin_write_ahead_log(connection, path)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _check_integrity(connection, path)
+        db = Database(connection)
+        _check_version(db, path)
+        _check_content(db, path, former)
+        MIGRATIONS.apply(db)
+        connection.execute("PRAGMA busy_timeout = 0")
+    except BaseException:
+        connection.close()
+        raise
+    return db
+
+
+def _check_content(db: Database, path: Path, former: Sequence[str]) -> None:
+    if former and not db.table("runs").exists():
+        raise _lost_error(path, former)
+
+
+def _lost_error(path: Path, former: Sequence[str]) -> RecordsError:
+    return RecordsError(
+        f"The database {path} is missing or empty, but its folder holds {', '.join(former)}.",
+        remedy="Restore the file from a backup. Where there is none, begin new records with "
+        "`leukolux records new`: nothing is deleted and no run number is used again, but former "
+        "results, the dose of former samples and the life of the LED are lost.",
+        code="RECORDS-LOST",
+    )
+
+
+def _begin_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise RecordsError(
+            f"The folder of the records {path} cannot share memory between programs, as on a "
+            "network drive.",
+            remedy="Set records.directory to a folder on a disk of this computer.",
+            code="RECORDS-FILE-SYSTEM",
+        )
+
+
+def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
+    problems = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+    if problems != ["ok"]:
+        raise damaged_error(path, "; ".join(problems))
+
+
+def _check_version(db: Database, path: Path) -> None:
+    with closing(Database(memory=True)) as empty:
+        known = {migration.name for migration in MIGRATIONS.pending(empty)}
+    if any(migration.name not in known for migration in MIGRATIONS.applied(db)):
+        raise RecordsError(
+            f"The records in {path} were written by a newer version of this software.",
+            remedy="Install that version, or start with an empty folder.",
+        )

@@ -1,0 +1,76 @@
+"""Who owns a folder of records: one program, until its process ends, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from device.errors import RecordsError, RecordsInUseError
+from device.records.failures import records_errors
+
+LOCK_NAME: Final = "leukolux.lock"
+_NO_LOCKS: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+_NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LONGEST_PID: Final = 20
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Own the folder, made when missing, in the block; whoever runs an instrument does.
+
+    The kernel gives it up with the process, so a lock file that is left means nothing; child
+    processes do not inherit it.
+
+    Raises:
+        RecordsInUseError: another program owns it.
+        RecordsError: it cannot be written, or its file system has no locks.
+    """
+    with records_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _explained(folder, error) from error
+    try:
+        with records_errors(folder):
+            _lock(folder, file)
+        yield
+    finally:
+        os.close(file)
+
+
+def _lock(folder: Path, file: int) -> None:
+    """Lock the open file and leave the number of this process in it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(file, _LONGEST_PID, 0).decode("ascii", "replace").strip()
+        raise RecordsInUseError(folder, holder) from error
+    except OSError as error:
+        raise _explained(folder, error) from error
+    os.ftruncate(file, 0)
+    os.pwrite(file, f"{os.getpid()}\n".encode("ascii"), 0)
+
+
+def _explained(folder: Path, error: OSError) -> Exception:
+    """Return the failure that names the culprit, or the error itself."""
+    if error.errno in _NO_LOCKS:
+        return RecordsError(
+            f"The folder of the records {folder} is on a file system without locks, such as a "
+            f"network folder: {error.strerror}.",
+            remedy="Set records.directory to a folder on a disk of this computer.",
+            code="RECORDS-FILE-SYSTEM",
+        )
+    if error.errno in _NOT_WRITABLE:
+        return RecordsError(
+            f"The folder of the records {folder} cannot be written: {error.strerror}.",
+            remedy="Give the user who runs leukolux the right to write there, mount the disk for "
+            "writing, or set records.directory to another folder.",
+            code="RECORDS-NOT-WRITABLE",
+        )
+    return error
