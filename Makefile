@@ -1,8 +1,8 @@
 # Everything lives in .venv in this folder; nothing is installed elsewhere.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
 ARGS ?=
+SETUP := PYTHON="$(PYTHON)" sh .ci/setup
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench
@@ -10,29 +10,22 @@ ARGS ?=
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: $(VENV)/.run ## set up and start the simulated instrument with its screen
+run: ## set up and start the simulated instrument with its screen
+	@$(SETUP)
 	$(BIN)/leukolux run --sim $(ARGS)
 
-test: $(VENV)/.dev ## set up and run the tests (ARGS="-m slow" and the like are passed on)
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+test: ## set up and run the tests (ARGS="-m slow" and the like are passed on)
+	@$(SETUP) dev
+	@# The workers share the cores: no library starts threads of its own.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-lint: $(VENV)/.dev ## style and types
+lint: ## style and types
+	@$(SETUP) dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.run ## measure, in ratios
+bench: ## measure, in ratios
+	@$(SETUP)
 	$(BIN)/leukolux bench $(ARGS)
-
-$(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@

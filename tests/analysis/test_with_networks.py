@@ -30,7 +30,7 @@ def evaluation(models, donors, tiles, enrichment):
 
 
 def test_a_few_tiles_of_an_unseen_donor(models):
-    scores = evaluation(models, ["sickle:3900"], tiles=3, enrichment=25.0)
+    scores = evaluation(models, ["sickle:3900"], tiles=2, enrichment=40.0)
     assert scores.found.n > 20
     assert scores.found.k >= 0.95 * scores.found.n
     assert scores.five_part.k >= 0.85 * scores.five_part.n

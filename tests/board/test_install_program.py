@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,8 @@ esac
 class Image:
     """A root that is installed to through the stand-in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, python: Path) -> None:
+        self._python = python
         self.path = folder / "root"
         self.path.mkdir()
         self.programs = folder / "bin"
@@ -64,7 +64,7 @@ class Image:
                 "PATH": f"{self.programs}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
                 "CALLS": str(self.calls),
-                "REAL_PYTHON": sys.executable,
+                "REAL_PYTHON": str(self._python),
                 "NO_NETWORK": "",
                 "IMAGE_HAS_RUNTIME": "",
                 **environment,
@@ -85,8 +85,8 @@ class Image:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Image:
-    return Image(tmp_path)
+def image(tmp_path: Path, quick_python: Path) -> Image:
+    return Image(tmp_path, quick_python)
 
 
 def test_the_program_goes_into_a_release_and_current_points_to_it(image: Image) -> None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -37,9 +36,10 @@ def plain(tmp_path: Path) -> Path:
 class Target:
     """A root that is installed to."""
 
-    def __init__(self, path: Path, plain: Path) -> None:
+    def __init__(self, path: Path, plain: Path, python: Path) -> None:
         self.path = path
         self._plain = plain
+        self._python = python
         path.mkdir()
 
     def install(self, *words: str, ok: bool = True) -> str:
@@ -47,7 +47,7 @@ class Target:
         done = subprocess.run(
             [
                 *("sh", str(INSTALLER), "--root", str(self.path)),
-                *("--no-program", "--python", sys.executable, *words),
+                *("--no-program", "--python", str(self._python), *words),
             ],
             capture_output=True,
             text=True,
@@ -74,8 +74,8 @@ class Target:
 
 
 @pytest.fixture
-def target(tmp_path: Path, plain: Path) -> Target:
-    return Target(tmp_path / "root", plain)
+def target(tmp_path: Path, plain: Path, quick_python: Path) -> Target:
+    return Target(tmp_path / "root", plain, quick_python)
 
 
 def test_everything_arrives(target: Target) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from device.analysis.staining import VirtualStain
 from device.records.records import Records
@@ -28,6 +28,8 @@ SWITCHES = (
     "--disable-sync",
 )
 PANEL = {"width": 1024, "height": 600}
+# What never comes fails late; what comes slowly on a busy computer does not fail.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +72,7 @@ def server(
 def page(browser: Browser) -> Iterator[Page]:
     """A touchscreen page; a test fails when a script on it fails or the content policy speaks."""
     context = browser.new_context(viewport=PANEL, has_touch=True, locale="en-GB")
+    context.set_default_timeout(60_000)
     opened = context.new_page()
     defects: list[str] = []
 

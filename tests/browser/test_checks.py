@@ -76,7 +76,8 @@ def test_a_check_is_started_followed_and_read(
 def test_a_check_can_be_ended(server: WebServer, instrument: InstrumentDouble, page: Page) -> None:
     progress = CheckProgress(Level.DAILY, "AB", PLANNED, (), PLANNED[0][0])
     instrument.become(state=State.CHECKING, checking=progress)
-    page.goto(server.url)
+    # The page leads on to the check, possibly before it is loaded itself.
+    page.goto(server.url, wait_until="commit")
     page.wait_for_url("**/checks")
     page.get_by_role("button", name="End the check").tap()
     page.wait_for_url(server.url)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 
 from hal.clock import SIMULATED_PATIENCE_S, SystemClock
 from hal.config import StageConfig
@@ -50,3 +51,14 @@ class StageRig:
     emulator: GrblEmulator
     config: StageConfig
     clock: AdjustableClock
+
+    def wait_for_state(self, name: str) -> None:
+        """Wait until the controller has read what makes it ``name`` and has said all about it."""
+        firmware, lock = self.emulator._firmware, self.emulator._lock
+        deadline_s = time.monotonic() + 30.0
+        while time.monotonic() < deadline_s:
+            with lock:
+                if firmware._state_name().startswith(name) and firmware.next_event_s() is None:
+                    return
+            Event().wait(0.002)
+        raise AssertionError(f"the controller is never in the state {name}")

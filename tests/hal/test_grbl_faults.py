@@ -194,12 +194,14 @@ def test_an_open_door_stops_the_move_and_home_recovers(rig: StageRig) -> None:
     assert rig.stage.move_to(x_um=4000.0).x_um == 4000.0
 
 
-@pytest.mark.parametrize("line", [b"$SLP\n", b"$C\n", b"$H=1\n"])
+@pytest.mark.parametrize(
+    ("line", "state"), [(b"$SLP\n", "Sleep"), (b"$C\n", "Check"), (b"$H=1\n", "Home")]
+)
 def test_asleep_checking_or_stuck_it_refuses_to_move_and_home_recovers(
-    rig: StageRig, line: bytes
+    rig: StageRig, line: bytes, state: str
 ) -> None:
     rig.stage._link.write(line)
-    rig.clock.sleep(1.0)
+    rig.wait_for_state(state)
     with pytest.raises(StageError) as caught:
         rig.stage.move_to(x_um=4000.0)
     assert caught.value.error_code == "STAGE-NOT-IDLE"

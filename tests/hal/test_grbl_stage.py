@@ -187,7 +187,7 @@ def test_a_limit_switch_in_motion_is_an_alarm(slow_rig: StageRig) -> None:
 
 def test_a_restart_of_the_controller_is_noticed(rig: StageRig) -> None:
     rig.emulator.restart()
-    rig.clock.sleep(1.0)
+    rig.wait_for_state("Alarm")
     with pytest.raises(StageError) as caught:
         rig.stage.move_to(x_um=4000.0)
     assert caught.value.error_code == "STAGE-REBOOTED"
@@ -238,7 +238,7 @@ def test_silence_means_unplugged_and_opening_again_recovers(rig: StageRig) -> No
 def test_a_mute_controller_is_reset_and_the_position_is_lost(rig: StageRig) -> None:
     # A foreign command out of range mutes the controller, as after ALARM:2 nobody listened to.
     rig.stage._link.write(b"G53 G0 X-999\n")
-    rig.clock.sleep(1.0)
+    rig.wait_for_state("Alarm")
     with pytest.raises(StageAlarmError) as caught:
         rig.stage.position()
     assert caught.value.error_code == "STAGE-ALARM-2"
@@ -363,7 +363,7 @@ def test_codes_nobody_knows_are_still_errors_with_a_remedy() -> None:
 
 def test_a_feed_hold_by_somebody_else_is_an_error_and_home_recovers(rig: StageRig) -> None:
     rig.stage._link.write(b"!")
-    rig.clock.sleep(0.5)
+    rig.wait_for_state("Hold")
     with pytest.raises(StageError) as caught:
         rig.stage.move_to(x_um=4000.0)
     assert caught.value.error_code == "STAGE-NOT-IDLE"

@@ -10,7 +10,7 @@ from hal.sim.blood.smear import MONOLAYER_X_UM, MONOLAYER_Y_UM, Smear
 from hal.sim.contact_sheet import CELLS_PER_ROW, CROP_PX, contact_sheet
 from hal.sim.dataset import serpentine, write_dataset
 
-TILES = 4
+TILES = 2
 
 
 def read_csv(path):

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from threading import Event, Thread
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from device.settings.sections import WebConfig
 from hal.errors import SettingsError
 from webui.server import IDLE_TIMEOUT_S, NETWORK_THREADS, SCREEN_THREADS, ListenError, WebServer
 
-PROMPT_S = 2.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def screen_port(server: WebServer) -> int:
 def ask(
     port: int, path: str, method: str = "GET", headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -80,25 +79,26 @@ def test_network_listener_stays_closed_by_default(
         assert server.network_port == 0
 
 
-def test_silent_clients_take_no_thread(server: WebServer) -> None:
+def test_silent_clients_take_no_thread(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A thread that waited for one of them would never be free again.
+    monkeypatch.setattr(server._screen._server, "timeout", 10 * PATIENCE_S)
     port = screen_port(server)
     with ExitStack() as stack:
         for _ in range(3 * SCREEN_THREADS):
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-        begin_s = monotonic()
         assert ask(port, "/api/v1/status")[0] == 200
-        assert monotonic() - begin_s < PROMPT_S
 
 
-def test_stalled_network_does_not_freeze_the_screen(server: WebServer) -> None:
+def test_stalled_network_does_not_freeze_the_screen(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server._network._server, "timeout", 10 * PATIENCE_S)
     with ExitStack() as stack:
         for _ in range(2 * NETWORK_THREADS):
             client = socket.create_connection(("127.0.0.1", server.network_port))
             stack.enter_context(client)
             client.sendall(b"GET /api/v1/runs HTTP/1.1\r\nHost: box\r\n")  # and never the rest
-        begin_s = monotonic()
         assert ask(screen_port(server), "/api/v1/status")[0] == 200
-        assert monotonic() - begin_s < PROMPT_S
 
 
 def test_silent_client_is_let_go_after_the_timeout(
@@ -106,12 +106,12 @@ def test_silent_client_is_let_go_after_the_timeout(
 ) -> None:
     assert 3 <= IDLE_TIMEOUT_S <= 5
     monkeypatch.setattr(server._screen._server, "timeout", 0.2)
-    with socket.create_connection(("127.0.0.1", screen_port(server)), timeout=3) as client:
+    with socket.create_connection(("127.0.0.1", screen_port(server)), timeout=PATIENCE_S) as client:
         assert client.recv(1) == b""
 
 
 def test_stream_arrives_while_it_is_open(server: WebServer, instrument: InstrumentDouble) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", screen_port(server), timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", screen_port(server), timeout=PATIENCE_S)
     connection.request("GET", "/stream")
     response = connection.getresponse()
     assert response.getheader("Content-Type") == "text/event-stream; charset=utf-8"
@@ -126,7 +126,7 @@ def test_close_ends_open_streams_promptly(
 ) -> None:
     server = WebServer(instrument, records, settings)  # type: ignore[arg-type]
     server.start()
-    connection = http.client.HTTPConnection("127.0.0.1", screen_port(server), timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", screen_port(server), timeout=PATIENCE_S)
     connection.request("GET", "/stream")
     response = connection.getresponse()
     ended = Event()
@@ -136,10 +136,8 @@ def test_close_ends_open_streams_promptly(
         ended.set()
 
     Thread(target=drain, daemon=True).start()
-    begin_s = monotonic()
     server.close()
-    assert monotonic() - begin_s < 2 * PROMPT_S
-    assert ended.wait(PROMPT_S)
+    assert ended.wait(PATIENCE_S)
     response.close()
     connection.close()
     server.close()
@@ -187,7 +185,7 @@ def test_screen_refuses_an_address_that_others_can_reach(
 )
 def test_garbage_is_refused_and_the_server_lives_on(server: WebServer, raw: bytes) -> None:
     port = screen_port(server)
-    with socket.create_connection(("127.0.0.1", port), timeout=6) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
         client.sendall(raw)
         assert client.recv(20)[:10] in {b"HTTP/1.1 4", b"HTTP/1.0 4"}
     assert ask(port, "/api/v1/status")[0] == 200
