@@ -12,6 +12,7 @@ from typing import Any
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
 from device.calibration.desk import CalibrationDesk
+from device.calibration.effective import calibrated_device
 from device.calibration.order import CalibrationOrder
 from device.checks.report import Level
 from device.engine.checking import CheckOrder
@@ -113,7 +114,7 @@ class Instrument:
         self.calibration = CalibrationDesk(
             settings,
             records.calibrations,
-            "instrument" if simulation is None else "simulated",
+            calibrated_device(hardware),
             self._order_calibration,
             changed=self._tell,
         )

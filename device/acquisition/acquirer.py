@@ -1,38 +1,21 @@
-"""From the plan to tiles: exposure, background, focus map, and one tile after the other."""
+"""From the plan to tiles: the focus map, and one tile after the other."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from threading import Event
-from typing import Any
 
 import numpy as np
 
-from device.acquisition.background import BlankGlass, JudgeLed
-from device.acquisition.dose import DoseLedger
-from device.acquisition.focus import (
-    FocusMap,
-    FocusPoint,
-    Peak,
-    extrapolate_z_um,
-    fit_focus_map,
-    sharpness,
-)
-from device.acquisition.focusing import Focuser
-from device.acquisition.imaging import Imager
-from device.acquisition.moving import Mover
-from device.acquisition.plan import Field, Plan, choose_anchors
-from device.analysis.flatfield import Background
+from device.acquisition.focus_map import FocusMap, extrapolate_z_um, fit_focus_map
+from device.acquisition.plan import Plan, choose_anchors
 from device.analysis.tile import Tile
 from device.errors import SampleRefusedError
-from device.settings.file import Settings
-from hal.clock import Clock, SystemClock
+from device.imaging.field import Field
+from device.imaging.focus import FocusPoint, Peak, sharpness
+from device.imaging.rig import ImagingRig
 from hal.errors import FrameError, LightError
-from hal.interfaces.camera import Camera
-from hal.interfaces.light import Light
-from hal.interfaces.stage import Position, Stage
+from hal.interfaces.stage import Position
 
 log = logging.getLogger(__name__)
 
@@ -60,89 +43,33 @@ class SharpnessWatch:
         return False
 
     def forget(self) -> None:
-        """Start anew: after a refocus the sharpness is what this part of the smear has to give."""
+        """Begin again: after a refocus the sharpness is what this part of the smear has to give."""
         self._recent.clear()
 
 
 class Acquisition:
-    """Takes the images of one run.
+    """Takes the tiles of one run.
 
     Args:
-        gate: called before every exposure; waits while the run is paused, raises Cancelled.
-        lid_opened: called when the interlock ended an exposure; returns when it may be repeated.
-        cancel: ends every wait with Cancelled.
-        beat: called while waiting for the stage.
-        note: stores what was found, as kind and data.
-        judge_led: told how bright the LED is; raises LedError when it is worn.
+        rig: set up.
+        plan: of the scan area.
     """
 
-    def __init__(
-        self,
-        camera: Camera,
-        stage: Stage,
-        light: Light,
-        clock: Clock,
-        settings: Settings,
-        plan: Plan,
-        ledger: DoseLedger,
-        *,
-        gate: Callable[[], None],
-        lid_opened: Callable[[], None],
-        cancel: Event,
-        beat: Callable[[], None],
-        note: Callable[[str, dict[str, Any]], None],
-        judge_led: JudgeLed,
-    ) -> None:
-        self._camera = camera
-        self._settings = settings
-        self._scan = settings.scan
+    def __init__(self, rig: ImagingRig, plan: Plan) -> None:
+        self._rig = rig
+        self._mover = rig.mover
+        self._imager = rig.imager
+        self._note = rig.user.note
+        self._scan = rig.settings.scan
         self._plan = plan
-        self._ledger = ledger
-        self._note = note
-        self._mover = Mover(stage, clock, settings.scan, cancel, beat)
-        self._imager = Imager(
-            camera,
-            light,
-            # The light lives in real time, also where the clock of a simulation is scaled.
-            SystemClock(),
-            ledger,
-            gate=gate,
-            lid_opened=lid_opened,
-            retries=settings.scan.tile_retries,
-            frame_timeout_ms=settings.camera.frame_timeout_ms,
-            warm_up_pause_s=settings.light.warm_up_pause_s,
-        )
-        self._focuser = Focuser(self._imager, self._mover, ledger, settings.scan)
-        self._watch = SharpnessWatch(settings.scan.refocus_sharpness_ratio)
-        self._blank_glass = BlankGlass(
-            camera,
-            self._imager,
-            self._mover,
-            settings.scan,
-            exposure_ms=settings.camera.exposure_ms,
-            longest_pulse_ms=light.max_pulse_ms,
-            note=note,
-            judge_led=judge_led,
-        )
+        self._watch = SharpnessWatch(self._scan.refocus_sharpness_ratio)
         self._map: FocusMap | None = None
         self._shift_um = 0.0
         self._focus_trusted = True
 
-    def home(self) -> None:
-        """Home the stage when its position is not known, and set the camera."""
-        self._camera.set_gain(self._settings.camera.gain_db)
-        self._mover.home()
-
     def distrust_focus(self) -> None:
         """Check the focus at the next tile: somebody may have touched the slide."""
         self._focus_trusted = False
-
-    def take_background(self) -> Background:
-        """Set the exposure on blank glass and take its image.
-
-        Raises SampleRefusedError as :meth:`BlankGlass.take_background`.
-        """
-        return self._blank_glass.take_background()
 
     def map_focus(self) -> FocusMap:
         """Measure the focus at the anchors and fit the focal surface.
@@ -216,17 +143,9 @@ class Acquisition:
             z_um=self._height_um(field),
             pixels=np.asarray(frame.pixels, np.uint16),
             full_scale=frame.pixel_format.full_scale,
-            pixel_um=self._settings.camera.pixel_um,
+            pixel_um=self._rig.settings.camera.pixel_um,
             exposure_ms=frame.exposure_us / 1000.0,
         )
-
-    def come_to_rest(self) -> None:
-        """Wait until the stage, which may be on its way to the next tile, stands still."""
-        self._mover.come_to_rest()
-
-    def close(self) -> None:
-        """End the stage's thread."""
-        self._mover.close()
 
     def _peak_um(self, field: Field) -> float:
         if self._map is None:
@@ -246,7 +165,7 @@ class Acquisition:
     def _refocus(self, field: Field) -> None:
         """Correct the focus by a fine stack at ``field``, and go to the height found."""
         peak_um = self._peak_um(field)
-        outcome = self._focuser.refine(field, peak_um)
+        outcome = self._rig.focuser.refine(field, peak_um)
         self._watch.forget()
         self._focus_trusted = True
         shift_um = outcome.z_um - peak_um if isinstance(outcome, Peak) else 0.0
@@ -263,6 +182,6 @@ class Acquisition:
             extrapolate_z_um(points, anchor.x_um, anchor.y_um) if points else self._scan.focus_z_um
         )
         coarse = len(points) < KNOWN_TILT_ANCHORS
-        point = self._focuser.search(nearest, guess_um, coarse=coarse)
+        point = self._rig.focuser.search(nearest, guess_um, coarse=coarse)
         log.info("anchor row %d column %d: %s", anchor.row, anchor.column, point)
         return point

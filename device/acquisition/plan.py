@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from device.imaging.field import Field
 from device.settings.sections import ScanConfig
 from hal.config import CameraConfig
 from hal.errors import SettingsError
@@ -14,16 +15,6 @@ LARGEST_CELL_UM = 20.0
 
 ANCHOR_INSET = 0.04
 """How far from the edges the outermost anchors are, as a share of the area."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """One place of the plan: the tile's row and column, and its centre in the stage frame."""
-
-    row: int
-    column: int
-    x_um: float
-    y_um: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ def choose_anchors(plan: Plan, count: int) -> tuple[Field, ...]:
     shares = [ANCHOR_INSET + (1.0 - 2.0 * ANCHOR_INSET) * i / (side - 1) for i in range(side)]
     xs = [field.x_um for field in plan.fields]
     ys = [field.y_um for field in plan.fields]
-    centre_um = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
+    centre_um = _centre_um(plan)
     grid = {
         _nearest(
             plan,
@@ -117,6 +108,18 @@ def choose_anchors(plan: Plan, count: int) -> tuple[Field, ...]:
         left.remove(farthest)
         chosen.append(farthest)
     return tuple(sorted(chosen, key=lambda f: math.dist(centre_um, _place(f))))
+
+
+def from_the_middle(plan: Plan) -> list[Field]:
+    """Return the fields of the plan, those nearest to the middle of the area first."""
+    centre_um = _centre_um(plan)
+    return sorted(plan.fields, key=lambda f: math.dist(centre_um, _place(f)))
+
+
+def _centre_um(plan: Plan) -> tuple[float, float]:
+    xs = [field.x_um for field in plan.fields]
+    ys = [field.y_um for field in plan.fields]
+    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
 
 
 def _nearest(plan: Plan, x_um: float, y_um: float) -> Field:

@@ -5,47 +5,44 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from device.calibration.steps.camera_noise import SHORTEST_MS, measure_points
 from device.calibration.steps.photon_transfer import (
     PhotonTransfer,
     Pixels,
     dark_level,
-    measure_point,
     photon_transfer,
 )
-from hal.errors import FrameError, InputError, InterlockError, LightError
+from device.imaging.background import MAX_PULSE_SHARE
+from device.imaging.imager import take_unlit
+from hal.errors import FrameError, InputError
 from hal.interfaces.camera import Camera, Frame
 
 SUFFIXES = (".png", ".tif", ".tiff")
-SHORTEST_MS = 0.05
-PULSE_SHARE = 0.8
-"""Share of the longest pulse that an exposure may take, so that its pulse is never cut."""
-
 _BRIGHT_LEVEL = 0.9
 _PROBE_LEVELS = (0.1, 0.8)
-_TRIES = 3
+_TRIES = 6
 
 
 @dataclass(frozen=True)
-class Bench:
-    """An open camera with its lamp.
+class FrameSource:
+    """An open camera under a lamp.
 
     Attributes:
         camera: open.
-        lamp: light for the block, or nothing.
-        frame_timeout_ms: longest wait for a frame.
+        take: returns a frame under the lamp; raises as camera and light do.
+        take_dark: returns a frame without it, where it is ours to switch.
         longest_pulse_ms: of the lamp; None where it is not ours to switch.
     """
 
     camera: Camera
-    lamp: Callable[[], AbstractContextManager[None]]
-    frame_timeout_ms: float
+    take: Callable[[], Frame]
+    take_dark: Callable[[], Frame]
     longest_pulse_ms: float | None
 
     def set_exposure(self, exposure_ms: float) -> None:
@@ -63,35 +60,6 @@ class Bench:
             )
         self.camera.set_exposure(exposure_ms * 1000.0)
 
-    def take(self, *, lit: bool = True) -> Frame:
-        """Return one frame, lit by the lamp or not; a lost or badly lit one is taken again, twice.
-
-        Raises: as :meth:`Camera.read` and :meth:`Light.pulse`.
-        """
-        for left in reversed(range(_TRIES)):
-            try:
-                return self._take(lit=lit)
-            except InterlockError:
-                raise
-            except (FrameError, LightError):
-                if left == 0:
-                    raise
-        raise AssertionError("the last try returns or raises")
-
-    def _take(self, *, lit: bool) -> Frame:
-        if lit:
-            with self.lamp():
-                self.camera.trigger()
-                self.camera.wait_exposed()
-        else:
-            self.camera.trigger()
-            self.camera.wait_exposed()
-        return self.camera.read(self.frame_timeout_ms)
-
-    def pair(self, *, lit: bool = True) -> tuple[Pixels, Pixels]:
-        """Return the pixels of two frames taken alike."""
-        return self.take(lit=lit).pixels, self.take(lit=lit).pixels
-
 
 @dataclass(frozen=True)
 class FrameRate:
@@ -106,8 +74,8 @@ class FrameRate:
     height_px: int
 
 
-def measure_rate(bench: Bench, frames: int) -> FrameRate:
-    """Trigger and read ``frames`` times without light.
+def measure_rate(camera: Camera, frames: int, frame_timeout_ms: float) -> FrameRate:
+    """Take ``frames`` frames without light, one after the other.
 
     Raises:
         FrameError: not one frame came.
@@ -120,8 +88,7 @@ def measure_rate(bench: Bench, frames: int) -> FrameRate:
     for _ in range(frames):
         start_s = time.monotonic()
         try:
-            bench.camera.trigger()
-            frame = bench.camera.read(bench.frame_timeout_ms)
+            frame = take_unlit(camera, frame_timeout_ms)
         except FrameError as error:
             lost.append(error)
         else:
@@ -140,7 +107,7 @@ def measure_rate(bench: Bench, frames: int) -> FrameRate:
 
 
 def measure_noise(
-    bench: Bench,
+    source: FrameSource,
     exposures: int,
     longest_ms: float | None,
     *,
@@ -150,7 +117,7 @@ def measure_noise(
     """Take pairs of frames from dark to nearly saturated.
 
     Args:
-        bench: camera and lamp.
+        source: camera and lamp.
         exposures: how many, evenly spaced up to the longest.
         longest_ms: None finds the one that is nearly saturated.
         cover: called before the dark frames where the lamp is not ours.
@@ -158,34 +125,30 @@ def measure_noise(
 
     Raises:
         InputError: there is no exposure that suits.
-        CameraError, LightError: as the devices raise.
+        LeukoluxError: as the devices raise.
     """
-    if bench.longest_pulse_ms is None:
+    if source.longest_pulse_ms is None:
         cover()
-    bench.camera.set_exposure(SHORTEST_MS * 1000.0)
-    dark = bench.pair(lit=False)
-    if bench.longest_pulse_ms is None:
+    source.camera.set_exposure(SHORTEST_MS * 1000.0)
+    dark = (source.take_dark().pixels, source.take_dark().pixels)
+    if source.longest_pulse_ms is None:
         uncover()
     level = dark_level(dark)
-    limit_ms = 1000.0 if bench.longest_pulse_ms is None else PULSE_SHARE * bench.longest_pulse_ms
-    longest_ms = min(longest_ms or _bright_exposure_ms(bench, level, limit_ms), limit_ms)
-    points = []
-    for exposure_ms in np.linspace(longest_ms / exposures, longest_ms, exposures):
-        bench.camera.set_exposure(float(exposure_ms) * 1000.0)
-        first = bench.take()
-        second = bench.take()
-        taken_ms = first.exposure_us / 1000.0
-        full_scale = first.pixel_format.full_scale
-        points.append(measure_point(first.pixels, second.pixels, taken_ms, level, full_scale))
-    return photon_transfer(dark, points, full_scale)
+    limit_ms = 1000.0
+    if source.longest_pulse_ms is not None:
+        limit_ms = MAX_PULSE_SHARE * source.longest_pulse_ms
+    longest_ms = min(longest_ms or _bright_exposure_ms(source, level, limit_ms), limit_ms)
+    steps_ms = np.linspace(longest_ms / exposures, longest_ms, exposures)
+    points = measure_points(source.camera, steps_ms, level, source.take)
+    return photon_transfer(dark, points, source.camera.pixel_format.full_scale)
 
 
-def _bright_exposure_ms(bench: Bench, level: float, limit_ms: float) -> float:
+def _bright_exposure_ms(source: FrameSource, level: float, limit_ms: float) -> float:
     """Return the exposure whose brightest pixels are just below full scale."""
     exposure_ms = min(10.0, limit_ms)
-    for _ in range(2 * _TRIES):
-        bench.camera.set_exposure(exposure_ms * 1000.0)
-        frame = bench.take()
+    for _ in range(_TRIES):
+        source.camera.set_exposure(exposure_ms * 1000.0)
+        frame = source.take()
         bright = float(np.percentile(frame.pixels, 99.9)) - level
         room = frame.pixel_format.full_scale - level
         low, high = (share * room for share in _PROBE_LEVELS)

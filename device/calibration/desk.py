@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from device.calibration.effective import Effective, due, effective, expires, made_for
 from device.calibration.order import CalibrationOrder, is_refusal
 from device.calibration.steps import led_power
-from device.calibration.steps.bench import Bench, Surroundings, pixels_of
 from device.calibration.steps.catalogue import STEP_IDS, Step, step_of
+from device.calibration.steps.context import CalibrationContext, pixels_of
 from device.calibration.steps.quantities import Outcome
 from device.calibration.steps.slide_corners import CORNERS
 from device.errors import RequestRefusedError
@@ -169,7 +169,7 @@ class CalibrationDesk:
                 step.id,
                 f"calibration-{session.id}",
                 step.lit,
-                lambda parts: self._measure(step, session, checked, parts),
+                lambda context: self._measure(step, session, checked, context),
             )
         )
 
@@ -224,8 +224,8 @@ class CalibrationDesk:
                 code="CALIBRATION-JOG",
             )
 
-        def target(parts: Surroundings) -> tuple[float, float]:
-            here = parts.hardware.stage.position()
+        def target(context: CalibrationContext) -> tuple[float, float]:
+            here = context.rig.hardware.stage.position()
             return here.x_um + dx_um, here.y_um + dy_um
 
         self._order_jog(target)
@@ -238,8 +238,8 @@ class CalibrationDesk:
         session = self._session()
         _check_corner(corner)
 
-        def target(parts: Surroundings) -> tuple[float, float]:
-            scan = parts.settings.scan
+        def target(context: CalibrationContext) -> tuple[float, float]:
+            scan = context.settings.scan
             far = CORNERS.index(corner)
             area = (scan.left_um + far * scan.width_um, scan.top_um + far * scan.height_um)
             return session.marks.get(corner, area)
@@ -254,15 +254,15 @@ class CalibrationDesk:
         session = self._session()
         _check_corner(corner)
 
-        def work(parts: Surroundings) -> None:
-            place = parts.hardware.stage.position()
+        def work(context: CalibrationContext) -> None:
+            place = context.rig.hardware.stage.position()
             marks = {**session.marks, corner: (place.x_um, place.y_um)}
             self._store.mark(session.id, marks)
             self._touch()
 
         self._perform(CalibrationOrder("jog", f"calibration-{session.id}", False, work))
 
-    def pulse(self) -> None:
+    def give_pulses(self) -> None:
         """Ask for a series of pulses that a person reads on a power meter.
 
         Raises:
@@ -275,7 +275,7 @@ class CalibrationDesk:
                 METER_STEP,
                 f"calibration-{session.id}",
                 True,
-                lambda parts: self._give_pulses(session, parts),
+                lambda context: self._give_pulses(session, context),
             )
         )
 
@@ -290,12 +290,11 @@ class CalibrationDesk:
         step: Step,
         session: CalibrationSession,
         entries: Mapping[str, float],
-        parts: Surroundings,
+        context: CalibrationContext,
     ) -> None:
         """Do the step and store what came of it; runs on the thread that owns the hardware."""
-        bench = Bench(parts)
         try:
-            outcome = step.measure(bench, entries)
+            outcome = step.measure(context, entries)
         except LeukoluxError as error:
             if is_refusal(error):
                 outcome = Outcome(refusal=error)
@@ -304,8 +303,6 @@ class CalibrationDesk:
                     self._add(session, step.id, CalibrationState.REFUSED, Outcome(refusal=error))
                     self._touch()
                 raise
-        finally:
-            bench.close()
         belongs = {**outcome.details, "made_for": made_for(step.id, self._settings)}
         outcome = replace(outcome, details=belongs)
         refused = outcome.refusal is not None
@@ -313,53 +310,48 @@ class CalibrationDesk:
         self._add(session, step.id, state, outcome)
         self._touch()
 
-    def _order_jog(self, target: Callable[[Surroundings], tuple[float, float]]) -> None:
+    def _order_jog(self, target: Callable[[CalibrationContext], tuple[float, float]]) -> None:
         session = self._session()
         self._perform(
             CalibrationOrder(
                 "jog",
                 f"calibration-{session.id}",
                 False,
-                lambda parts: self._jog(session, parts, target),
+                lambda context: self._jog(session, context, target),
             )
         )
 
     def _jog(
         self,
         session: CalibrationSession,
-        parts: Surroundings,
-        target: Callable[[Surroundings], tuple[float, float]],
+        context: CalibrationContext,
+        target: Callable[[CalibrationContext], tuple[float, float]],
     ) -> None:
         """Move and take a picture; runs on the thread that owns the hardware."""
-        bench = Bench(parts)
+        rig = context.rig
         try:
-            bench.home()
-            x_um, y_um = target(parts)
-            bench.mover.to(x_um, y_um, parts.settings.scan.focus_z_um)
-            if parts.hardware.panel.lid_closed:
-                frame = bench.imager.take(bench.field_of(x_um, y_um))
+            rig.mover.home()
+            x_um, y_um = target(context)
+            rig.mover.to(x_um, y_um, context.settings.scan.focus_z_um)
+            if rig.hardware.panel.lid_closed:
+                frame = rig.imager.take(context.field_of(x_um, y_um))
                 with self._lock:
                     self._picture = pixels_of(frame)
         except LeukoluxError as error:
             if not is_refusal(error):
                 raise
             self._add(session, CORNER_STEP, CalibrationState.REFUSED, Outcome(refusal=error))
-        finally:
-            bench.close()
         self._touch()
 
-    def _give_pulses(self, session: CalibrationSession, parts: Surroundings) -> None:
+    def _give_pulses(self, session: CalibrationSession, context: CalibrationContext) -> None:
         """Give the pulses; runs on the thread that owns the hardware."""
-        bench = Bench(parts)
         try:
-            led_power.give_pulses(bench)
+            led_power.give_pulses(context)
         except LeukoluxError as error:
             if not is_refusal(error):
                 raise
             self._add(session, METER_STEP, CalibrationState.REFUSED, Outcome(refusal=error))
             self._touch()
-        finally:
-            bench.close()
 
     def _session(self, step_id: str | None = None) -> CalibrationSession:
         session = self.session()

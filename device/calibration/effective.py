@@ -10,12 +10,13 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.calibration.steps.catalogue import STEP_IDS, STEPS
-from device.records.calibrations import CalibrationRecord
+from device.records.calibrations import CalibrationRecord, CalibrationStore
 from device.results.differential import Flag, FlagLevel
 from device.settings.file import Settings, changed_settings
 from device.settings.sections import CalibrationConfig
 from device.status import StartCondition
 from hal.errors import SettingsError
+from hal.factory import Hardware
 
 APPROACH_FACTOR = 2.0
 APPROACH_SPARE_UM = 2.0
@@ -122,6 +123,17 @@ class Effective:
 def uncalibrated(settings: Settings) -> Effective:
     """Return what is used where nothing was ever calibrated."""
     return Effective(settings, {}, (), STEP_IDS)
+
+
+def calibrated_device(hardware: Hardware) -> str:
+    """Return to which instrument the calibrations belong: the simulated one or the real one."""
+    return "instrument" if hardware.simulation is None else "simulated"
+
+
+def effective_now(settings: Settings, store: CalibrationStore, hardware: Hardware) -> Effective:
+    """Return what is used now, with the accepted results in ``store``.  Raises RecordsError."""
+    device = calibrated_device(hardware)
+    return effective(settings, store.newest_accepted(device), store.now(), store.left_out(device))
 
 
 def expires(record: CalibrationRecord, config: CalibrationConfig) -> datetime | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from device.acquisition.imaging import DoseLimitError
-from device.calibration.steps.bench import Surroundings
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import CalibrationRefusedError
 from device.errors import SampleRefusedError, SettlingError
+from device.imaging.imager import DoseLimitError
 from hal.errors import (
     FrameError,
     InputError,
@@ -44,7 +44,7 @@ class CalibrationOrder:
     name: str
     sample_id: str
     lit: bool
-    work: Callable[[Surroundings], None]
+    work: Callable[[CalibrationContext], None]
 
 
 def is_refusal(error: LeukoluxError) -> bool:

@@ -225,7 +225,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         "One exposure's light: leased, bounded, and its current as it should be.",
         Level.DAILY,
         lambda effective: Limit("ms", high=effective.settings.light.max_pulse_ms),
-        devices.pulse,
+        devices.light_pulse,
         "Keep the lid closed and have the light checked.",
         needs=_LIT,
         dark=True,

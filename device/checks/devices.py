@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from device.checks.context import CheckContext
 from device.checks.report import CheckSkipped, Reading
-from device.checks.workplace import Workplace
+from device.imaging.imager import take_unlit
 from hal.errors import FrameError, InterlockError, LeukoluxError, StageError, SupervisorError
-from hal.interfaces.camera import Frame
 
 DARK_FRAMES: Final = 4
 NOT_HOMED: Final = "STAGE-NOT-HOMED"
@@ -17,12 +17,12 @@ HOT_LEVEL: Final = 0.05
 """Share of full scale above the others at which a pixel without light counts as hot."""
 
 
-def supervisor(place: Workplace) -> Reading:
+def supervisor(context: CheckContext) -> Reading:
     """Open the light anew: its line goes low, and its supervisor must answer."""
-    light = place.hardware.light
-    place.light_was_on = light.is_on
+    light = context.hardware.light
+    context.light_was_on = light.is_on
     light.off()
-    place.light_error = None
+    context.light_error = None
     light.close()
     try:
         light.open()
@@ -30,24 +30,24 @@ def supervisor(place: Workplace) -> Reading:
         raise
     except LeukoluxError as error:
         # The supervisor answered; the line is the next check's.
-        place.light_error = error
-    if not place.settings.light.supervisor:
+        context.light_error = error
+    if not context.settings.light.supervisor:
         raise CheckSkipped("The settings say that there is no supervisor (light.supervisor).")
     return Reading(0)
 
 
-def light_line(place: Workplace) -> Reading:
+def light_line(context: CheckContext) -> Reading:
     """The light's line obeyed when it was opened, is low, and was low before."""
-    if place.light_error is not None:
-        raise place.light_error
-    if place.light_was_on:
+    if context.light_error is not None:
+        raise context.light_error
+    if context.light_was_on:
         return Reading(1, "The UV light was on without a pulse; it was switched off.")
-    return Reading(int(place.hardware.light.is_on))
+    return Reading(int(context.hardware.light.is_on))
 
 
-def panel(place: Workplace) -> Reading:
+def panel(context: CheckContext) -> Reading:
     """Open the panel, read its switches, drive its lamps."""
-    front = place.hardware.panel
+    front = context.hardware.panel
     front.open()
     front.tick()
     front.take_press()
@@ -56,15 +56,15 @@ def panel(place: Workplace) -> Reading:
     return Reading(0)
 
 
-def lid(place: Workplace) -> Reading:
+def lid(context: CheckContext) -> Reading:
     """Read the lid switch."""
-    closed = place.hardware.panel.lid_closed
+    closed = context.hardware.panel.lid_closed
     return Reading(int(closed), "" if closed else "The lid is open.")
 
 
-def stage_link(place: Workplace) -> Reading:
+def stage_link(context: CheckContext) -> Reading:
     """Ask the stage where it is; before the first homing it need not know."""
-    stage = place.hardware.stage
+    stage = context.hardware.stage
     stage.open()
     try:
         stage.position()
@@ -74,66 +74,58 @@ def stage_link(place: Workplace) -> Reading:
     return Reading(0)
 
 
-def camera_frames(place: Workplace) -> Reading:
+def camera_frames(context: CheckContext) -> Reading:
     """Take frames without light and return how many were lost."""
-    camera = place.hardware.camera
+    camera = context.hardware.camera
     camera.open()
-    camera.set_gain(place.settings.camera.gain_db)
-    camera.set_exposure(1000.0 * place.settings.camera.exposure_ms)
-    place.dark_frames = []
+    context.rig.set_camera()
+    context.dark_frames = []
     lost: FrameError | None = None
     for _ in range(DARK_FRAMES):
-        place.go_on()
+        context.go_on()
         try:
-            place.dark_frames.append(_dark_frame(place))
+            context.dark_frames.append(take_unlit(camera, context.settings.camera.frame_timeout_ms))
         except FrameError as error:
             lost = error
-    if lost is not None and not place.dark_frames:
+    if lost is not None and not context.dark_frames:
         raise lost
-    count = DARK_FRAMES - len(place.dark_frames)
+    count = DARK_FRAMES - len(context.dark_frames)
     return Reading(count, f"{count} of {DARK_FRAMES} frames were lost." if count else "")
 
 
-def _dark_frame(place: Workplace) -> Frame:
-    camera = place.hardware.camera
-    camera.trigger()
-    camera.wait_exposed()
-    return camera.read(place.settings.camera.frame_timeout_ms)
-
-
-def dark_level(place: Workplace) -> Reading:
+def dark_level(context: CheckContext) -> Reading:
     """Return the mean level without light, percent of full scale."""
-    full_scale = place.dark_frames[0].pixel_format.full_scale
-    percent = 100.0 * place.dark_level() / full_scale
+    full_scale = context.dark_frames[0].pixel_format.full_scale
+    percent = 100.0 * context.dark_level() / full_scale
     return Reading(percent)
 
 
-def hot_pixels(place: Workplace) -> Reading:
+def hot_pixels(context: CheckContext) -> Reading:
     """Return how many pixels are bright in every dark frame, per million."""
-    frames = place.dark_frames
+    frames = context.dark_frames
     pixels = [np.asarray(frame.pixels, np.float32) for frame in frames]
     steady = np.median(np.stack(pixels), axis=0)
     limit = float(np.median(steady)) + HOT_LEVEL * frames[0].pixel_format.full_scale
     return Reading(1e6 * float(np.count_nonzero(steady > limit)) / steady.size)
 
 
-def home(place: Workplace) -> Reading:
+def home(context: CheckContext) -> Reading:
     """Run the homing cycle, then go to the blank glass."""
-    place.mover.home(anew=True)
-    scan = place.settings.scan
-    at = place.mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
+    context.rig.mover.home(even_if_homed=True)
+    scan = context.settings.scan
+    at = context.rig.mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
     return Reading(float(np.hypot(at.x_um - scan.blank_x_um, at.y_um - scan.blank_y_um)))
 
 
-def pulse(place: Workplace) -> Reading:
+def light_pulse(context: CheckContext) -> Reading:
     """Give light for one exposure; return how long it was on, ms."""
-    light = place.hardware.light
+    light = context.hardware.light
     try:
         # Whoever starts a check has seen that the lid is closed.
         light.acknowledge_lid()
     except InterlockError as error:
         raise CheckSkipped(error.cause) from error
-    place.blank_frame(place.settings.camera.exposure_ms)
+    context.blank_frame(context.settings.camera.exposure_ms)
     before_s = light.on_time_s
-    place.blank_frame(place.settings.camera.exposure_ms)
+    context.blank_frame(context.settings.camera.exposure_ms)
     return Reading(1000.0 * (light.on_time_s - before_s))

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.background import brightness_per_s, roughness
+from device.checks.context import CheckContext
 from device.checks.report import Reading
-from device.checks.workplace import Workplace
+from device.imaging.background import brightness_per_s, roughness
 from hal.interfaces.camera import Frame
 
 BLANK_FRAMES: Final = 6
@@ -23,44 +23,44 @@ _SAMPLE_STEP: Final = 8
 NOISE_PAIRS: Final = (1.0, 0.25)
 
 
-def blank_level(place: Workplace) -> Reading:
+def blank_level(context: CheckContext) -> Reading:
     """Set the exposure on blank glass; return the LED's share of its first brightness, percent."""
-    frame = place.glass.find_exposure()
-    place.blank = frame
-    led = place.settings.light.led
-    brightness = brightness_per_s(float(place.lit(frame).mean()), frame)
-    record = place.records.judge_led(led, brightness, sound=False)
+    frame = context.rig.glass.find_exposure()
+    context.blank = frame
+    led = context.settings.light.led
+    brightness = brightness_per_s(float(context.lit(frame).mean()), frame)
+    record = context.records.judge_led(led, brightness, sound=False)
     first = record.first_brightness_per_s
     if not first:
         return Reading(100.0, f"LED {led!r} has no first brightness yet; the first run keeps it.")
     return Reading(100.0 * brightness / first)
 
 
-def evenness(place: Workplace) -> Reading:
+def evenness(context: CheckContext) -> Reading:
     """Return the least light of the field as a share of the most, percent."""
-    image = steady(place)
+    image = steady(context)
     smooth = cv2.GaussianBlur(image, (0, 0), image.shape[1] / 32.0)
     return Reading(100.0 * float(smooth.min()) / float(smooth.max()))
 
 
-def cleanness(place: Workplace) -> Reading:
+def cleanness(context: CheckContext) -> Reading:
     """Return how much the light varies on the scale of cells where all frames agree, percent."""
-    image = steady(place)
+    image = steady(context)
     return Reading(100.0 * roughness(np.asarray(image / _slow_part(image), np.float32)))
 
 
-def linearity(place: Workplace) -> Reading:
+def linearity(context: CheckContext) -> Reading:
     """Return the largest deviation of level per exposure time from its mean, percent."""
-    exposure_ms = place.glass.exposure_ms
+    exposure_ms = context.rig.glass.exposure_ms
     rates: dict[float, list[float]] = {}
     for share in LINEARITY_STEPS:
-        frame = place.blank_frame(share * exposure_ms)
-        rates.setdefault(share, []).append(float(place.lit(frame).mean()) / share)
+        frame = context.blank_frame(share * exposure_ms)
+        rates.setdefault(share, []).append(float(context.lit(frame).mean()) / share)
     means = np.array([np.mean(found) for found in rates.values()])
     return Reading(100.0 * float(np.abs(means / means.mean() - 1.0).max()))
 
 
-def noise(place: Workplace) -> Reading:
+def noise(context: CheckContext) -> Reading:
     """Return the variance at little light as a multiple of what is to be expected.
 
     That is the noise of the photons and, where the camera's gain and noise are calibrated, its read
@@ -68,14 +68,15 @@ def noise(place: Workplace) -> Reading:
     calibrated gain the slope of variance over mean between two levels is the conversion of
     photoelectrons, whatever the other noise is.
     """
+    exposure_ms = context.rig.glass.exposure_ms
     (bright, bright_variance), (weak, weak_variance) = (
         _level_and_variance(
-            [place.lit(place.blank_frame(share * place.glass.exposure_ms)) for _ in range(2)]
+            [context.lit(context.blank_frame(share * exposure_ms)) for _ in range(2)]
         )
         for share in NOISE_PAIRS
     )
-    gain = place.effective.value("camera_noise", "gain_e_per_count")
-    read_noise_e = place.effective.value("camera_noise", "read_noise_e")
+    gain = context.effective.value("camera_noise", "gain_e_per_count")
+    read_noise_e = context.effective.value("camera_noise", "read_noise_e")
     if gain is not None and read_noise_e is not None:
         return Reading(weak_variance / (weak / gain + (read_noise_e / gain) ** 2))
     slope = (bright_variance - weak_variance) / max(bright - weak, 1e-9)
@@ -104,9 +105,9 @@ def _slow_part(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(sum(w * term for w, term in zip(weights, terms, strict=False)), np.float32)
 
 
-def steady(place: Workplace) -> NDArray[np.float32]:
+def steady(context: CheckContext) -> NDArray[np.float32]:
     """Return the median of frames beside each other: what stays is in the optics."""
-    if place.steady is None:
-        frames: list[Frame] = [place.glass.take() for _ in range(BLANK_FRAMES)]
-        place.steady = np.median(np.stack([place.lit(frame) for frame in frames]), axis=0)
-    return place.steady
+    if context.steady is None:
+        frames: list[Frame] = [context.rig.glass.take() for _ in range(BLANK_FRAMES)]
+        context.steady = np.median(np.stack([context.lit(frame) for frame in frames]), axis=0)
+    return context.steady

@@ -12,7 +12,7 @@ from hal.errors import LeukoluxError
 
 if TYPE_CHECKING:
     from device.calibration.effective import Effective
-    from device.checks.workplace import Workplace
+    from device.checks.context import CheckContext
 
 
 class Level(StrEnum):
@@ -114,7 +114,7 @@ class Check:
     what: str
     level: Level
     limit: Callable[[Effective], Limit]
-    measure: Callable[[Workplace], Reading]
+    measure: Callable[[CheckContext], Reading]
     remedy: str
     needs: tuple[str, ...] = ()
     dark: bool = False

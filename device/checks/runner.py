@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from device.checks.context import CheckContext
 from device.checks.report import Check, CheckReport, CheckResult, CheckSkipped, Level, Verdict
-from device.checks.workplace import Workplace
 from device.errors import InternalError, SelfTestError
 from hal.errors import Cancelled, LeukoluxError
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[Sequence[CheckResult], Check | None], None]
 """Told before each check of what was found so far and what comes now, None at the end."""
 
+ENDED_EARLY: Final = "The check was ended early."
 _UNUSABLE: Final = (Verdict.FAIL, Verdict.SKIPPED)
 
 
@@ -43,7 +44,7 @@ def choose(catalogue: Sequence[Check], level: Level, only: Sequence[str] = ()) -
 def run_checks(
     checks: Sequence[Check],
     level: Level,
-    place: Workplace,
+    context: CheckContext,
     progress: Progress = lambda done, now: None,
 ) -> CheckReport:
     """Do ``checks`` in order; ends with the light off and the camera as it was.
@@ -54,27 +55,26 @@ def run_checks(
     results: dict[str, CheckResult] = {}
     failures: dict[str, LeukoluxError] = {}
     cancelled = False
-    try:
+    with context.rig:
         for check in checks:
             progress(tuple(results.values()), check)
             start_s = time.monotonic()
             try:
-                reason = (
-                    "The check was ended early." if cancelled else _hindrance(check, place, results)
-                )
-                result = _skipped(check, place, reason) if reason else _do(check, place, failures)
+                reason = ENDED_EARLY if cancelled else _hindrance(check, context, results)
+                if reason:
+                    result = _skipped(check, context, reason)
+                else:
+                    result = _do(check, context, failures)
             except Cancelled:
                 cancelled = True
-                result = _skipped(check, place, "The check was ended early.")
+                result = _skipped(check, context, ENDED_EARLY)
             results[check.id] = _timed(result, start_s)
             log.info("%s: %s %s", check.id, result.verdict, result.cause)
         progress(tuple(results.values()), None)
-    finally:
-        place.leave()
     return CheckReport(level, tuple(results.values()), cancelled, failures)
 
 
-def _hindrance(check: Check, place: Workplace, results: Mapping[str, CheckResult]) -> str:
+def _hindrance(check: Check, context: CheckContext, results: Mapping[str, CheckResult]) -> str:
     """Return why ``check`` cannot be done, or nothing."""
     missing = [
         results[need].title
@@ -83,54 +83,54 @@ def _hindrance(check: Check, place: Workplace, results: Mapping[str, CheckResult
     ]
     if missing:
         return f"It needs: {', '.join(missing)}."
-    if check.dark and not place.lid_closed():
+    if check.dark and not context.lid_closed():
         return "The lid is open."
     return ""
 
 
-def _do(check: Check, place: Workplace, failures: dict[str, LeukoluxError]) -> CheckResult:
-    place.begin(check.bound_s)
-    limit = check.limit(place.effective)
+def _do(check: Check, context: CheckContext, failures: dict[str, LeukoluxError]) -> CheckResult:
+    context.begin(check.bound_s)
+    limit = check.limit(context.effective)
     try:
-        reading = check.measure(place)
+        reading = check.measure(context)
     except CheckSkipped as reason:
-        return _skipped(check, place, str(reason))
+        return _skipped(check, context, str(reason))
     except Cancelled:
         raise
     except LeukoluxError as error:
         failures[check.id] = error
         return _result(
-            check, place, Verdict.FAIL, None, error.cause, error.remedy, error.error_code
+            check, context, Verdict.FAIL, None, error.cause, error.remedy, error.error_code
         )
     except Exception as error:
         log.exception("%s", check.id)
         bug = InternalError(error)
         failures[check.id] = bug
-        return _result(check, place, Verdict.FAIL, None, bug.cause, bug.remedy, bug.error_code)
+        return _result(check, context, Verdict.FAIL, None, bug.cause, bug.remedy, bug.error_code)
     if limit.holds(reading.value):
-        return _result(check, place, Verdict.PASS, reading.value, reading.detail)
+        return _result(check, context, Verdict.PASS, reading.value, reading.detail)
     cause = reading.detail or (
         f"{check.title}: {reading.value:.4g} {limit.unit}".rstrip() + f", not {limit.text}."
     )
     if check.miss is Verdict.FAIL:
         failures[check.id] = SelfTestError(cause, remedy=check.remedy, code=check.id)
-    return _result(check, place, check.miss, reading.value, cause, check.remedy, check.id)
+    return _result(check, context, check.miss, reading.value, cause, check.remedy, check.id)
 
 
-def _skipped(check: Check, place: Workplace, reason: str) -> CheckResult:
-    return _result(check, place, Verdict.SKIPPED, None, reason)
+def _skipped(check: Check, context: CheckContext, reason: str) -> CheckResult:
+    return _result(check, context, Verdict.SKIPPED, None, reason)
 
 
 def _result(
     check: Check,
-    place: Workplace,
+    context: CheckContext,
     verdict: Verdict,
     measured: float | None,
     cause: str,
     remedy: str = "",
     code: str = "",
 ) -> CheckResult:
-    limit = check.limit(place.effective)
+    limit = check.limit(context.effective)
     return CheckResult(
         id=check.id,
         title=check.title,

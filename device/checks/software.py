@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.background import MAX_PULSE_SHARE
 from device.analysis.flatfield import Background
 from device.analysis.picture import PictureScale
 from device.analysis.tile import Tile
+from device.checks.context import CheckContext
 from device.checks.report import Reading
-from device.checks.workplace import Workplace
+from device.imaging.background import MAX_PULSE_SHARE
 from hal.stage.guarded import StageRules
 from models.answers import Answers
 from models.layout import BLANK_LEVEL
@@ -31,51 +31,51 @@ _BLANK_SHARE: Final = 0.75
 _SAME_CELL_UM: Final = 3.0
 
 
-def networks(place: Workplace) -> Reading:
+def networks(context: CheckContext) -> Reading:
     """Load the networks, one set per thread: hashes and known answers are checked by that."""
-    workers = place.settings.analysis.workers
-    place.models = [place.load_models() for _ in range(workers)]
-    return Reading(len(place.models), place.models[0].execution.line(workers))
+    workers = context.settings.analysis.workers
+    context.models = [context.load_models() for _ in range(workers)]
+    return Reading(len(context.models), context.models[0].execution.line(workers))
 
 
-def writable(place: Workplace) -> Reading:
+def writable(context: CheckContext) -> Reading:
     """Write and take back a row."""
-    place.records.check_writable()
+    context.records.check_writable()
     return Reading(0)
 
 
-def integrity(place: Workplace) -> Reading:
+def integrity(context: CheckContext) -> Reading:
     """Let the database look through itself."""
-    problems = place.records.problems()
+    problems = context.records.problems()
     return Reading(len(problems), " ".join(problems))
 
 
-def free_space(place: Workplace) -> Reading:
+def free_space(context: CheckContext) -> Reading:
     """Return the free megabytes of the disk that holds the records."""
     try:
-        return Reading(shutil.disk_usage(place.records.path.parent).free / 1e6)
+        return Reading(shutil.disk_usage(context.records.path.parent).free / 1e6)
     except OSError as error:
         return Reading(0.0, f"The free space cannot be asked for: {error}.")
 
 
-def clock(place: Workplace) -> Reading:
+def clock(context: CheckContext) -> Reading:
     """Return by how many seconds the clock is behind the newest record, or this software."""
-    with place.records.reader() as reader:
+    with context.records.reader() as reader:
         newest = reader.newest_utc()
     past = max(EARLIEST, datetime.fromisoformat(newest)) if newest else EARLIEST
-    behind_s = (past - place.records.utc_now()).total_seconds()
+    behind_s = (past - context.records.utc_now()).total_seconds()
     return Reading(
         max(0.0, behind_s),
         f"The clock is {behind_s:.0f} s behind what was recorded last." if behind_s > 0 else "",
     )
 
 
-def settings(place: Workplace) -> Reading:
+def settings(context: CheckContext) -> Reading:
     """Count what a scan needs and stage or light cannot do: places, heights, the exposure."""
-    scan = place.settings.scan
-    rules = StageRules.of(place.settings.stage, place.hardware.stage.travel)
+    scan = context.settings.scan
+    rules = StageRules.of(context.settings.stage, context.hardware.stage.travel)
     (left_um, top_um, low_um), (right_um, bottom_um, high_um) = rules.low_um, rules.high_um
-    places = [(field.x_um, field.y_um) for field in place.plan.fields]
+    places = [(field.x_um, field.y_um) for field in context.plan.fields]
     places.append((scan.blank_x_um, scan.blank_y_um))
     outside = sum(
         not (left_um <= x_um <= right_um and top_um <= y_um <= bottom_um) for x_um, y_um in places
@@ -83,8 +83,8 @@ def settings(place: Workplace) -> Reading:
     lowest_um = scan.focus_z_um - scan.focus_range_um
     highest_um = scan.focus_z_um + scan.focus_range_um
     no_focus = not low_um <= lowest_um < highest_um <= high_um
-    longest_ms = MAX_PULSE_SHARE * place.hardware.light.max_pulse_ms
-    too_long = place.settings.camera.exposure_ms > longest_ms
+    longest_ms = MAX_PULSE_SHARE * context.hardware.light.max_pulse_ms
+    too_long = context.settings.camera.exposure_ms > longest_ms
     said = []
     if outside:
         said.append(
@@ -102,7 +102,7 @@ def settings(place: Workplace) -> Reading:
     return Reading(outside + no_focus + too_long, " ".join(said))
 
 
-def known_tile(place: Workplace) -> Reading:
+def known_tile(context: CheckContext) -> Reading:
     """Analyse the stored tile from raw counts on; return the share of its cells found again.
 
     The cells and their kinds are those recorded with the networks.
@@ -112,11 +112,11 @@ def known_tile(place: Workplace) -> Reading:
     blank = _BLANK_SHARE * _FULL_SCALE
     pixels = np.round(image.astype(np.float32) * (blank / BLANK_LEVEL)).astype(np.uint16)
     background = Background(np.full(image.shape, blank, np.float32), _FULL_SCALE)
-    models = place.models[0]
+    models = context.models[0]
     pixel_um = models.pixel_um
-    PictureScale(place.settings.camera.pixel_um, pixel_um)
+    PictureScale(context.settings.camera.pixel_um, pixel_um)
     tile = Tile(0, 0, 0, 0.0, 0.0, 0.0, pixels, _FULL_SCALE, pixel_um, 50.0)
-    found = place.make_analyzer(models, place.settings.analysis, background).analyze(tile).cells
+    found = context.make_analyzer(models, context.settings.analysis, background).analyze(tile).cells
     whole = _whole(answers)
     kinds = answers["classifier_probabilities"].argmax(axis=1)[whole]
     again = sum(

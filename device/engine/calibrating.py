@@ -7,14 +7,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
 
-from device.acquisition.dose import DoseLedger, DoseLimits
 from device.calibration.order import CalibrationOrder
-from device.calibration.steps.bench import Surroundings
-from device.engine.light_book import LightBook
+from device.calibration.steps.context import CalibrationContext
 from device.engine.requests import Requests
 from device.engine.services import Services
 from device.engine.states import Event
 from device.errors import RequestRefusedError, StartRefusedError
+from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
 from device.status import StartCondition
 from hal.errors import Cancelled, InterlockError
 from hal.factory import Hardware
@@ -96,53 +95,32 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
 
     Raises what is a fault of the instrument.
     """
-    settings, board = services.settings, services.board
-    with services.records.reader() as reader:
-        former_j_per_cm2 = reader.sample_dose_j_per_cm2(order.sample_id)
-    ledger = DoseLedger(
-        DoseLimits(
-            settings.scan.max_exposures_per_field,
-            settings.scan.max_field_mj_per_cm2,
-            settings.scan.max_sample_j_per_cm2,
-        ),
-        settings.light.irradiance_mw_per_cm2,
-        former_j_per_cm2,
-    )
-    book = LightBook(
-        services.records,
-        settings.light,
-        order.sample_id,
-        ledger,
-        lambda kind, data: services.records.add_event(None, kind, data),
-    )
 
-    def check() -> None:
+    def checkpoint() -> None:
         services.beat()
         if services.requests.cancel.is_set():
             raise Cancelled("The calibration")
-        book.enter()
 
     def say(activity: str, share: float) -> None:
         services.beat()
-        board.put(activity=activity, share=min(max(share, 0.0), 1.0))
+        services.board.put(activity=activity, share=min(max(share, 0.0), 1.0))
 
+    user = RigUser(
+        sample_id=order.sample_id,
+        cancel=services.requests.cancel,
+        checkpoint=checkpoint,
+        lid_opened=end_at_open_lid("step"),
+        waiting=services.beat,
+        note=lambda kind, data: services.records.add_event(None, kind, data),
+    )
     try:
-        order.work(
-            Surroundings(
-                hardware=services.hardware,
-                clock=services.clock,
-                settings=settings,
-                ledger=ledger,
-                cancel=services.requests.cancel,
-                check=check,
-                beat=services.beat,
-                say=say,
-                judge_led=book.judge,
-            )
-        )
+        with ImagingRig(
+            services.settings, services.hardware, services.records, services.clock, user
+        ) as rig:
+            order.work(CalibrationContext(rig, say))
     except Cancelled:
         return Event.ABORT
     finally:
-        board.put(calibrating="")
-        book.enter(0.0)
+        services.board.put(calibrating="")
+    rig.light_log.enter_rest()
     return Event.CALIBRATED

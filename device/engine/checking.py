@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from threading import Lock
 
 from device.checks.catalogue import CATALOGUE
+from device.checks.context import CheckContext
 from device.checks.report import Check, CheckProgress, CheckReport, CheckResult, Level
 from device.checks.runner import choose, run_checks
-from device.checks.workplace import Workplace
 from device.engine.services import Services
 from device.errors import RecordsError
 from device.system.version import version
@@ -60,11 +60,11 @@ class Checker:
 
         Raises LeukoluxError: what failed first.
         """
-        place = self._workplace()
-        report = self._check(CheckOrder(Level.STARTUP), place)
+        context = self._context()
+        report = self._check(CheckOrder(Level.STARTUP), context)
         for failure in report.failures.values():
             raise failure
-        return () if report.cancelled else place.models
+        return () if report.cancelled else context.models
 
     def check(self, order: CheckOrder) -> CheckReport:
         """Do the checks that were asked for.
@@ -73,14 +73,14 @@ class Checker:
             DeviceError: a device must be opened again before anything else; the report is kept.
             RecordsError: the report could not be kept.
         """
-        report = self._check(order, self._workplace())
+        report = self._check(order, self._context())
         self._services().quality.refresh()
         failure = broken_device(report)
         if failure is not None:
             raise failure
         return report
 
-    def _check(self, order: CheckOrder, place: Workplace) -> CheckReport:
+    def _check(self, order: CheckOrder, context: CheckContext) -> CheckReport:
         """Do the checks of a level; the board shows how far they are, the records keep them."""
         services = self._services()
         checks = choose(CATALOGUE, order.level)
@@ -92,10 +92,10 @@ class Checker:
             services.board.put(checking=found)
 
         try:
-            report = run_checks(checks, order.level, place, progress)
+            report = run_checks(checks, order.level, context, progress)
         finally:
             services.board.put(checking=None)
-        versions = {"software": version(), **(place.models[0].versions if place.models else {})}
+        versions = {"software": version(), **(context.models[0].versions if context.models else {})}
         try:
             check_id = services.records.quality.add_check(
                 order.operator, report.as_dict(), versions
@@ -108,9 +108,9 @@ class Checker:
             services.board.put(last_check_id=check_id)
         return report
 
-    def _workplace(self) -> Workplace:
+    def _context(self) -> CheckContext:
         services = self._services()
-        return Workplace(
+        return CheckContext(
             services.calibration,
             services.hardware,
             services.records,

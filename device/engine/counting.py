@@ -7,13 +7,13 @@ from threading import Lock
 
 import cv2
 
-from device.acquisition.dose import DoseLedger
 from device.analysis.quality import cell_density
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
 from device.engine.board import Board
 from device.engine.progress import Progress
+from device.imaging.dose import DoseLedger
 from device.records.record_types import TileState
 from device.records.records import Records, TileEntry
 from device.results.cell import Cell

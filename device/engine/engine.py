@@ -360,11 +360,7 @@ class Engine:
         self.machine.fire(Event.START)
         versions = {"software": version(), **self._models[0].versions}
         services = self._services()
-        effective = services.settings
-        self._hardware.stage.set_approach(
-            effective.stage.approach_xy_um, effective.stage.approach_z_um
-        )
-        settings = effective.model_dump(mode="json", exclude={"web": {"lan_token"}})
+        settings = services.settings.model_dump(mode="json", exclude={"web": {"lan_token"}})
         sample_id, lot = order.sample_id, order.control_lot
         run_id = self._records.begin_run(sample_id, settings, versions, lot)
         run = Run(services, run_id, sample_id, versions, lot)

@@ -23,7 +23,7 @@ class RunFacts:
         counts: what was counted.
         lid_openings: how often the lid was opened during the run.
         area_mm2: area that the analysed tiles show, None when not known.
-        dose: of the whole sample, as :meth:`device.acquisition.dose.DoseLedger.summary`.
+        dose: of the whole sample, as :meth:`device.imaging.dose.DoseLedger.summary`.
         duration_s: from Start to now, None when not known.
         control_lot: lot of the control slide, None for a sample of a person.
         calibration: the results of calibrations that the run used.

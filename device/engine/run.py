@@ -8,9 +8,7 @@ from typing import Any
 from scipy.special import gammaincinv
 
 from device.acquisition.acquirer import Acquisition
-from device.acquisition.dose import DoseLedger, DoseLimits
-from device.acquisition.imaging import DoseLimitError
-from device.acquisition.plan import Field, make_plan
+from device.acquisition.plan import make_plan
 from device.analysis.picture import PictureScale
 from device.analysis.pipeline import POLL_S, AnalysisPipeline
 from device.analysis.registry import CellRegistry
@@ -18,13 +16,15 @@ from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
 from device.engine.counting import CellCounter
 from device.engine.keeping import TileKeeper
-from device.engine.light_book import LightBook
 from device.engine.progress import Counts, Progress
 from device.engine.records_wait import RecordsWait
 from device.engine.result import RunFacts
 from device.engine.services import Services
 from device.engine.states import Event
 from device.errors import SampleRefusedError
+from device.imaging.field import Field
+from device.imaging.imager import DoseLimitError
+from device.imaging.rig import ImagingRig, RigUser
 from device.records.record_types import TileState
 from device.records.records import TileEntry
 from device.results.differential import MINIMUM_COUNT
@@ -79,20 +79,6 @@ class Run:
         settings = services.settings
         self._scan = settings.scan
         self._plan = make_plan(settings.scan, settings.camera)
-        with services.records.reader() as reader:
-            former_j_per_cm2 = reader.sample_dose_j_per_cm2(sample_id)
-        self._ledger = DoseLedger(
-            DoseLimits(
-                settings.scan.max_exposures_per_field,
-                settings.scan.max_field_mj_per_cm2,
-                settings.scan.max_sample_j_per_cm2,
-            ),
-            settings.light.irradiance_mw_per_cm2,
-            former_j_per_cm2,
-        )
-        self._book = LightBook(
-            services.records, settings.light, sample_id, self._ledger, self._note
-        )
         self.progress = Progress()
         self._pipeline: AnalysisPipeline | None = None
         self._keeper: TileKeeper | None = None
@@ -100,26 +86,20 @@ class Run:
         self._held_s = 0.0
         self._lid_openings = 0
         self._started_s = services.clock.monotonic_s()
-        hardware = services.hardware
-        self._acquisition = Acquisition(
-            hardware.camera,
-            hardware.stage,
-            hardware.light,
-            services.clock,
-            settings,
-            self._plan,
-            self._ledger,
-            gate=self._gate,
-            lid_opened=lambda: self._hold(Event.LID_OPENED),
+        user = RigUser(
+            sample_id=sample_id,
             cancel=services.requests.cancel,
-            beat=services.beat,
+            checkpoint=self._pass_checkpoint,
+            lid_opened=lambda: self._hold(Event.LID_OPENED),
+            waiting=services.beat,
             note=self._note,
-            judge_led=self._book.judge,
         )
+        self._rig = ImagingRig(settings, services.hardware, services.records, services.clock, user)
+        self._acquisition = Acquisition(self._rig, self._plan)
         self.records_wait = RecordsWait(
             services,
             check=self._check_wanted,
-            come_to_rest=self._acquisition.come_to_rest,
+            come_to_rest=self._rig.mover.come_to_rest,
             scanning=lambda: self._scanning,
         )
 
@@ -134,16 +114,19 @@ class Run:
         self.services.records.set_plan(self.id, len(self._plan.fields))
         self._note("calibration", {"used": self.services.calibration.document()})
         self.progress.plan(len(self._plan.fields))
-        self._prepare()
-        self.services.machine.fire(Event.PREPARED)
-        self._scanning = True
-        self._say("Scanning.")
-        return self._scan_plan()
+        with self._rig:
+            self._prepare()
+            self.services.machine.fire(Event.PREPARED)
+            self._scanning = True
+            self._say("Scanning.")
+            return self._scan_plan()
 
     def drain(self) -> None:
-        """Wait until all tiles taken are analysed and kept; nothing more is acquired.
+        """Wait until all tiles taken are analysed and kept, and all light is entered.
 
-        Raises what made the analysis fail.
+        Nothing more is acquired.
+
+        Raises what made the analysis fail, or RecordsError.
         """
         self.records_wait.end()
         self._drain()
@@ -153,11 +136,10 @@ class Run:
             self._pipeline.drain(self.records_wait.attend)
         if self._keeper is not None:
             self._keeper.close(self.services.beat)
-        self._book.enter(0.0)
+        self._rig.light_log.enter_rest()
 
     def close(self) -> None:
-        """End the threads of stage, analysis and pictures."""
-        self._acquisition.close()
+        """End the threads of analysis and pictures."""
         if self._pipeline is not None:
             self._pipeline.close()
         if self._keeper is not None:
@@ -172,7 +154,7 @@ class Run:
             counts=counts,
             area_mm2=self._plan.area_mm2(counts.analysed),
             lid_openings=self._lid_openings,
-            dose={**self._ledger.summary(), **self._book.summary()},
+            dose={**self._rig.ledger.summary(), **self._rig.light_log.summary()},
             versions=self._versions,
             control_lot=self.control_lot,
             duration_s=self.services.clock.monotonic_s() - self._started_s,
@@ -185,16 +167,16 @@ class Run:
         network_um = services.models[0].pixel_um
         scale = PictureScale(services.settings.camera.pixel_um, network_um)
         self._say("Homing the stage.")
-        self._acquisition.home()
+        self._rig.mover.home()
         self._say("Taking the background on blank glass.")
-        background = self._acquisition.take_background()
+        background = self._rig.glass.take_background()
         self._say("Measuring the focus over the smear.")
         self._acquisition.map_focus()
         counter = CellCounter(
             self.id,
             CellRegistry(scale.pixel_um, services.settings.analysis.merge_distance_um),
             services.records,
-            self._ledger,
+            self._rig.ledger,
             self.progress,
             services.latest,
             services.events,
@@ -270,8 +252,8 @@ class Run:
                 y_um=field.y_um,
                 state=TileState.MISSING,
                 usable=False,
-                exposures=self._ledger.exposures(key),
-                dose_mj_per_cm2=self._ledger.dose_mj_per_cm2(key),
+                exposures=self._rig.ledger.exposures(key),
+                dose_mj_per_cm2=self._rig.ledger.dose_mj_per_cm2(key),
                 error=error.as_dict(),
             ),
         )
@@ -299,13 +281,10 @@ class Run:
         if self._pipeline is not None:
             self._pipeline.check()
 
-    def _gate(self) -> None:
+    def _pass_checkpoint(self) -> None:
         """Resolve requests; called between exposures only."""
         self.records_wait.attend()
-        self._book.enter()
-        if not self.services.hardware.panel.lid_closed:
-            self._hold(Event.LID_OPENED)
-        elif self.services.requests.take(Event.PAUSE):
+        if self.services.requests.take(Event.PAUSE):
             self._hold(Event.PAUSE)
 
     def _paused_s(self) -> float:

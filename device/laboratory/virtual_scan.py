@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.plan import Field, make_plan
+from device.acquisition.plan import make_plan
 from device.analysis.flatfield import Background
 from device.analysis.tile import Tile
+from device.imaging.field import Field
 from device.laboratory.truth import Microscope, TrueField
 from device.settings.sections import ScanConfig
 from hal.config import CameraConfig

@@ -12,9 +12,9 @@ from typing import Any
 
 from device.calibration.effective import uncalibrated
 from device.checks.catalogue import CATALOGUE
+from device.checks.context import CheckContext
 from device.checks.report import Check, CheckReport, CheckResult, Level
 from device.checks.runner import choose, run_checks
-from device.checks.workplace import Workplace
 from device.records.records import Records
 from device.settings.file import parse_settings
 from hal.clock import SystemClock
@@ -74,7 +74,7 @@ class CheckRig:
             if now is not None:
                 self.before.get(now.id, lambda: None)()
 
-        place = Workplace(
+        context = CheckContext(
             self.effective,
             self.hardware,
             self.records,
@@ -82,7 +82,7 @@ class CheckRig:
             load_models=self.load_models,
             cancel=self.cancel,
         )
-        return run_checks(choose(CATALOGUE, level, only), level, place, progress)
+        return run_checks(choose(CATALOGUE, level, only), level, context, progress)
 
     def close(self) -> None:
         self.hardware.close()

@@ -11,6 +11,7 @@ import pytest
 from check_rig import CheckRig, found
 
 from device.checks.catalogue import CATALOGUE
+from device.checks.context import CHECK_SAMPLE, CheckContext
 from device.checks.report import (
     Check,
     CheckReport,
@@ -21,7 +22,6 @@ from device.checks.report import (
     Verdict,
 )
 from device.checks.runner import choose, run_checks
-from device.checks.workplace import CHECK_SAMPLE, Workplace
 from hal.errors import LightError, StageError
 
 IDS = [check.id for check in CATALOGUE]
@@ -29,7 +29,7 @@ IDS = [check.id for check in CATALOGUE]
 
 def check(
     check_id: str,
-    measure: Callable[[Workplace], Reading] = lambda place: Reading(1.0),
+    measure: Callable[[CheckContext], Reading] = lambda context: Reading(1.0),
     **changes: Any,
 ) -> Check:
     made = Check(
@@ -45,7 +45,7 @@ def check(
 
 
 def run(rig: CheckRig, *checks: Check) -> CheckReport:
-    place = Workplace(
+    context = CheckContext(
         rig.effective,
         rig.hardware,
         rig.records,
@@ -53,7 +53,7 @@ def run(rig: CheckRig, *checks: Check) -> CheckReport:
         load_models=rig.load_models,
         cancel=rig.cancel,
     )
-    return run_checks(checks, Level.STARTUP, place)
+    return run_checks(checks, Level.STARTUP, context)
 
 
 def test_ids_are_stable_words_and_every_need_comes_before() -> None:
@@ -114,7 +114,7 @@ def test_a_light_that_is_on_without_reason_is_switched_off_and_told(rig: CheckRi
 def test_the_value_is_held_against_the_limit(
     rig: CheckRig, value: float, miss: Verdict, verdict: Verdict
 ) -> None:
-    report = run(rig, check("CHECK-A", lambda place: Reading(value), miss=miss))
+    report = run(rig, check("CHECK-A", lambda context: Reading(value), miss=miss))
     result = report.results[0]
     assert result.verdict is verdict
     assert report.verdict is verdict
@@ -125,7 +125,7 @@ def test_the_value_is_held_against_the_limit(
 
 
 def test_a_part_that_fails_gives_its_own_code_and_skips_what_needs_it(rig: CheckRig) -> None:
-    def fail(place: Workplace) -> Reading:
+    def fail(context: CheckContext) -> Reading:
         raise StageError("It is stuck.", remedy="Free it.", code="STAGE-STUCK")
 
     report = run(
@@ -144,7 +144,7 @@ def test_a_part_that_fails_gives_its_own_code_and_skips_what_needs_it(rig: Check
 def test_a_warning_does_not_skip_what_needs_it(rig: CheckRig) -> None:
     report = run(
         rig,
-        check("CHECK-A", lambda place: Reading(9.0), miss=Verdict.WARN),
+        check("CHECK-A", lambda context: Reading(9.0), miss=Verdict.WARN),
         check("CHECK-B", needs=("CHECK-A",)),
     )
     assert report.results[1].verdict is Verdict.PASS
@@ -152,7 +152,7 @@ def test_a_warning_does_not_skip_what_needs_it(rig: CheckRig) -> None:
 
 
 def test_a_bug_in_a_check_fails_it_and_the_others_go_on(rig: CheckRig) -> None:
-    def bug(place: Workplace) -> Reading:
+    def bug(context: CheckContext) -> Reading:
         raise ZeroDivisionError("oops")
 
     report = run(rig, check("CHECK-A", bug), check("CHECK-B"))
@@ -161,7 +161,7 @@ def test_a_bug_in_a_check_fails_it_and_the_others_go_on(rig: CheckRig) -> None:
 
 
 def test_nothing_to_check_is_skipped_with_its_reason(rig: CheckRig) -> None:
-    def nothing(place: Workplace) -> Reading:
+    def nothing(context: CheckContext) -> Reading:
         raise CheckSkipped("No smear.")
 
     report = run(rig, check("CHECK-A", nothing))
@@ -180,18 +180,18 @@ def test_checks_in_the_dark_wait_for_the_lid(rig: CheckRig) -> None:
 
 
 def test_a_check_that_takes_too_long_is_given_up_at_its_next_step(rig: CheckRig) -> None:
-    def endless(place: Workplace) -> Reading:
+    def endless(context: CheckContext) -> Reading:
         while True:
-            place.go_on()
+            context.go_on()
 
     report = run(rig, check("CHECK-A", endless, bound_s=0.01), check("CHECK-B"))
     assert [result.code for result in report.results] == ["CHECK-TIMEOUT", ""]
 
 
 def test_cancelling_ends_the_present_check_and_skips_the_rest(rig: CheckRig) -> None:
-    def long(place: Workplace) -> Reading:
+    def long(context: CheckContext) -> Reading:
         rig.cancel.set()
-        place.go_on()
+        context.go_on()
         raise AssertionError("went on")
 
     report = run(rig, check("CHECK-A"), check("CHECK-B", long), check("CHECK-C"))

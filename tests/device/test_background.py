@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.acquisition.background import BlankGlass, JudgeLed, bright_level, roughness
 from device.errors import SampleRefusedError
+from device.imaging.background import BlankGlass, JudgeLed, bright_level, roughness
 from device.settings.sections import ScanConfig
 from hal.errors import LedError
 from hal.interfaces.camera import Frame, PixelFormat

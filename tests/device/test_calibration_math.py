@@ -10,12 +10,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from device.acquisition.shift import large_shift_px, structure
 from device.calibration.steps.backlash import play_of
 from device.calibration.steps.camera_noise import gain_uncertainty
 from device.calibration.steps.matrix_fit import CameraMatrix, fit_matrix
 from device.calibration.steps.photon_transfer import TransferPoint
 from device.calibration.steps.quantities import Quantity, judged
+from device.calibration.steps.shift import large_shift_px, structure
 
 PLACES = [(float(x), 0.0) for x in range(-300, 301, 50)] + [
     (0.0, float(y)) for y in range(-300, 301, 50)

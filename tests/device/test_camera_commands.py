@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import settings as law
 from hypothesis import strategies as st
 
+from device.assembly import DATABASE_NAME
 from device.calibration.steps.photon_transfer import measure_point, photon_transfer
+from device.records.records import Records
 from hal.errors import InputError
+from hal.sim.optics.camera import SimCamera
 from hal.sim.optics.sensor import Sensor
+from webui.cli.camera import COMMAND_SAMPLE
 from webui.cli.main import cli
 
 SETTINGS = "[camera]\nwidth_px = 256\nheight_px = 192\n"
@@ -74,6 +78,57 @@ def test_grab_with_light_is_brighter(gentl: None, settings: Path, tmp_path: Path
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert pixels is not None
     assert pixels.mean() > 500.0
+
+
+def kept_light(settings: Path) -> tuple[int, float]:
+    """Return exposures and dose, J/cm2, that the records of ``settings`` have of the command."""
+    records = Records(settings.parent / "kept" / DATABASE_NAME)
+    try:
+        with records.reader() as reader:
+            dose_j_per_cm2 = reader.sample_dose_j_per_cm2(COMMAND_SAMPLE)
+        return records.judge_led("1", 1.0, sound=False).exposures, dose_j_per_cm2
+    finally:
+        records.close()
+
+
+@pytest.fixture
+def kept(settings: Path) -> Path:
+    """Settings of a simulated camera whose records are kept."""
+    folder = json.dumps(str(settings.parent / "kept"))
+    settings.write_text(SETTINGS + f"[records]\ndirectory = {folder}\n", encoding="utf-8")
+    return settings
+
+
+def test_grab_with_light_enters_its_pulses_in_the_records(kept: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        assert run(kept, "grab", str(tmp_path / "frame.png"), "--light", sim=False).exit_code == 0
+        exposures, dose_j_per_cm2 = kept_light(kept)
+        # The first frame is dropped while the LED warms up.
+        assert exposures == 2 * number
+        assert dose_j_per_cm2 > 0.0
+
+
+def test_light_of_a_grab_that_fails_is_entered_too(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(camera: SimCamera, *args: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(SimCamera, "read", fail)
+    with pytest.raises(ZeroDivisionError):
+        run(kept, "grab", str(tmp_path / "frame.png"), "--light", sim=False)
+    assert kept_light(kept)[0] == 1
+
+
+def test_noise_enters_its_pulses_in_the_records(kept: Path) -> None:
+    assert run(kept, "noise", "--exposures", "4", "--longest-ms", "60", sim=False).exit_code == 0
+    # Pairs at each exposure, and the first frame, which is dropped.
+    assert kept_light(kept)[0] == 2 * 4 + 1
+
+
+def test_without_light_no_records_are_touched(kept: Path, tmp_path: Path) -> None:
+    assert run(kept, "grab", str(tmp_path / "frame.png"), sim=False).exit_code == 0
+    assert not (kept.parent / "kept").exists()
 
 
 def test_grab_refuses_an_exposure_that_no_pulse_lights(

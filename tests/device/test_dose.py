@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.acquisition.dose import DoseLedger, DoseLimits
+from device.imaging.dose import DoseLedger, DoseLimits
 
 FIELD = (3, 4)
 BLANK = (-1, 0)

@@ -9,16 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.acquisition.focus import (
-    FocusMap,
+from device.acquisition.focus_map import FocusMap, extrapolate_z_um, fit_focus_map
+from device.imaging.focus import (
     FocusPoint,
     Miss,
     Peak,
     contrast,
-    extrapolate_z_um,
     find_common_peak,
     find_peak,
-    fit_focus_map,
     sharpness,
 )
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from device.acquisition.dose import DoseLedger, DoseLimits
-from device.acquisition.focus import Peak
-from device.acquisition.focusing import RESERVED_EXPOSURES, Focuser
-from device.acquisition.plan import Field
+from device.imaging.dose import DoseLedger, DoseLimits
+from device.imaging.field import Field
+from device.imaging.focus import Peak
+from device.imaging.focusing import RESERVED_EXPOSURES, Focuser
 from device.settings.sections import ScanConfig
 from hal.interfaces.camera import Frame, PixelFormat
 from hal.interfaces.stage import Position

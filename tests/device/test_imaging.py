@@ -9,9 +9,11 @@ from threading import Event as Signal
 import numpy as np
 import pytest
 
-from device.acquisition.dose import DoseLedger, DoseLimits
-from device.acquisition.imaging import DoseLimitError, Imager
-from device.acquisition.plan import Field
+from device.errors import SampleRefusedError
+from device.imaging.background import BLANK_ROW
+from device.imaging.dose import DoseLedger, DoseLimits
+from device.imaging.field import Field
+from device.imaging.imager import DoseLimitError, Imager
 from hal.clock import ManualClock
 from hal.errors import Cancelled, FrameError, InterlockError, LightError
 from hal.interfaces.camera import Frame, PixelFormat
@@ -79,10 +81,15 @@ class Rig:
 
 
 class Imaging:
-    def __init__(self, max_exposures: int = 16, gate: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        gate: Callable[[], None] = lambda: None,
+        limits: DoseLimits = DoseLimits(16),  # noqa: B008 (frozen)
+        former_j_per_cm2: float = 0.0,
+    ) -> None:
         self.rig = Rig()
         self.clock = ManualClock()
-        self.ledger = DoseLedger(DoseLimits(max_exposures), irradiance_mw_per_cm2=6.3)
+        self.ledger = DoseLedger(limits, 6.3, former_j_per_cm2)
         self.held = 0
         self.imager = Imager(
             self.rig,
@@ -193,14 +200,34 @@ def test_an_open_lid_holds_and_then_repeats_without_using_up_a_try() -> None:
     assert setup.ledger.exposures(KEY) == 1
 
 
+def test_an_open_lid_that_ends_the_work_is_not_taken_for_a_lost_frame() -> None:
+    passed: list[int] = []
+
+    def gate() -> None:
+        passed.append(1)
+        raise InterlockError("Lid.", remedy="Close it.")
+
+    with pytest.raises(InterlockError):
+        Imaging(gate=gate).imager.take(FIELD)
+    assert len(passed) == 1
+
+
 def test_a_field_gets_no_more_light_than_its_limit() -> None:
-    setup = Imaging(max_exposures=2).warm()
+    setup = Imaging(limits=DoseLimits(2)).warm()
     setup.imager.take(FIELD)
     setup.imager.take(FIELD)
     with pytest.raises(DoseLimitError, match="2 exposures"):
         setup.imager.take(FIELD)
     assert setup.rig.log.count("on") == 2
     setup.imager.take(Field(3, 5, 0.0, 0.0))
+
+
+def test_a_sample_that_had_its_light_gets_no_more_but_blank_glass_is_no_sample() -> None:
+    setup = Imaging(limits=DoseLimits(16, sample_j_per_cm2=1.0), former_j_per_cm2=2.0)
+    setup.imager.take(Field(BLANK_ROW, 1, 0.0, 0.0))
+    with pytest.raises(SampleRefusedError, match=r"2\.00 J/cm2"):
+        setup.imager.take(FIELD)
+    assert setup.ledger.exposures(KEY) == 0
 
 
 def test_a_cancelled_gate_leaves_the_light_off() -> None:

@@ -30,7 +30,7 @@ def begun(rig: Bench, *steps: str) -> Bench:
 
 
 def pulse(rig: Bench) -> None:
-    rig.instrument.calibration.pulse()
+    rig.instrument.calibration.give_pulses()
     rig.idle()
     assert rig.light_is_off()
 
@@ -75,7 +75,7 @@ def test_an_open_lid_refuses(rig: Bench) -> None:
     begun(rig)
     rig.world.set_lid(closed=False)
     with pytest.raises(StartRefusedError, match="missing: lid closed"):
-        rig.instrument.calibration.pulse()
+        rig.instrument.calibration.give_pulses()
     assert edges(rig) == []
 
 
@@ -118,7 +118,7 @@ def test_the_dose_limit_ends_the_series(tmp_path: Path) -> None:
 def test_a_camera_that_fails_is_a_fault(rig: Bench) -> None:
     begun(rig)
     in_pulse(rig, 2, rig.sensor.unplug)
-    rig.instrument.calibration.pulse()
+    rig.instrument.calibration.give_pulses()
     rig.wait_for(State.FAULT)
     assert [edge.level for edge in edges(rig)] == [1, 0] * 2
 
@@ -126,8 +126,8 @@ def test_a_camera_that_fails_is_a_fault(rig: Bench) -> None:
 def test_no_pulse_without_a_session_of_this_step(rig: Bench) -> None:
     rig.idle()
     with pytest.raises(RequestRefusedError):
-        rig.instrument.calibration.pulse()
+        rig.instrument.calibration.give_pulses()
     begun(rig, "flat_field")
     with pytest.raises(RequestRefusedError):
-        rig.instrument.calibration.pulse()
+        rig.instrument.calibration.give_pulses()
     assert edges(rig) == []

@@ -14,10 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.acquisition.dose import DoseLedger, DoseLimits
-from device.acquisition.imaging import Imager
-from device.acquisition.plan import Field
-from device.acquisition.settling import (
+from device.calibration.steps.settling import (
     DELAYS_MS,
     FINAL_MS,
     MAX_SHIFT_PX,
@@ -27,6 +24,9 @@ from device.acquisition.settling import (
     settle_time,
 )
 from device.errors import SettlingError
+from device.imaging.dose import DoseLedger, DoseLimits
+from device.imaging.field import Field
+from device.imaging.imager import Imager
 from hal.clock import ManualClock, SystemClock
 from hal.config import AptConfig, CameraConfig, HardwareConfig, SimulationConfig, StageConfig
 from hal.errors import Cancelled

@@ -113,7 +113,7 @@ def mark(corner: str) -> ResponseReturnValue:
 @blueprint.post("/calibration/pulses")
 def pulses() -> ResponseReturnValue:
     """Give the pulses that a power meter reads."""
-    context().instrument.calibration.pulse()
+    context().instrument.calibration.give_pulses()
     return jsonify(requested="pulses"), HTTPStatus.ACCEPTED
 
 

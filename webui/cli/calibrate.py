@@ -227,7 +227,7 @@ class _Guide:
                 continue
             try:
                 before = self._desk.version
-                self._desk.pulse()
+                self._desk.give_pulses()
                 self._wait()
                 if self._desk.version != before:
                     self._tell(self._desk.results()[step.id])

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import Any, Final
 
 import click
 
-from device.assembly import records_folder, simulated_settings
-from device.calibration.camera_check import Bench, measure_noise, measure_rate, write_frame
+from device.assembly import DATABASE_NAME, records_folder, simulated_settings
+from device.calibration.camera_check import FrameSource, measure_noise, measure_rate, write_frame
+from device.calibration.effective import effective_now
 from device.calibration.steps.photon_transfer import PhotonTransfer
+from device.imaging.field import Field
+from device.imaging.imager import take_unlit, with_retries
+from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
 from device.records.owner import owned
-from device.settings.file import Settings, load_settings
+from device.records.records import Records
+from device.settings.file import Settings, changed_settings, load_settings
 from hal.camera.genicam.driver import GenicamCamera
 from hal.camera.genicam.listing import FeatureInfo
 from hal.errors import DeviceError, InputError
-from hal.factory import build_clock, build_hardware, camera_alone, simulates
+from hal.factory import build_clock, build_hardware, camera_alone
 from webui.cli.option_types import Number, OutputFile, WholeNumber
+
+COMMAND_SAMPLE: Final = "(command)"
+"""Under this name the records keep the dose of what lies under the objective."""
 
 METHOD = "photon transfer, EMVA 1288 release 4.0 (linear)"
 
@@ -41,8 +53,12 @@ def camera(context: click.Context, sim: bool, settings_path: Path | None) -> Non
     in any case; with the light, no other program may run the instrument.  The stage never moves.
     """
     settings = load_settings(settings_path)
-    # In real time, or a measured rate would say nothing.
-    context.obj = simulated_settings(settings, wire=True, speed=1.0) if sim else settings
+    if sim:
+        # In real time, or a measured rate would say nothing.
+        settings = simulated_settings(settings, wire=True, speed=1.0)
+        folder = context.with_resource(TemporaryDirectory(prefix="leukolux-"))
+        settings = changed_settings(settings, records__directory=folder)
+    context.obj = settings
 
 
 def _json_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,11 +112,15 @@ def features(settings: Settings, name: str | None, json_path: Path | None) -> No
 @click.option("--light", is_flag=True, help="Light the UV LED during the exposure.")
 @click.pass_obj
 def grab(settings: Settings, path: Path, exposure_ms: float | None, light: bool) -> None:
-    """Write one frame to PATH, a .png or .tif file, with its counts as they are."""
-    with _bench(settings, light=light) as bench:
+    """Write one frame to PATH, a .png or .tif file, with its counts as they are.
+
+    With --light the frame before it is dropped while the LED warms up; the light of both is entered
+    in the records.
+    """
+    with _source(settings, light=light) as source:
         if exposure_ms is not None:
-            bench.set_exposure(exposure_ms)
-        frame = bench.take()
+            source.set_exposure(exposure_ms)
+        frame = source.take()
     write_frame(path, frame.pixels)
     lamp = "on" if light else "off (--light switches it on)"
     click.echo(
@@ -121,10 +141,11 @@ def rate(
     settings: Settings, frames: int, exposure_ms: float | None, json_path: Path | None
 ) -> None:
     """Measure frames per second, triggered one by one as in a scan, light off."""
-    with _bench(settings, light=False) as bench:
+    with camera_alone(settings, build_clock(settings)) as device:
+        device.open()
         if exposure_ms is not None:
-            bench.set_exposure(exposure_ms)
-        found = measure_rate(bench, frames)
+            device.set_exposure(1000.0 * exposure_ms)
+        found = measure_rate(device, frames, settings.camera.frame_timeout_ms)
     lines = [
         f"{found.frames_per_s:.1f} frames/s at {found.exposure_ms:g} ms exposure, "
         f"{found.width_px} x {found.height_px} px, {found.lost} of {frames} lost",
@@ -164,9 +185,9 @@ def noise(
     """
     if light:
         click.echo(f"The UV light is used for about {2 * exposures + 4} short pulses.", err=True)
-    with _bench(settings, light=light) as bench:
+    with _source(settings, light=light) as source:
         result = measure_noise(
-            bench,
+            source,
             exposures,
             longest_ms,
             cover=lambda: click.confirm("Cover the lamp. Is it dark?", abort=True),
@@ -177,29 +198,52 @@ def noise(
 
 
 @contextmanager
-def _bench(settings: Settings, *, light: bool) -> Iterator[Bench]:
-    """Open the camera, and the light with its lid switch only when it is asked for."""
-    clock = build_clock(settings)
-    if not light:
-        with camera_alone(settings, clock) as device:
-            device.open()
-            yield Bench(device, nullcontext, settings.camera.frame_timeout_ms, None)
+def _source(settings: Settings, *, light: bool) -> Iterator[FrameSource]:
+    """Open the camera, and only if light is asked for what the imaging rig needs."""
+    if light:
+        with _rig(settings) as rig:
+            # Nobody can see that no sample lies there, so all light counts for one; each exposure
+            # goes under a field of its own, because the stage does not move to another place.
+            fields = (Field(0, number, 0.0, 0.0) for number in count())
+            yield FrameSource(
+                rig.hardware.camera,
+                lambda: rig.imager.take(next(fields)),
+                rig.imager.take_dark,
+                rig.hardware.light.max_pulse_ms,
+            )
         return
-    with (
-        nullcontext() if simulates(settings) else owned(records_folder(settings)),
-        closing(build_hardware(settings, clock)) as hardware,
-    ):
+    with camera_alone(settings, build_clock(settings)) as device:
+        device.open()
+        take_once = partial(take_unlit, device, settings.camera.frame_timeout_ms)
+        take = partial(with_retries, take_once, settings.scan.tile_retries)
+        yield FrameSource(device, take, take, None)
+
+
+@contextmanager
+def _rig(settings: Settings) -> Iterator[ImagingRig]:
+    """Open records, light, lid switch and camera; the stage stays closed."""
+    clock, folder = build_clock(settings), records_folder(settings)
+    with ExitStack() as opened:
+        opened.enter_context(owned(folder))
+        records = Records(folder / DATABASE_NAME, clock)
+        opened.callback(records.close)
+        hardware = build_hardware(settings, clock)
+        opened.callback(hardware.close)
         # The light first: its line is low before anything else.
-        hardware.light.open()
-        hardware.panel.open()
-        hardware.camera.open()
-        longest_ms = hardware.light.max_pulse_ms
-        yield Bench(
-            hardware.camera,
-            lambda: hardware.light.pulse(longest_ms),
-            settings.camera.frame_timeout_ms,
-            longest_ms,
+        for device in (hardware.light, hardware.panel, hardware.camera):
+            device.open()
+        user = RigUser(
+            sample_id=COMMAND_SAMPLE,
+            cancel=Event(),
+            checkpoint=lambda: None,
+            lid_opened=end_at_open_lid("command"),
+            waiting=lambda: None,
+            note=lambda kind, data: None,
         )
+        used = effective_now(settings, records.calibrations, hardware)
+        with ImagingRig(used.settings, hardware, records, clock, user) as rig:
+            yield rig
+            rig.light_log.enter_rest()
 
 
 def _genicam(device: object) -> GenicamCamera:

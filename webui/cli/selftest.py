@@ -17,18 +17,18 @@ import click
 import cv2
 
 from device.assembly import DATABASE_NAME, records_folder, simulated_settings
-from device.calibration.effective import Effective, effective, uncalibrated
+from device.calibration.effective import Effective, effective_now, uncalibrated
 from device.checks.catalogue import CATALOGUE
+from device.checks.context import CheckContext
 from device.checks.report import Check, CheckReport, CheckResult, Level, Verdict
 from device.checks.runner import choose, run_checks
-from device.checks.workplace import Workplace
 from device.records.owner import owned
 from device.records.records import Records
 from device.settings.file import Settings, changed_settings, load_settings
 from device.system.signals import setter
 from device.system.version import version
 from hal.errors import LeukoluxError
-from hal.factory import Hardware, build_clock, build_hardware
+from hal.factory import build_clock, build_hardware
 from models.verify import load_tested_models
 from webui.cli.option_types import OutputFile
 
@@ -111,24 +111,18 @@ def _check(settings: Settings, level: Level, only: Sequence[str]) -> CheckReport
             closing(build_hardware(settings, clock)) as hardware,
             _cancelled_by_ctrl_c() as cancel,
         ):
-            place = Workplace(
-                _effective(settings, hardware, records),
+            context = CheckContext(
+                effective_now(settings, records.calibrations, hardware),
                 hardware,
                 records,
                 clock,
                 load_models=partial(load_tested_models, settings.analysis.provider),
                 cancel=cancel,
             )
-            report = run_checks(choose(CATALOGUE, level, only), level, place, _tell)
+            report = run_checks(choose(CATALOGUE, level, only), level, context, _tell)
         if not only:
             _keep(records, report)
     return report
-
-
-def _effective(settings: Settings, hardware: Hardware, records: Records) -> Effective:
-    device = "instrument" if hardware.simulation is None else "simulated"
-    store = records.calibrations
-    return effective(settings, store.newest_accepted(device), store.now())
 
 
 def _keep(records: Records, report: CheckReport) -> None:

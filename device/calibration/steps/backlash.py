@@ -9,16 +9,16 @@ from functools import partial
 import numpy as np
 from scipy.special import stdtrit
 
-from device.acquisition.focus import Peak, contrast, find_peak
-from device.acquisition.plan import Field
-from device.acquisition.shift import Structure, large_shift_px, structure
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import (
     CalibrationRefusedError,
     Outcome,
     Quantity,
     judged,
 )
+from device.calibration.steps.shift import Structure, large_shift_px, structure
+from device.imaging.field import Field
+from device.imaging.focus import Peak, contrast, find_peak
 
 CODE = "CALIBRATION-BACKLASH"
 PLACES = 3
@@ -64,19 +64,18 @@ class Play:
     repeatability_um: float
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Visit places from below and from above, along x, y and z."""
-    bench.home()
-    bench.take_background()
-    focus = bench.find_focus()
-    fields = iter(bench.fields(2 * PLACES + Z_PLACES + SPARE_PLACES))
-    with bench.without_approach():
+    context.prepare()
+    focus = context.find_focus()
+    fields = iter(context.fields(2 * PLACES + Z_PLACES + SPARE_PLACES))
+    with context.without_approach():
         across = [
-            play_of(_collect(fields, PLACES, partial(_visits, bench, axis, focus.z_um)))
+            play_of(_collect(fields, PLACES, partial(_visits, context, axis, focus.z_um)))
             for axis in (0, 1)
         ]
-        bench.say("Coming to the focus from both sides.", 0.8)
-        upright = play_of(_collect(fields, Z_PLACES, partial(_stacks, bench, focus.z_um)))
+        context.say("Coming to the focus from both sides.", 0.8)
+        upright = play_of(_collect(fields, Z_PLACES, partial(_stacks, context, focus.z_um)))
     quantities = [
         quantity
         for name, play, most_um, spread_um in (
@@ -146,19 +145,19 @@ def _collect(
     )
 
 
-def _visits(bench: Bench, axis: int, z_um: float, field: Field) -> Visits | None:
+def _visits(context: CalibrationContext, axis: int, z_um: float, field: Field) -> Visits | None:
     """Come to ``field`` from below and from above in x or y; None where it shows too little."""
-    bench.say(f"Coming to a place from both sides in {'xy'[axis]}.", 0.2 + 0.3 * axis)
-    pixel_um = bench.settings.camera.pixel_um
+    context.say(f"Coming to a place from both sides in {'xy'[axis]}.", 0.2 + 0.3 * axis)
+    pixel_um = context.settings.camera.pixel_um
     first: Structure | None = None
     found: Visits = ([], [])
     for _ in range(REPEATS):
         for side, sign in enumerate((-1.0, 1.0)):
             start = [field.x_um, field.y_um]
             start[axis] += sign * OVERSHOOT_UM
-            bench.mover.to(start[0], start[1], z_um)
-            bench.mover.to(field.x_um, field.y_um, z_um)
-            now = structure(bench.imager.take(field).pixels)
+            context.rig.mover.to(start[0], start[1], z_um)
+            context.rig.mover.to(field.x_um, field.y_um, z_um)
+            now = structure(context.rig.imager.take(field).pixels)
             first = now if first is None else first
             shift = large_shift_px(first, now)
             if shift is None:
@@ -168,7 +167,7 @@ def _visits(bench: Bench, axis: int, z_um: float, field: Field) -> Visits | None
     return found
 
 
-def _stacks(bench: Bench, z_um: float, field: Field) -> Visits | None:
+def _stacks(context: CalibrationContext, z_um: float, field: Field) -> Visits | None:
     """Come to the focus upwards and downwards; None where there is none.
 
     The slide is where it is in focus; from above the stage reads less there, by the play.
@@ -177,11 +176,11 @@ def _stacks(bench: Bench, z_um: float, field: Field) -> Visits | None:
     found: Visits = ([], [])
     for group, sign in zip(found, (1.0, -1.0), strict=True):
         ordered = heights_um if sign > 0 else heights_um[::-1]
-        bench.mover.to(field.x_um, field.y_um, ordered[0] - sign * OVERSHOOT_Z_UM)
+        context.rig.mover.to(field.x_um, field.y_um, ordered[0] - sign * OVERSHOOT_Z_UM)
         points = []
         for height_um in ordered:
-            position = bench.mover.to_z(height_um)
-            points.append((position.z_um, contrast(bench.imager.take(field).pixels)))
+            position = context.rig.mover.to_z(height_um)
+            points.append((position.z_um, contrast(context.rig.imager.take(field).pixels)))
         peak = find_peak(*zip(*sorted(points), strict=True))
         if not isinstance(peak, Peak):
             return None

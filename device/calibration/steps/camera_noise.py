@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.background import BLANK_ROW, MAX_PULSE_SHARE
-from device.acquisition.plan import Field
-from device.calibration.steps.bench import Bench, pixels_of
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.photon_transfer import (
     PhotonTransfer,
     TransferPoint,
@@ -19,6 +18,9 @@ from device.calibration.steps.photon_transfer import (
     photon_transfer,
 )
 from device.calibration.steps.quantities import Outcome, Quantity, judged
+from device.imaging.background import BLANK_ROW, MAX_PULSE_SHARE
+from device.imaging.field import Field
+from hal.interfaces.camera import Camera, Frame
 
 CODE = "CALIBRATION-NOISE"
 SHORTEST_MS = 0.05
@@ -38,38 +40,60 @@ _REMEDIES = {
 }
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Take pairs of frames of one blank place from dark to nearly saturated."""
-    bench.home()
-    bench.take_background()
-    scan, camera = bench.settings.scan, bench.hardware.camera
-    bench.mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
+    context.prepare()
+    rig, scan = context.rig, context.settings.scan
+    camera = rig.hardware.camera
+    rig.mover.to(scan.blank_x_um, scan.blank_y_um, scan.focus_z_um)
     camera.set_exposure(1000.0 * SHORTEST_MS)
-    dark = (pixels_of(bench.imager.take_dark()), pixels_of(bench.imager.take_dark()))
-    level = dark_level(dark)
+    dark = (rig.imager.take_dark().pixels, rig.imager.take_dark().pixels)
     longest_ms = min(
-        LONGEST_SHARE * bench.exposure_ms, MAX_PULSE_SHARE * bench.hardware.light.max_pulse_ms
+        LONGEST_SHARE * rig.glass.exposure_ms, MAX_PULSE_SHARE * rig.hardware.light.max_pulse_ms
     )
-    points = []
-    for number, exposure_ms in enumerate(
-        np.linspace(longest_ms / EXPOSURES, longest_ms, EXPOSURES)
-    ):
-        bench.say("Taking pairs of frames.", 0.3 + 0.7 * number / EXPOSURES)
-        camera.set_exposure(1000.0 * float(exposure_ms))
+    numbers = count(1)
+
+    def take() -> Frame:
+        number = next(numbers)
+        context.say("Taking pairs of frames.", 0.3 + 0.35 * number / EXPOSURES)
         # Blank glass has no dose to keep: every exposure goes under a name of its own.
-        field = Field(BLANK_ROW, -1 - number, scan.blank_x_um, scan.blank_y_um)
-        first, second = (bench.imager.take(field) for _ in range(2))
+        return rig.imager.take(Field(BLANK_ROW, -number, scan.blank_x_um, scan.blank_y_um))
+
+    points = measure_points(
+        camera,
+        np.linspace(longest_ms / EXPOSURES, longest_ms, EXPOSURES),
+        dark_level(dark),
+        take,
+    )
+    found = photon_transfer(dark, points, camera.pixel_format.full_scale)
+    return _outcome(found, dark[0].size)
+
+
+def measure_points(
+    camera: Camera, exposures_ms: Iterable[float], level: float, take: Callable[[], Frame]
+) -> list[TransferPoint]:
+    """Take a pair of frames at each exposure.
+
+    Args:
+        camera: gets the exposures.
+        exposures_ms: ascending.
+        level: counts in the dark.
+        take: takes a frame of the same place under the same light.
+    """
+    points = []
+    for exposure_ms in exposures_ms:
+        camera.set_exposure(1000.0 * exposure_ms)
+        first, second = take(), take()
         points.append(
             measure_point(
-                pixels_of(first),
-                pixels_of(second),
+                first.pixels,
+                second.pixels,
                 first.exposure_us / 1000.0,
                 level,
                 first.pixel_format.full_scale,
             )
         )
-    found = photon_transfer(dark, points, first.pixel_format.full_scale)
-    return _outcome(found, dark[0].size)
+    return points
 
 
 def _outcome(found: PhotonTransfer, pixels: int) -> Outcome:

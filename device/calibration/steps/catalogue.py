@@ -16,7 +16,7 @@ from device.calibration.steps import (
     settle_time,
     slide_corners,
 )
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome
 from device.calibration.steps.slide_corners import CORNERS
 from hal.errors import InputError
@@ -71,7 +71,7 @@ class Step:
 
     id: str
     needs: tuple[Need, ...]
-    measure: Callable[[Bench, Mapping[str, float]], Outcome]
+    measure: Callable[[CalibrationContext, Mapping[str, float]], Outcome]
     entries: tuple[Entry, ...] = ()
     may_skip: bool = True
 

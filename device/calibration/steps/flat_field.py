@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.background import MAX_ROUGHNESS
-from device.calibration.steps.bench import Bench, pixels_of
+from device.calibration.steps.context import CalibrationContext, pixels_of
 from device.calibration.steps.quantities import Outcome, Quantity, judged
+from device.imaging.background import MAX_ROUGHNESS, roughness
 
 CODE = "CALIBRATION-FLAT"
 DARK_FRAMES = 8
@@ -32,12 +32,11 @@ _REMEDIES = {
 }
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Take the mean of frames without light, and of blank places."""
-    bench.home()
-    background = bench.take_background()
-    bench.say("Taking frames in the dark.", 0.6)
-    frames = [pixels_of(bench.imager.take_dark()) for _ in range(DARK_FRAMES)]
+    background = context.prepare()
+    context.say("Taking frames in the dark.", 0.6)
+    frames = [pixels_of(context.rig.imager.take_dark()) for _ in range(DARK_FRAMES)]
     dark: NDArray[np.float32] = np.mean(np.stack(frames), axis=0, dtype=np.float32)
     full_scale = background.full_scale
     level = float(np.median(dark))
@@ -47,8 +46,8 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     relative = cv2.resize(lit, (MAP_COLUMNS, MAP_ROWS), interpolation=cv2.INTER_AREA) / lit.mean()
     quantities = (
         Quantity("unevenness", unevenness, "", 0.01, None, MAX_UNEVENNESS),
-        Quantity("exposure_ms", bench.exposure_ms, "ms", None, 1.0, 100.0),
-        Quantity("roughness", bench.background_notes["roughness"], "", None, None, MAX_ROUGHNESS),
+        Quantity("exposure_ms", context.rig.glass.exposure_ms, "ms", None, 1.0, 100.0),
+        Quantity("roughness", roughness(background.mean), "", None, None, MAX_ROUGHNESS),
         Quantity(
             "dark_level",
             level / full_scale,
@@ -60,7 +59,7 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
         Quantity("hot_pixel_fraction", hot, "", None, None, MAX_HOT_FRACTION),
     )
     details = {
-        "frames": bench.settings.scan.background_frames,
+        "frames": context.settings.scan.background_frames,
         "dark_frames": DARK_FRAMES,
         "relative_light": np.round(relative, 3).tolist(),
     }

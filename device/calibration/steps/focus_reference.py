@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from device.acquisition.focus import Peak, contrasts, find_common_peak
-from device.acquisition.plan import Field
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import (
     CalibrationRefusedError,
     Outcome,
     Quantity,
     judged,
 )
+from device.imaging.field import Field
+from device.imaging.focus import Peak, contrasts, find_common_peak
 
 CODE = "CALIBRATION-FOCUS"
 REPEATS = 6
@@ -38,15 +38,14 @@ _REMEDIES = {
 }
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Measure the curve of contrast over height at neighbouring fields."""
-    bench.home()
-    bench.take_background()
-    focus = bench.find_focus()
+    context.prepare()
+    focus = context.find_focus()
     heights_um, rises, curve = [], [], []
-    for number, field in enumerate(bench.fields(REPEATS)):
-        bench.say("Measuring the contrast over the height.", 0.3 + 0.7 * number / REPEATS)
-        stack = _stack(bench, field, focus.z_um)
+    for number, field in enumerate(context.fields(REPEATS)):
+        context.say("Measuring the contrast over the height.", 0.3 + 0.7 * number / REPEATS)
+        stack = _stack(context, field, focus.z_um)
         curve = [(z_um, float(blocks.mean())) for z_um, blocks in stack]
         values = [value for _, value in curve]
         peak = find_common_peak(*zip(*stack, strict=True))
@@ -77,10 +76,12 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
     return judged(CODE, _REMEDIES, quantities, details)
 
 
-def _stack(bench: Bench, field: Field, z_um: float) -> list[tuple[float, NDArray[np.float64]]]:
-    bench.mover.to(field.x_um, field.y_um, z_um - STEP_UM * (HALF_STEPS + 1))
+def _stack(
+    context: CalibrationContext, field: Field, z_um: float
+) -> list[tuple[float, NDArray[np.float64]]]:
+    context.rig.mover.to(field.x_um, field.y_um, z_um - STEP_UM * (HALF_STEPS + 1))
     points = []
     for k in range(-HALF_STEPS, HALF_STEPS + 1):
-        position = bench.mover.to_z(z_um + STEP_UM * k)
-        points.append((position.z_um, contrasts(bench.imager.take(field).pixels)))
+        position = context.rig.mover.to_z(z_um + STEP_UM * k)
+        points.append((position.z_um, contrasts(context.rig.imager.take(field).pixels)))
     return points

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome, Quantity, judged
 
 CODE = "CALIBRATION-LED"
@@ -20,23 +20,23 @@ _REMEDIES = {
 }
 
 
-def give_pulses(bench: Bench) -> None:
+def give_pulses(context: CalibrationContext) -> None:
     """Give ordinary pulses in a steady rhythm; nothing moves, because the meter may be in the way.
 
     The ledger has them as light on one field: nobody can see that no sample lies there.
 
-    Raises as :meth:`device.acquisition.imaging.Imager.flash`.
+    Raises as :meth:`device.imaging.imager.Imager.flash`.
     """
-    bench.hardware.camera.set_exposure(1000.0 * PULSE_MS)
-    field = bench.plan.fields[0]
-    begun_s = bench.clock.monotonic_s()
+    context.rig.hardware.camera.set_exposure(1000.0 * PULSE_MS)
+    field = context.plan.fields[0]
+    begun_s = context.rig.clock.monotonic_s()
     for number in range(PULSES):
-        bench.wait_until(begun_s + number * PERIOD_S)
-        bench.say(f"Pulse {number + 1} of {PULSES}.", number / PULSES)
-        bench.imager.flash(field)
+        context.wait_until(begun_s + number * PERIOD_S)
+        context.say(f"Pulse {number + 1} of {PULSES}.", number / PULSES)
+        context.rig.imager.flash(field)
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Divide the entered power by the entered field; no light and no motion."""
     power_mw = entries["power_mw"]
     width_mm, height_mm = entries["field_width_mm"], entries["field_height_mm"]

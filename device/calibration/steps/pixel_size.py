@@ -7,8 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from device.acquisition.shift import Structure, large_shift_px, structure
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.matrix_fit import CameraMatrix, Matrix, Pair, fit_matrix
 from device.calibration.steps.quantities import (
     CalibrationRefusedError,
@@ -16,6 +15,7 @@ from device.calibration.steps.quantities import (
     Quantity,
     judged,
 )
+from device.calibration.steps.shift import Structure, large_shift_px, structure
 
 CODE = "CALIBRATION-PIXEL"
 PROBE_SHARE = 0.15
@@ -45,15 +45,14 @@ _REMEDIES = {
 }
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Move along a cross and compare each frame with the one before it."""
-    bench.home()
-    bench.take_background()
-    focus = bench.find_focus()
+    context.prepare()
+    focus = context.find_focus()
     # The cross must not lead through the fields of the focus search, which have had their light.
-    (start,) = bench.fields(1, apart=1)
-    walk = _Walk(bench, start.x_um, start.y_um, focus.z_um)
-    guess = _probe(bench, walk)
+    (start,) = context.fields(1, apart=1)
+    walk = _Walk(context, start.x_um, start.y_um, focus.z_um)
+    guess = _probe(context, walk)
     moves: list[Pair] = [(0.0, 0.0)]
     shifts: list[Pair] = [(0.0, 0.0)]
     for axis in (0, 1):
@@ -62,21 +61,21 @@ def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
             for _ in range(STEPS):
                 moves.append(walk.step(axis, direction * STEP_SHARE, guess))
                 shifts.append(walk.shift_px)
-                bench.say(
+                context.say(
                     "Comparing frames after known moves.", 0.3 + 0.7 * len(moves) / (4 * STEPS + 1)
                 )
-    return _outcome(bench, fit_matrix(moves, shifts))
+    return _outcome(context, fit_matrix(moves, shifts))
 
 
 class _Walk:
     """Follows the image of the slide from frame to frame, away from the middle."""
 
-    def __init__(self, bench: Bench, x_um: float, y_um: float, z_um: float) -> None:
-        self._bench = bench
+    def __init__(self, context: CalibrationContext, x_um: float, y_um: float, z_um: float) -> None:
+        self._context = context
         self._z_um = z_um
-        camera = bench.settings.camera
+        camera = context.settings.camera
         self._tile_um = (camera.width_px * camera.pixel_um, camera.height_px * camera.pixel_um)
-        position, frame = bench.frame_at(x_um, y_um, z_um)
+        position, frame = context.frame_at(x_um, y_um, z_um)
         self._middle: Structure = structure(frame.pixels)
         self._origin = (position.x_um, position.y_um)
         self.restart()
@@ -95,7 +94,7 @@ class _Walk:
         target = list(self._at)
         target[axis] += share * self._tile_um[axis]
         x_um, y_um = (o + t for o, t in zip(self._origin, target, strict=True))
-        position, frame = self._bench.frame_at(x_um, y_um, self._z_um)
+        position, frame = self._context.frame_at(x_um, y_um, self._z_um)
         at = (position.x_um - self._origin[0], position.y_um - self._origin[1])
         now = structure(frame.pixels)
         expected = (0.0, 0.0)
@@ -115,21 +114,21 @@ class _Walk:
         return at
 
 
-def _probe(bench: Bench, walk: _Walk) -> Matrix:
+def _probe(context: CalibrationContext, walk: _Walk) -> Matrix:
     """Return a first estimate of B from one small move along each axis."""
     moves, shifts = [], []
     for axis in (0, 1):
         walk.restart()
         moves.append(walk.step(axis, PROBE_SHARE, None))
         shifts.append(walk.shift_px)
-    bench.say("Comparing frames after known moves.", 0.25)
+    context.say("Comparing frames after known moves.", 0.25)
     return np.asarray(-np.linalg.solve(np.array(moves), np.array(shifts)).T)
 
 
-def _outcome(bench: Bench, found: CameraMatrix) -> Outcome:
-    most_deg = bench.settings.calibration.max_rotation_deg
+def _outcome(context: CalibrationContext, found: CameraMatrix) -> Outcome:
+    most_deg = context.settings.calibration.max_rotation_deg
     share = found.pixel_uncertainty_um / found.pixel_um
-    nominal_um = bench.settings.camera.pixel_um
+    nominal_um = context.settings.camera.pixel_um
     quantities = (
         Quantity(
             "pixel_um",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from device.acquisition.settling import DELAYS_MS, REPEATS, SettleTime, SettlingMeter
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome, Quantity, judged
+from device.calibration.steps.settling import DELAYS_MS, REPEATS, SettleTime, SettlingMeter
 
 CODE = "CALIBRATION-SETTLE"
 FIELDS = 6
@@ -22,19 +22,19 @@ MAX_SETTLE_MS = 1000.0
 _REMEDY = "Check that the instrument stands firmly and nothing nearby vibrates, then repeat."
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Take pairs of frames, early and late after moves across and upwards."""
-    bench.home()
-    bench.take_background()
-    focus = bench.find_focus()
+    context.prepare()
+    focus = context.find_focus()
+    rig = context.rig
     meter = SettlingMeter(
-        bench.hardware.stage, bench.imager, bench.clock, bench.cancel, repeats=REPEATS
+        rig.hardware.stage, rig.imager, rig.clock, rig.user.cancel, repeats=REPEATS
     )
-    bench.say("Measuring how long x and y take to come to rest.", 0.2)
-    across = meter.measure_xy(bench.fields(FIELDS), focus.z_um)
-    bench.say("Measuring how long z takes to come to rest.", 0.6)
-    step_um = bench.settings.scan.focus_fine_step_um
-    upright = meter.measure_z(bench.fields(Z_FIELDS), focus.z_um - Z_SLOPE_UM, step_um)
+    context.say("Measuring how long x and y take to come to rest.", 0.2)
+    across = meter.measure_xy(context.fields(FIELDS), focus.z_um)
+    context.say("Measuring how long z takes to come to rest.", 0.6)
+    step_um = context.settings.scan.focus_fine_step_um
+    upright = meter.measure_z(context.fields(Z_FIELDS), focus.z_um - Z_SLOPE_UM, step_um)
     quantities = (
         _quantity("settle_xy_ms", across, MIN_SETTLE_XY_MS),
         _quantity("settle_z_ms", upright, MIN_SETTLE_Z_MS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from device.calibration.steps.bench import Bench
+from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome, Quantity, judged
 from hal.config import StageConfig
 
@@ -23,11 +23,11 @@ _REMEDIES = {
 }
 
 
-def measure(bench: Bench, entries: Mapping[str, float]) -> Outcome:
+def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
     """Take the rectangle between the two corners; no light and no motion."""
     xs = sorted(entries[f"{corner}_x_um"] for corner in CORNERS)
     ys = sorted(entries[f"{corner}_y_um"] for corner in CORNERS)
-    stage: StageConfig = bench.settings.stage
+    stage: StageConfig = context.settings.stage
     right_um = stage.slide_left_um + stage.slide_width_um
     bottom_um = stage.slide_top_um + stage.slide_height_um
     unsure = STEP_UNCERTAINTY_UM

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.imaging import Imager
-from device.acquisition.moving import Mover
-from device.acquisition.plan import Field
 from device.analysis.flatfield import Background
 from device.errors import SampleRefusedError
+from device.imaging.field import Field
+from device.imaging.imager import Imager
+from device.imaging.moving import Mover
 from device.settings.sections import ScanConfig
 from hal.interfaces.camera import Camera, Frame
 

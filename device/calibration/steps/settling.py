@@ -17,11 +17,11 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.focus import contrast
-from device.acquisition.imaging import Imager
-from device.acquisition.plan import Field
-from device.acquisition.shift import shift_px, structure
+from device.calibration.steps.shift import shift_px, structure
 from device.errors import SettlingError
+from device.imaging.field import Field
+from device.imaging.focus import contrast
+from device.imaging.imager import Imager
 from hal.clock import Clock
 from hal.interfaces.stage import Stage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from device.settings.sections import ScanConfig
 from hal.clock import Clock
@@ -44,17 +44,18 @@ class Mover:
         self._owner = ThreadPoolExecutor(1, "stage")
         self._target_um: tuple[float, float, float] | None = None
         self._ahead: Future[Position] | None = None
+        self._newest: Future[Any] | None = None
 
-    def home(self, *, anew: bool = False) -> None:
-        """Home the stage when its position is not known, or in any case (``anew``)."""
-        if anew or not self._stage.homed:
-            self._wait_for(self._owner.submit(self._stage.home, self._cancel))
+    def home(self, *, even_if_homed: bool = False) -> None:
+        """Home the stage if its position is not known, or in any case (``even_if_homed``)."""
+        if even_if_homed or not self._stage.homed:
+            self._wait_for(self._begin(self._stage.home, self._cancel))
 
     def go_ahead(self, x_um: float, y_um: float, z_um: float) -> None:
         """Start towards a place without waiting; :meth:`to` the same place waits for arrival."""
         self._settle_ahead()
         self._target_um = (x_um, y_um, z_um)
-        self._ahead = self._owner.submit(self._go, x_um, y_um, z_um)
+        self._ahead = self._begin(self._go, x_um, y_um, z_um)
 
     def to(self, x_um: float, y_um: float, z_um: float) -> Position:
         """Go to a place and stand still there; return the position reported."""
@@ -62,12 +63,12 @@ class Mover:
             arriving, self._ahead = self._ahead, None
             return self._wait_for(arriving)
         self._settle_ahead()
-        return self._wait_for(self._owner.submit(self._go, x_um, y_um, z_um))
+        return self._wait_for(self._begin(self._go, x_um, y_um, z_um))
 
     def to_z(self, z_um: float) -> Position:
         """Change the focus and stand still; return the position reported."""
         self._settle_ahead()
-        return self._wait_for(self._owner.submit(self._go_z, z_um))
+        return self._wait_for(self._begin(self._go_z, z_um))
 
     def come_to_rest(self) -> None:
         """Wait for the end of a move ahead; :meth:`to` the same place still finds it arrived."""
@@ -75,8 +76,19 @@ class Mover:
             self._beat()
 
     def close(self) -> None:
-        """End the stage's thread after the move in progress."""
-        self._owner.shutdown()
+        """Stop a move that nobody waits for, and end the stage's thread.
+
+        Raises StageError if the stage does not stop; the thread has ended all the same.
+        """
+        try:
+            if self._newest is not None and not self._newest.done():
+                self._stage.stop()
+        finally:
+            self._owner.shutdown()
+
+    def _begin(self, motion: Callable[..., Result], *args: object) -> Future[Result]:
+        self._newest = begun = self._owner.submit(motion, *args)
+        return begun
 
     def _settle_ahead(self) -> None:
         """Wait for a move ahead that nobody wants any more; the next move shows its failure."""

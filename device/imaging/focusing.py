@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.dose import DoseLedger
-from device.acquisition.focus import FocusPoint, Miss, Peak, contrasts, find_common_peak
-from device.acquisition.imaging import Imager
-from device.acquisition.moving import Mover
-from device.acquisition.plan import Field
+from device.imaging.dose import DoseLedger
+from device.imaging.field import Field
+from device.imaging.focus import FocusPoint, Miss, Peak, contrasts, find_common_peak
+from device.imaging.imager import Imager
+from device.imaging.moving import Mover
 from device.settings.sections import ScanConfig
 
 log = logging.getLogger(__name__)

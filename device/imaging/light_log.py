@@ -1,4 +1,4 @@
-"""What the light of a run adds to the life of the LED and to the dose of the sample."""
+"""What the light given adds to the life of the LED and to the dose of the sample."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from device.acquisition.dose import DoseLedger
+from device.imaging.dose import DoseLedger
 from device.records.records import LightEntry, Records
 from hal.config import LightConfig
 from hal.errors import LedError
@@ -17,14 +17,14 @@ ENTER_S: Final = 1.0
 """Seconds of light after which the records are brought up to date; a killed process loses less."""
 
 
-class LightBook:
-    """Keeps the records of LED and sample up to date with the ledger of a run.
+class LightLog:
+    """Keeps the records of LED and sample up to date with a ledger.
 
     Args:
         records: where the lives of LEDs and the doses of samples are kept.
         config: which LED is fitted, and when it is worn.
-        sample_id: of the run.
-        ledger: of the run.
+        sample_id: under which the dose is kept.
+        ledger: counts the light.
         note: stores what was found, as kind and data.
     """
 
@@ -46,12 +46,17 @@ class LightBook:
         self._j_per_cm2 = 0.0
         self._share: float | None = None
 
-    def enter(self, at_least_s: float = ENTER_S) -> None:
-        """Enter the light since the last entry, when it is that much.  Raises RecordsError."""
+    def enter(self) -> None:
+        """Enter the light since the last entry if it is :data:`ENTER_S`.  Raises RecordsError."""
+        if self._ledger.light_s - self._light_s >= ENTER_S:
+            self.enter_rest()
+
+    def enter_rest(self) -> None:
+        """Enter all light since the last entry.  Raises RecordsError."""
         ledger = self._ledger
         exposures, light_s = ledger.exposures_given, ledger.light_s
         run_j_per_cm2 = ledger.run_j_per_cm2
-        if exposures == self._exposures or light_s - self._light_s < at_least_s:
+        if exposures == self._exposures:
             return
         self._records.add_light(
             LightEntry(

@@ -1,29 +1,27 @@
-"""What the checks work with: the devices, and the means to take images with them safely."""
+"""What the checks work with: the imaging rig, and what one check leaves for the next."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.acquisition.background import BLANK_ROW, BlankGlass
-from device.acquisition.dose import DoseLedger, DoseLimits
-from device.acquisition.focus import FocusPoint
-from device.acquisition.focusing import Focuser
-from device.acquisition.imaging import Imager
-from device.acquisition.moving import Mover
-from device.acquisition.plan import Field, Plan, make_plan
+from device.acquisition.plan import Plan, from_the_middle, make_plan
 from device.analysis.tile_analyzer import TileAnalyzer
-from device.engine.light_book import LightBook
 from device.errors import SelfTestError
-from hal.clock import Clock, SystemClock
-from hal.errors import Cancelled, InterlockError, LeukoluxError
+from device.imaging.background import BLANK_ROW
+from device.imaging.field import Field
+from device.imaging.focus import FocusPoint
+from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
+from hal.clock import Clock
+from hal.errors import Cancelled, LeukoluxError
 from hal.interfaces.camera import Frame
 
 if TYPE_CHECKING:
@@ -39,13 +37,13 @@ CHECK_SAMPLE: Final = "(check)"
 """Under this name the dose of the slide that the checks look at is kept."""
 
 
-class Workplace:
-    """Devices, records and networks, with what one check leaves for the next.
+class CheckContext:
+    """Rig, records and networks, with what one check leaves for the next.
 
-    Used by one thread, the owner of the hardware.  Light goes the way it goes in a run: leased,
-    bounded, entered in the books.
+    Used by one thread, the owner of the hardware.
 
     Attributes:
+        rig: takes the images.
         models: the networks, one set per analysis thread, once they are loaded.
         dark_frames: taken without light.
         blank: frame of blank glass at the exposure that suits.
@@ -77,7 +75,7 @@ class Workplace:
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.effective = effective
-        self.settings = settings = effective.settings
+        self.settings = effective.settings
         self.hardware = hardware
         self.records = records
         self.load_models = load_models
@@ -94,58 +92,23 @@ class Workplace:
         self._beat = beat
         self._give_up_s = float("inf")
         self._blank_frames = 0
-        ledger = DoseLedger(
-            DoseLimits(
-                settings.scan.max_exposures_per_field,
-                settings.scan.max_field_mj_per_cm2,
-                settings.scan.max_sample_j_per_cm2,
-            ),
-            settings.light.irradiance_mw_per_cm2,
+        user = RigUser(
+            sample_id=CHECK_SAMPLE,
+            cancel=self._cancel,
+            checkpoint=self.go_on,
+            lid_opened=end_at_open_lid("check"),
+            waiting=self.go_on,
+            note=lambda kind, data: log.info("%s: %s", kind, data),
+            judges_led=False,
+            opens_devices=True,
         )
-        self._book = LightBook(records, settings.light, CHECK_SAMPLE, ledger, _note)
-        self.mover = Mover(hardware.stage, clock, settings.scan, self._cancel, self.go_on)
-        self.imager = Imager(
-            hardware.camera,
-            hardware.light,
-            SystemClock(),
-            ledger,
-            gate=self.go_on,
-            lid_opened=_lid_opened,
-            retries=settings.scan.tile_retries,
-            frame_timeout_ms=settings.camera.frame_timeout_ms,
-            warm_up_pause_s=settings.light.warm_up_pause_s,
-        )
-        self.focuser = Focuser(self.imager, self.mover, ledger, settings.scan)
-        self.glass = BlankGlass(
-            hardware.camera,
-            self.imager,
-            self.mover,
-            settings.scan,
-            exposure_ms=settings.camera.exposure_ms,
-            longest_pulse_ms=hardware.light.max_pulse_ms,
-            note=_note,
-            judge_led=lambda brightness_per_s, sound: None,
-        )
+        self.rig = ImagingRig(effective.settings, hardware, records, clock, user)
 
     @cached_property
     def plan(self) -> Plan:
         """The places of a scan, the middle first.  Raises SettingsError."""
         plan = make_plan(self.settings.scan, self.settings.camera)
-        xs = [field.x_um for field in plan.fields]
-        ys = [field.y_um for field in plan.fields]
-        middle = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
-
-        def distance(field: Field) -> float:
-            return (field.x_um - middle[0]) ** 2 + (field.y_um - middle[1]) ** 2
-
-        ordered = sorted(plan.fields, key=distance)
-        return Plan(
-            tuple(ordered),
-            plan.tile_width_um,
-            plan.tile_height_um,
-            plan.step_x_um,
-            plan.step_y_um,
-        )
+        return replace(plan, fields=tuple(from_the_middle(plan)))
 
     def begin(self, bound_s: float) -> None:
         """Give the next check ``bound_s`` real seconds."""
@@ -189,29 +152,4 @@ class Workplace:
         self.hardware.camera.set_exposure(1000.0 * exposure_ms)
         self._blank_frames += 1
         x_um, y_um = self.settings.scan.blank_x_um, self.settings.scan.blank_y_um
-        return self.imager.take(Field(BLANK_ROW - 1, self._blank_frames, x_um, y_um))
-
-    def leave(self) -> None:
-        """Light off, camera as the settings say, light entered in the books.  Never raises."""
-        camera = self.settings.camera
-        for action in (
-            self.hardware.light.off,
-            lambda: self.hardware.camera.set_exposure(1000.0 * camera.exposure_ms),
-            lambda: self.hardware.camera.set_gain(camera.gain_db),
-            lambda: self._book.enter(0.0),
-            self.mover.close,
-        ):
-            try:
-                action()
-            except LeukoluxError as error:
-                log.info("after the checks: %s", error)
-
-
-def _note(kind: str, data: dict[str, Any]) -> None:
-    log.info("%s: %s", kind, data)
-
-
-def _lid_opened() -> None:
-    raise InterlockError(
-        "The lid was opened during the check.", remedy="Close the lid and repeat the check."
-    )
+        return self.rig.imager.take(Field(BLANK_ROW - 1, self._blank_frames, x_um, y_um))

@@ -37,7 +37,7 @@ class DoseLedger:
     Args:
         limits: what is allowed.
         irradiance_mw_per_cm2: irradiance at the sample.
-        former_j_per_cm2: what the sample received in former runs.
+        former_j_per_cm2: what the sample received before.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class DoseLedger:
 
     @property
     def run_j_per_cm2(self) -> float:
-        """Sum of the doses that the sample's fields received in this run."""
+        """Sum of the doses that the sample's fields received since then."""
         return self._irradiance_mw_per_cm2 * self._sample_light_s / 1000.0
 
     @property
     def sample_j_per_cm2(self) -> float:
-        """Sum of the doses of the sample's fields, former runs included."""
+        """Sum of the doses of the sample's fields, former ones included."""
         return self._former_j_per_cm2 + self.run_j_per_cm2
 
     def add(self, field: tuple[int, int], light_s: float) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from device.acquisition.dose import DoseLedger
-from device.acquisition.plan import Field
 from device.errors import SampleRefusedError
+from device.imaging.dose import DoseLedger
+from device.imaging.field import Field
 from hal.clock import Clock
 from hal.errors import DeviceError, FrameError, InterlockError, LightError
 from hal.interfaces.camera import Camera, Frame
@@ -73,7 +73,7 @@ class Imager:
             LedError: the LED does not do what it should.
             CameraError, Cancelled: as the devices and the gate raise them.
         """
-        return self._with_retries(lambda: self.take_once(field), lost)
+        return with_retries(lambda: self.take_once(field), self._retries, lost)
 
     def take_once(self, field: Field, exposed: Callable[[], None] = lambda: None) -> Frame:
         """Return a frame without a second try for a lost one.
@@ -109,23 +109,11 @@ class Imager:
 
     def take_dark(self) -> Frame:
         """Return a frame without light.  Raises as :meth:`take`."""
-        return self._with_retries(self._take_dark, lost=0)
-
-    def _with_retries(self, take: Callable[[], Frame], lost: int) -> Frame:
-        while True:
-            try:
-                return take()
-            except (FrameError, LightError) as error:
-                log.warning("frame lost: %s", error)
-                if lost >= self._retries:
-                    raise
-                lost += 1
+        return with_retries(self._take_dark, self._retries)
 
     def _take_dark(self) -> Frame:
         self._gate()
-        self._camera.trigger()
-        self._camera.wait_exposed()
-        return self._camera.read(self._frame_timeout_ms)
+        return take_unlit(self._camera, self._frame_timeout_ms)
 
     def _cold(self) -> bool:
         now_s = self._clock.monotonic_s()
@@ -154,11 +142,11 @@ class Imager:
 
     def _require_dose(self, field: tuple[int, int]) -> None:
         ledger = self._ledger
-        if ledger.sample_is_spent():
+        if field[0] >= 0 and ledger.sample_is_spent():
             raise SampleRefusedError(
-                f"The sample has received {ledger.sample_j_per_cm2:.2f} J/cm2, with former runs; "
+                f"The sample has received {ledger.sample_j_per_cm2:.2f} J/cm2 in all; "
                 f"{ledger.limits.sample_j_per_cm2:g} J/cm2 are allowed.",
-                remedy="Use another slide under another id; the result has what was counted.",
+                remedy="Use another slide under another id, or raise scan.max_sample_j_per_cm2.",
                 code="SAMPLE-DOSE",
             )
         if ledger.remaining(field) == 0:
@@ -168,3 +156,35 @@ class Imager:
                 remedy="Scan another place, or raise scan.max_exposures_per_field and "
                 "scan.max_field_mj_per_cm2.",
             )
+
+
+def take_unlit(camera: Camera, frame_timeout_ms: float) -> Frame:
+    """Return a frame without light of ours, whether the lid is closed or not.
+
+    Raises: as :meth:`hal.interfaces.camera.Camera.read`.
+    """
+    camera.trigger()
+    camera.wait_exposed()
+    return camera.read(frame_timeout_ms)
+
+
+def with_retries(take: Callable[[], Frame], retries: int, lost: int = 0) -> Frame:
+    """Return what ``take`` returns, called again after a lost frame or a pulse that ended early.
+
+    Args:
+        take: takes a frame.
+        retries: most further tries.
+        lost: how many of them are used up.
+
+    Raises: as ``take``; InterlockError at once.
+    """
+    while True:
+        try:
+            return take()
+        except InterlockError:
+            raise
+        except (FrameError, LightError) as error:
+            log.warning("frame lost: %s", error)
+            if lost >= retries:
+                raise
+            lost += 1

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from engine_bench import Bench, bench
 
-from device.acquisition.dose import DoseLedger, DoseLimits
-from device.engine.light_book import LightBook
 from device.engine.states import State
+from device.imaging.dose import DoseLedger, DoseLimits
+from device.imaging.light_log import LightLog
 from device.records.records import Records
 from hal.config import LightConfig
 from hal.errors import LedError
@@ -26,9 +26,9 @@ def records(tmp_path: Path) -> Iterator[Records]:
     records.close()
 
 
-def open_book(
+def open_log(
     records: Records, *, led: str = "1", notes: list[dict[str, Any]] | None = None
-) -> tuple[LightBook, DoseLedger]:
+) -> tuple[LightLog, DoseLedger]:
     ledger = DoseLedger(DoseLimits(16), irradiance_mw_per_cm2=10.0)
     config = LightConfig(led=led, worn_fraction=0.5)
 
@@ -36,7 +36,7 @@ def open_book(
         if notes is not None:
             notes.append(data)
 
-    return LightBook(records, config, "S-1", ledger, note), ledger
+    return LightLog(records, config, "S-1", ledger, note), ledger
 
 
 def sample_dose(records: Records) -> float:
@@ -51,29 +51,29 @@ def life(records: Records, led: str = "1") -> tuple[int, float]:
 
 def test_light_of_all_runs_adds_up(records: Records) -> None:
     for _ in range(3):
-        book, ledger = open_book(records)
+        light_log, ledger = open_log(records)
         for _ in range(4):
             ledger.add(FIELD, 0.5)
-            book.enter()
-        book.enter(0.0)
-        book.enter(0.0)
+            light_log.enter()
+        light_log.enter_rest()
+        light_log.enter_rest()
     assert life(records) == (12, pytest.approx(6.0))
     assert sample_dose(records) == pytest.approx(0.06)
 
 
 def test_what_is_not_entered_yet_is_less_than_a_second_of_light(records: Records) -> None:
-    book, ledger = open_book(records)
+    light_log, ledger = open_log(records)
     for _ in range(33):
         ledger.add(FIELD, 0.1)
-        book.enter()
+        light_log.enter()
     assert life(records)[1] > 3.3 - 1.0 - 0.1
 
 
 def test_a_new_led_begins_a_new_life(records: Records) -> None:
-    book, ledger = open_book(records)
+    light_log, ledger = open_log(records)
     ledger.add(FIELD, 2.0)
-    book.enter()
-    open_book(records, led="2")[0].judge(8.0, True)
+    light_log.enter()
+    open_log(records, led="2")[0].judge(8.0, True)
     assert life(records, "2") == (0, 0.0)
     assert life(records)[0] == 1
 
@@ -81,27 +81,27 @@ def test_a_new_led_begins_a_new_life(records: Records) -> None:
 def test_the_led_is_compared_with_its_first_brightness(records: Records) -> None:
     notes: list[dict[str, Any]] = []
     for brightness_per_s in (16.0, 12.0, 8.1):
-        book, _ = open_book(records, notes=notes)
-        book.judge(brightness_per_s, True)
+        light_log, _ = open_log(records, notes=notes)
+        light_log.judge(brightness_per_s, True)
     assert [note["share_of_first"] for note in notes] == pytest.approx([1.0, 0.75, 0.506], abs=1e-3)
-    assert book.summary()["led_share_of_first"] == pytest.approx(0.506, abs=1e-3)
+    assert light_log.summary()["led_share_of_first"] == pytest.approx(0.506, abs=1e-3)
 
 
 def test_a_worn_led_is_a_fault_that_says_so(records: Records) -> None:
-    open_book(records)[0].judge(16.0, True)
+    open_log(records)[0].judge(16.0, True)
     with pytest.raises(LedError, match="49 %") as caught:
-        open_book(records)[0].judge(7.9, True)
+        open_log(records)[0].judge(7.9, True)
     assert caught.value.error_code == "LIGHT-WORN"
     assert "light.led" in caught.value.remedy
 
 
 def test_a_brightness_without_a_background_is_never_the_measure(records: Records) -> None:
-    book, _ = open_book(records)
-    book.judge(0.1, False)
-    assert book.summary() == {}
-    open_book(records)[0].judge(16.0, True)
+    light_log, _ = open_log(records)
+    light_log.judge(0.1, False)
+    assert light_log.summary() == {}
+    open_log(records)[0].judge(16.0, True)
     with pytest.raises(LedError):
-        open_book(records)[0].judge(0.1, False)
+        open_log(records)[0].judge(0.1, False)
 
 
 def light_of(rig: Bench, run_id: int) -> dict[str, Any]:
