@@ -38,6 +38,12 @@ class RecordsInUseError(RecordsError):
         )
 
 
+class RecordsLockedError(RecordsError):
+    """Another program holds the database for longer than the records wait."""
+
+    code = "RECORDS-LOCKED"
+
+
 class RequestRefusedError(LeukoluxError):
     """A request does not fit the state the instrument is in; nothing was changed."""
 
@@ -98,3 +104,8 @@ class InternalError(LeukoluxError):
             f"Unexpected failure: {type(bug).__name__}: {bug}.",
             remedy="Acknowledge to test the instrument again; report it together with the log.",
         )
+
+
+def as_anticipated(error: Exception) -> LeukoluxError:
+    """Return ``error`` as the screen shows it; a bug becomes an :class:`InternalError`."""
+    return error if isinstance(error, LeukoluxError) else InternalError(error)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +18,9 @@ from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
 from device.engine.services import MakeAnalyzer
+from device.engine.start_conditions import StartConditions
 from device.engine.states import Event, Refusal, State, answer
+from device.engine.waiting_sample import check_operator
 from device.errors import RequestRefusedError, StartRefusedError
 from device.quality.gate import QualityGate
 from device.records.records import Records
@@ -27,33 +29,15 @@ from device.status import StartCondition, Status
 from device.system.events import EventBus, EventKind
 from device.system.service_manager import Watchdog
 from hal.clock import Clock
-from hal.errors import DeviceTimeoutError, InputError, LeukoluxError
+from hal.errors import DeviceTimeoutError, LeukoluxError
 from hal.factory import Hardware
 from models.runtime import ModelSet
 from models.verify import load_tested_models
-
-MAX_SAMPLE_ID_LENGTH = 64
 
 
 def status_dict(status: Status) -> dict[str, Any]:
     """Return the status as JSON-compatible values."""
     return asdict(status)
-
-
-def check_sample_id(sample_id: str) -> str:
-    """Return the sample id without surrounding blanks.
-
-    Raises:
-        InputError: longer than 64 characters, or with characters that cannot be printed.
-    """
-    name = sample_id.strip()
-    if len(name) > MAX_SAMPLE_ID_LENGTH or not name.isprintable():
-        raise InputError(
-            f"{sample_id!r} cannot be a sample id.",
-            remedy=f"Use 1 to {MAX_SAMPLE_ID_LENGTH} printable characters.",
-            code="INPUT-SAMPLE-ID",
-        )
-    return name
 
 
 def _records_remarks(records: Records) -> tuple[StartCondition, ...]:
@@ -73,6 +57,7 @@ class Instrument:
     Attributes:
         events: what happens, for whoever subscribes.
         calibration: its steps and sessions, and what is valid now.
+        sample: enters the sample that Start starts.
 
     Requests return at once; the state follows when the owner of the hardware resolves them
     between two exposures.  A context manager: :meth:`open` on entry, :meth:`close` on exit.
@@ -105,7 +90,6 @@ class Instrument:
         make_plan(settings.scan, settings.camera)
         self.events = EventBus()
         self._settings = settings
-        self._records = records
         self._clock = clock
         simulation = hardware.simulation
         self._donor = settings.simulation.smear if simulation is not None else None
@@ -118,21 +102,27 @@ class Instrument:
             self._order_calibration,
             changed=self._tell,
         )
+        self._start_conditions = StartConditions(settings, records, self.calibration, self._quality)
         self._engine = Engine(
             settings,
             hardware,
             records,
             clock,
             self.events,
-            conditions=self._conditions,
+            conditions=lambda sample: self._start_conditions.judge(
+                self._snapshots.snapshot, sample
+            ),
             quality=self._quality,
             effective=self.calibration.effective,
             load_models=load_models or partial(load_tested_models, settings.analysis.provider),
             make_analyzer=make_analyzer,
             watchdog=watchdog,
         )
-        self._board = self._engine.board
-        self._board.listen(self._publish_status)
+        self.sample = self._engine.sample
+        self._publishing = Lock()
+        self._published = -1
+        self._snapshots = self._engine.snapshots
+        self._snapshots.listen(self._publish_status)
 
     def open(self) -> None:
         """Start: boot, self-test, then idle or fault; returns at once."""
@@ -158,7 +148,7 @@ class Instrument:
     @property
     def error(self) -> LeukoluxError | None:
         """What the instrument is in fault or paused for."""
-        return self._board.notice.error
+        return self._snapshots.snapshot.error
 
     @property
     def heartbeat_age_s(self) -> float:
@@ -178,34 +168,29 @@ class Instrument:
         """Return the tile analysed last as PNG at a quarter of its size, or None."""
         return self._engine.latest.png()
 
-    def enter_sample(self, sample_id: str) -> None:
-        """Set the sample that the start button on the panel starts; empty forgets it.
-
-        Raises InputError as :func:`check_sample_id`.
-        """
-        self._board.put(waiting_sample_id=check_sample_id(sample_id))
-
-    def start(self, sample_id: str | None = None, control_lot: int | None = None) -> int:
-        """Start a run, by default of the sample entered; return its id.
+    def start(
+        self, sample_id: str | None = None, control_lot: int | None = None, operator: str = ""
+    ) -> int:
+        """Start a run, by default of the sample that waits; return its id.
 
         Args:
-            sample_id: name of the sample.
+            sample_id: name of the sample; with it the waiting one is not looked at.
             control_lot: lot of the control slide that is loaded; its run is no result of a person.
+            operator: who starts it.
 
         Raises:
-            InputError: the sample id cannot be one, or there is no such lot in use.
+            InputError: the sample id or operator cannot be one, or there is no such lot in use.
             StartRefusedError: names the start conditions that are not met.
-            RequestRefusedError: another start is under way.
+            RequestRefusedError: another start is under way, or there was no answer; nothing begins.
         """
         if sample_id is None:
-            sample_id = self._board.notice.waiting_sample_id
-        name = check_sample_id(sample_id)
+            sample = self.sample.recheck()
+        else:
+            sample = self.sample.made(sample_id, control_lot, operator)
         if self._engine.machine.state is not State.IDLE:
-            conditions = self._conditions(name, control_lot is not None)
+            conditions = self._start_conditions.judge(self._snapshots.snapshot, sample)
             raise StartRefusedError([c for c in conditions if not c.met])
-        if control_lot is not None:
-            self._require_lot(control_lot)
-        return self._engine.order_start(name, control_lot)
+        return self._engine.starts.ask(sample)
 
     def check(self, level: Level, operator: str = "") -> None:
         """Ask for a check of the instrument; the status tells how far it is.
@@ -214,7 +199,7 @@ class Instrument:
             InputError: the operator's name cannot be one.
             RequestRefusedError: the instrument is not idle.
         """
-        name = check_sample_id(operator)
+        name = check_operator(operator)
         self._request_fits(Event.CHECK)
         self._engine.checker.ask(CheckOrder(level, name))
         self._engine.requests.put(Event.CHECK)
@@ -226,7 +211,7 @@ class Instrument:
     def resume(self) -> None:
         """Ask to go on after a pause.  Raises RequestRefusedError, also while the lid is open."""
         self._request_fits(Event.RESUME)
-        if not self._board.notice.lid_closed:
+        if not self._snapshots.snapshot.lid_closed:
             raise RequestRefusedError(
                 "The lid is open.", remedy="Close the lid, then resume.", code="LID-OPEN"
             )
@@ -240,47 +225,43 @@ class Instrument:
         """Leave the result or the failure behind.  Raises RequestRefusedError."""
         self._request(Event.ACKNOWLEDGE)
 
-    def start_conditions(self) -> tuple[StartCondition, ...]:
-        """Return everything that must hold for a start of the sample entered."""
-        return self._conditions(self._board.notice.waiting_sample_id, False)
-
     def status(self) -> Status:
         """Return one consistent snapshot."""
-        notice = self._board.notice
-        counts = self._engine.progress.counts
+        now = self._snapshots.snapshot
         target = self._settings.scan.target_cells
-        state = self._engine.machine.state
-        now_s = notice.ended_s if notice.ended_s is not None else self._clock.monotonic_s()
-        error = notice.error
+        end_s = now.ended_s if now.ended_s is not None else self._clock.monotonic_s()
         return Status(
-            state=state.value,
-            activity=notice.activity,
-            run_id=notice.run_id,
-            sample_id=notice.sample_id,
-            tiles_planned=counts.planned,
-            tiles_acquired=counts.acquired,
-            tiles_analysed=counts.analysed,
+            state=now.state.value,
+            activity=now.activity,
+            waiting_sample=now.waiting_sample,
+            run_id=now.run_id,
+            sample_id=now.sample_id,
+            operator=now.operator,
+            tiles_planned=now.counts.planned,
+            tiles_acquired=now.counts.acquired,
+            tiles_analysed=now.counts.analysed,
             counts={
-                **{kind.value: n for kind, n in counts.cells.items()},
-                "unidentified": counts.unidentified,
+                **{kind.value: n for kind, n in now.counts.cells.items()},
+                "unidentified": now.counts.unidentified,
             },
-            classified=counts.classified,
+            classified=now.counts.classified,
             target_cells=target,
-            elapsed_s=now_s - notice.started_s if notice.started_s is not None else 0.0,
-            remaining_s=counts.remaining_s(target) if state is State.SCANNING else None,
-            error=error.as_dict() if error is not None else None,
-            start_conditions=self.start_conditions(),
-            sequence=notice.sequence,
+            elapsed_s=end_s - now.started_s if now.started_s is not None else 0.0,
+            remaining_s=now.counts.remaining_s(target) if now.state is State.SCANNING else None,
+            error=now.error.as_dict() if now.error is not None else None,
+            refusal=now.refusal.as_dict() if now.refusal is not None else None,
+            start_conditions=self._start_conditions.judge(now, now.waiting_sample),
+            sequence=now.sequence,
             donor=self._donor,
             remarks=(
                 *self._quality.remarks(),
                 *self.calibration.remarks(),
                 *self._records_remarks,
             ),
-            checking=notice.checking,
-            last_check_id=notice.last_check_id,
-            calibrating=notice.calibrating or None,
-            calibrating_share=notice.share,
+            checking=now.checking,
+            last_check_id=now.last_check_id,
+            calibrating=now.calibrating or None,
+            calibrating_share=now.share,
             calibration_version=self.calibration.version,
         )
 
@@ -289,10 +270,9 @@ class Instrument:
 
         Raises DeviceTimeoutError.
         """
-        machine = self._engine.machine
-        if not self._board.wait_until(lambda: machine.state in states, timeout_s):
+        if not self._snapshots.wait_until(lambda now: now.state in states, timeout_s):
             raise DeviceTimeoutError(
-                f"The instrument is still {machine.state} after {timeout_s:g} s, not "
+                f"The instrument is still {self._engine.machine.state} after {timeout_s:g} s, not "
                 f"{' or '.join(states)}.",
                 remedy="Wait longer, or abort the run.",
             )
@@ -300,13 +280,18 @@ class Instrument:
 
     def _order_calibration(self, order: CalibrationOrder) -> None:
         self._request_fits(Event.CALIBRATE)
-        self._engine.calibrations.order(order)
+        self._engine.calibrations.ask(order)
 
     def _tell(self) -> None:
-        self._board.put()
+        self._snapshots.put()
 
     def _publish_status(self) -> None:
-        self.events.publish(EventKind.STATUS, status_dict(self.status()))
+        status = self.status()
+        with self._publishing:
+            # Another thread may have published a newer one meanwhile: that tells this change too.
+            if status.sequence > self._published:
+                self._published = status.sequence
+                self.events.publish(EventKind.STATUS, status_dict(status))
 
     def _request(self, event: Event) -> None:
         self._request_fits(event)
@@ -316,48 +301,3 @@ class Instrument:
         outcome = answer(self._engine.machine.state, event)
         if isinstance(outcome, Refusal):
             raise RequestRefusedError(outcome.explanation, remedy="Look at the present state.")
-
-    def _require_lot(self, lot_id: int) -> None:
-        with self._records.reader() as reader:
-            lot = reader.control_lot(lot_id)
-        if lot is None or lot.closed_utc is not None:
-            raise InputError(
-                f"There is no lot {lot_id} of control slides in use.",
-                remedy="Enter the lot first.",
-                code="INPUT-LOT",
-            )
-
-    def _conditions(self, sample_id: str, control: bool) -> tuple[StartCondition, ...]:
-        notice = self._board.notice
-        state = self._engine.machine.state
-        problem = self.calibration.effective().problem
-        return (
-            StartCondition(
-                "idle",
-                state is State.IDLE,
-                f"The instrument {state.words}: wait, or acknowledge what it shows.",
-            ),
-            StartCondition(
-                "self_test_passed",
-                notice.self_tested,
-                "The self-test has not passed: acknowledge the failure to repeat it.",
-            ),
-            StartCondition(
-                "models_verified", notice.models_loaded, "The networks are not loaded yet."
-            ),
-            StartCondition("lid_closed", notice.lid_closed, "The lid is open: close it."),
-            StartCondition(
-                "disk_space",
-                self._free_mb() >= self._settings.records.min_free_mb,
-                f"Less than {self._settings.records.min_free_mb:g} MB are free: free disk space.",
-            ),
-            StartCondition("calibrated", not problem, problem),
-            StartCondition("sample_id", bool(sample_id), "Enter the id of the sample."),
-            *self._quality.blocking(control=control),
-        )
-
-    def _free_mb(self) -> float:
-        try:
-            return shutil.disk_usage(self._records.path.parent).free / 1e6
-        except OSError:
-            return 0.0

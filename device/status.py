@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from device.checks.report import CheckProgress
+    from device.engine.waiting_sample import WaitingSample
 
 
 class StopReason(StrEnum):
@@ -45,8 +46,10 @@ class Status:
     Attributes:
         state: value of :class:`device.engine.states.State`.
         activity: what it is doing now, one short sentence for a person.
+        waiting_sample: the sample that Start starts, with what is wrong with it.
         run_id: the run in progress or last finished, or None.
         sample_id: sample of that run, or None.
+        operator: who started that run, or empty.
         tiles_planned: size of the plan.
         tiles_acquired: frames taken.
         tiles_analysed: tiles whose analysis is stored.
@@ -56,7 +59,9 @@ class Status:
         elapsed_s: seconds since Start on the instrument's clock.
         remaining_s: estimate, or None while it is still settling.
         error: code, cause and remedy of the failure the instrument is in, or None.
-        start_conditions: all of them, met or not.
+        refusal: code, cause and remedy of the last refused press of the panel's Start, or None once
+            something has changed since.
+        start_conditions: all of them for the waiting sample, met or not.
         sequence: increases with every change.
         donor: name of the simulated smear, or None on a real instrument.
         remarks: conditions that do not hold and yet do not keep Start from being possible.
@@ -69,8 +74,10 @@ class Status:
 
     state: str
     activity: str
+    waiting_sample: WaitingSample
     run_id: int | None = None
     sample_id: str | None = None
+    operator: str = ""
     tiles_planned: int = 0
     tiles_acquired: int = 0
     tiles_analysed: int = 0
@@ -80,6 +87,7 @@ class Status:
     elapsed_s: float = 0.0
     remaining_s: float | None = None
     error: Mapping[str, str] | None = None
+    refusal: Mapping[str, str] | None = None
     start_conditions: tuple[StartCondition, ...] = ()
     sequence: int = 0
     donor: str | None = None

@@ -10,9 +10,9 @@ from werkzeug.routing import IntegerConverter
 from device.analysis.staining import VirtualStain
 from webui import context, problems, trust
 from webui.api import calibration as calibration_api
-from webui.api import control, stream
 from webui.api import quality as quality_api
 from webui.api import results as api
+from webui.api import run_requests, stream
 from webui.api import stain as stain_api
 from webui.catalogue import LANGUAGE, duration, label, text
 from webui.pages import calibration as calibration_pages
@@ -66,7 +66,7 @@ def create_app(
     trust.install(app, settings.web)
     problems.install(app)
     for part in (
-        *(api, calibration_api, quality_api, stain_api, control, stream),
+        *(api, calibration_api, quality_api, stain_api, run_requests, stream),
         *(pages, calibration_pages, quality_pages),
     ):
         app.register_blueprint(part.blueprint)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Request
 
 from webui.errors import NotFoundError, ParameterError
 
+if TYPE_CHECKING:
+    from device.engine.sample_entry import SampleChanges
+
 LARGEST_ID: Final = 2**63 - 1
-SAMPLE_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def whole_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
@@ -85,38 +88,43 @@ def field(body: dict[str, Any], name: str, *, longest: int) -> str:
     return value.strip()
 
 
-def control_lot(request: Request) -> int | None:
-    """Return the lot of the control slide of a body ``{"control_lot": 3}``, None without one.
+def sample_changes(body: dict[str, Any]) -> SampleChanges:
+    """Return what a body says of the waiting sample, as :class:`SampleChanges` names it.
+
+    Texts are not judged here: the instrument does that, for every screen alike.
 
     Raises:
-        ParameterError: it is no number of a lot.
+        ParameterError: the body says nothing of it, or a value is of the wrong type.
     """
-    value = json_body(request).get("control_lot")
-    if value is not None and (type(value) is not int or not 0 < value <= LARGEST_ID):
+    changes = {name: body[name] for name in _SAMPLE_FIELDS if name in body}
+    if not changes:
         raise ParameterError(
-            "control_lot is no number of a lot.", remedy="Leave it out for a sample of a person."
+            f"The body holds none of {', '.join(_SAMPLE_FIELDS)}.",
+            remedy='Send JSON as {"sample_id": "S-0001"}.',
         )
-    return value
+    for name, value in changes.items():
+        usable, wanted = _SAMPLE_FIELDS[name]
+        if not usable(value):
+            raise ParameterError(f"{name} is not {wanted}.", remedy=f"Send {wanted}.")
+    return cast("SampleChanges", changes)
 
 
-def sample_id(request: Request) -> str:
-    """Return the sample id of a JSON body ``{"sample_id": "..."}``.
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
-    Raises:
-        ParameterError: the body is not such an object, or the id holds other characters than
-            letters, digits, dot, dash and underscore, or is empty or longer than 64.
-    """
-    try:
-        body: Any = request.get_json(silent=True)
-    except RecursionError:  # thousands of nested brackets
-        body = None
-    value = body.get("sample_id") if isinstance(body, dict) else None
-    if not isinstance(value, str) or not SAMPLE_ID_PATTERN.fullmatch(value):
-        raise ParameterError(
-            "The body does not hold a usable sample_id.",
-            remedy=(
-                'Send JSON as {"sample_id": "S-0001"}: 1 to 64 letters, digits, dots, dashes or '
-                "underscores."
-            ),
-        )
-    return value
+
+def _is_text_or_null(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_lot_or_null(value: object) -> bool:
+    return value is None or (type(value) is int and 0 < value <= LARGEST_ID)
+
+
+_SAMPLE_FIELDS: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "sample_id": (_is_text, "a text"),
+    "operator": (_is_text, "a text"),
+    "control_lot": (_is_lot_or_null, "the number of a lot, or null for a sample of a person"),
+    "draft_sample_id": (_is_text_or_null, "a text or null"),
+    "draft_operator": (_is_text_or_null, "a text or null"),
+}

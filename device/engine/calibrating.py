@@ -3,91 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from threading import Lock
 
 from device.calibration.order import CalibrationOrder
 from device.calibration.steps.context import CalibrationContext
-from device.engine.requests import Requests
+from device.engine.orders import Order
 from device.engine.services import Services
 from device.engine.states import Event
-from device.errors import RequestRefusedError, StartRefusedError
+from device.errors import StartRefusedError
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
 from device.status import StartCondition
 from hal.errors import Cancelled, InterlockError
 from hal.factory import Hardware
 
-BEGIN_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True)
-class PendingCalibration:
-    """Somebody wants calibration work and waits until it begins."""
-
-    order: CalibrationOrder
-    begun: Future[None] = field(default_factory=Future)
-
-
-class CalibrationOrders:
-    """At most one order that waits for the owner of the hardware.
-
-    Args:
-        requests: of the engine.
-    """
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self._lock = Lock()
-        self._pending: PendingCalibration | None = None
-
-    def order(self, order: CalibrationOrder) -> None:
-        """Ask for calibration work and wait until it begins.
-
-        Raises:
-            RequestRefusedError: the state does not fit, the lid is open, or there was no answer.
-        """
-        pending = PendingCalibration(order)
-        with self._lock:
-            if self._pending is not None:
-                raise RequestRefusedError("A step is about to begin.", remedy="Wait for it.")
-            self._pending = pending
-        self._requests.put(Event.CALIBRATE)
-        try:
-            pending.begun.result(BEGIN_TIMEOUT_S)
-        except TimeoutError as error:
-            raise RequestRefusedError(
-                "The instrument does not answer.", remedy="Wait, or restart it."
-            ) from error
-        finally:
-            with self._lock:
-                self._pending = None
-
-    def take(self) -> PendingCalibration | None:
-        """Return the order that waits, when one was asked for."""
-        if not self._requests.take(Event.CALIBRATE):
-            return None
-        with self._lock:
-            return self._pending
-
 
 def admitted(
-    pending: PendingCalibration, conditions: Sequence[StartCondition], hardware: Hardware
+    order: Order[CalibrationOrder, None],
+    conditions: Sequence[StartCondition],
+    hardware: Hardware,
 ) -> bool:
-    """Return whether the order may begin now; tell whoever waits why not."""
-    needed = {"self_test_passed"} | ({"lid_closed"} if pending.order.lit else set())
+    """Return whether the order begins now; otherwise whoever waits knows why not."""
+    needed = {"self_test_passed"} | ({"lid_closed"} if order.work.lit else set())
     unmet = [c for c in conditions if not c.met and c.name in needed]
     if unmet:
-        pending.begun.set_exception(StartRefusedError(unmet))
+        order.refuse(StartRefusedError(unmet))
         return False
     try:
         if hardware.panel.lid_closed:
             # Whoever starts a step has seen that the lid is closed.
             hardware.light.acknowledge_lid()
     except InterlockError as refusal:
-        pending.begun.set_exception(refusal)
+        order.refuse(refusal)
         return False
-    return True
+    return order.accept()
 
 
 def calibrate(order: CalibrationOrder, services: Services) -> Event:
@@ -103,7 +50,7 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
 
     def say(activity: str, share: float) -> None:
         services.beat()
-        services.board.put(activity=activity, share=min(max(share, 0.0), 1.0))
+        services.snapshots.put(activity=activity, share=min(max(share, 0.0), 1.0))
 
     user = RigUser(
         sample_id=order.sample_id,
@@ -120,7 +67,5 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
             order.work(CalibrationContext(rig, say))
     except Cancelled:
         return Event.ABORT
-    finally:
-        services.board.put(calibrating="")
     rig.light_log.enter_rest()
     return Event.CALIBRATED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from device.checks.catalogue import CATALOGUE
@@ -26,6 +26,14 @@ class CheckOrder:
 
     level: Level
     operator: str = ""
+
+
+def planned_checks(order: CheckOrder) -> CheckProgress:
+    """Return what a check is going to do, before it has begun."""
+    checks = choose(CATALOGUE, order.level)
+    return CheckProgress(
+        order.level, order.operator, tuple((check.id, check.title) for check in checks), (), None
+    )
 
 
 class Checker:
@@ -81,20 +89,15 @@ class Checker:
         return report
 
     def _check(self, order: CheckOrder, context: CheckContext) -> CheckReport:
-        """Do the checks of a level; the board shows how far they are, the records keep them."""
+        """Do the checks of a level; the snapshot says how far they are, the records keep them."""
         services = self._services()
-        checks = choose(CATALOGUE, order.level)
-        planned = tuple((check.id, check.title) for check in checks)
+        planned = planned_checks(order)
 
         def progress(done: Sequence[CheckResult], now: Check | None) -> None:
             at = now.id if now is not None else None
-            found = CheckProgress(order.level, order.operator, planned, tuple(done), at)
-            services.board.put(checking=found)
+            services.snapshots.put(checking=replace(planned, results=tuple(done), now=at))
 
-        try:
-            report = run_checks(checks, order.level, context, progress)
-        finally:
-            services.board.put(checking=None)
+        report = run_checks(choose(CATALOGUE, order.level), order.level, context, progress)
         versions = {"software": version(), **(context.models[0].versions if context.models else {})}
         try:
             check_id = services.records.quality.add_check(
@@ -105,7 +108,7 @@ class Checker:
                 raise
             log.warning("the report of the checks is not in the records: %s", error)
         else:
-            services.board.put(last_check_id=check_id)
+            services.snapshots.put(last_check_id=check_id)
         return report
 
     def _context(self) -> CheckContext:

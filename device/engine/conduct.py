@@ -9,7 +9,7 @@ from device.engine.result import end_of_run
 from device.engine.run import Run
 from device.engine.services import Services
 from device.engine.states import Event
-from device.errors import InternalError, SampleRefusedError
+from device.errors import SampleRefusedError, as_anticipated
 from device.quality.control import enter_point
 from device.records.record_types import RunState
 from device.status import StopReason
@@ -38,27 +38,37 @@ def _conduct(run: Run, services: Services, make_safe: Callable[[], None]) -> Non
         except Cancelled:
             _abort(run, services)
             return
-        services.machine.fire(Event.SCANNED)
-        services.board.put(activity="Finishing: the last tiles are being analysed.")
+        services.machine.fire(
+            Event.SCANNED, activity="Finishing: the last tiles are being analysed."
+        )
         run.drain()
         _store(run, services, RunState.COMPLETE, reason, refusal)
-        services.machine.fire(Event.STORED)
+        _complete(services, reason)
     except Exception as error:
         make_safe()
-        failure = error if isinstance(error, LeukoluxError) else InternalError(error)
-        _keep_failed(run, services, failure)
+        _keep_failed(run, services, as_anticipated(error))
         raise
     finally:
-        services.board.put(ended_s=services.clock.monotonic_s())
         run.close()
 
 
 def _abort(run: Run, services: Services) -> None:
-    services.machine.fire(Event.ABORT)
-    services.board.put(activity="Aborting: what was counted is being kept.", error=None)
+    services.machine.fire(
+        Event.ABORT, activity="Aborting: what was counted is being kept.", error=None
+    )
     run.drain()
     _store(run, services, RunState.ABORTED, StopReason.ABORTED)
-    services.machine.fire(Event.STORED)
+    _complete(services, StopReason.ABORTED)
+
+
+def _complete(services: Services, reason: StopReason) -> None:
+    services.machine.fire(
+        Event.STORED,
+        activity=ENDINGS[reason],
+        reason=reason,
+        error=None,
+        ended_s=services.clock.monotonic_s(),
+    )
 
 
 def _keep_failed(run: Run, services: Services, failure: LeukoluxError) -> None:
@@ -86,7 +96,6 @@ def _store(
         enter_point(services.records, run.id, run.control_lot)
         services.quality.refresh()
     log.info("run %d: %s, %s", run.id, state, reason)
-    services.board.put(activity=ENDINGS[reason], reason=reason, error=None)
     services.events.publish(
         EventKind.RESULT, {"run_id": run.id, "state": state.value, "reason": reason.value}
     )
@@ -97,5 +106,4 @@ ENDINGS = {
     StopReason.END_OF_AREA: "Complete: the whole area was scanned.",
     StopReason.REFUSED: "Complete: the sample was refused.",
     StopReason.ABORTED: "Aborted: what was counted is kept.",
-    StopReason.FAILED: "Failed: what was counted is kept.",
 }

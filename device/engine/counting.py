@@ -11,7 +11,6 @@ from device.analysis.quality import cell_density
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine.board import Board
 from device.engine.progress import Progress
 from device.imaging.dose import DoseLedger
 from device.records.record_types import TileState
@@ -65,7 +64,6 @@ class CellCounter:
         progress: Progress,
         latest: LatestTile,
         events: EventBus,
-        board: Board,
     ) -> None:
         self._run_id = run_id
         self._registry = registry
@@ -74,7 +72,6 @@ class CellCounter:
         self._progress = progress
         self._latest = latest
         self._events = events
-        self._board = board
         self._ids: list[int] = []
         self._stored: list[Cell] = []
 
@@ -89,10 +86,10 @@ class CellCounter:
         self._ids += ids
         self._stored = list(cells)
         counts, unidentified = tally(cells)
-        self._progress.analyse(analysis, counts, unidentified)
+        # The picture first: a screen fetches it when it learns of the tile.
         self._latest.put(analysis)
+        self._progress.analyse(analysis, counts, unidentified)
         self._publish(tile, entry, dict(zip(ids, new, strict=True)))
-        self._board.put()
 
     def _entry(self, tile: Tile, analysis: TileAnalysis) -> TileEntry:
         field = (tile.row, tile.column)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from threading import Lock
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
+from device.engine.snapshot import Snapshot, SnapshotStore
 from device.engine.states import Event, Refusal, State, answer
+from device.errors import as_anticipated
 
 log = logging.getLogger(__name__)
 
@@ -15,53 +18,55 @@ class StateMachine:
     """Moves along :data:`device.engine.states.TRANSITIONS`; fired by one thread, read by any.
 
     Args:
-        enter: hook that brings the hardware into the condition a state promises; called before
-            the state counts as entered.
+        snapshots: where the state stands, together with its data.
+        enter: hook that brings the hardware into the condition a state promises; called with the
+            coming snapshot before the state counts as entered.
         make_safe: light off and stage stopped; must not raise.
-        changed: told of every state entered.
     """
 
     def __init__(
         self,
-        enter: Callable[[State], None],
+        snapshots: SnapshotStore,
+        enter: Callable[[Snapshot], None],
         make_safe: Callable[[], None],
-        changed: Callable[[State], None],
     ) -> None:
+        self._snapshots = snapshots
         self._enter = enter
         self._make_safe = make_safe
-        self._changed = changed
-        self._lock = Lock()
-        self._state = State.BOOTING
 
     @property
     def state(self) -> State:
         """The state entered last."""
-        with self._lock:
-            return self._state
+        return self._snapshots.snapshot.state
 
-    def fire(self, event: Event) -> State:
-        """Enter the state that ``event`` leads to.
+    def fire(self, event: Event, **data: Any) -> State:
+        """Enter the state that ``event`` leads to; it is told together with its data.
 
         A hook that fails leads to the fault state with light off and stage stopped, never to the
         state asked for; its exception is raised.
 
+        Args:
+            event: what happened.
+            data: fields of the snapshot that change with the state.
+
         Raises:
             RuntimeError: the table refuses the event; nothing was changed.
         """
-        target = answer(self.state, event)
+        now = self._snapshots.snapshot
+        target = answer(now.state, event)
         if isinstance(target, Refusal):
             raise RuntimeError(target.explanation)  # noqa: TRY004 (a wrong moment, not a type)
         try:
-            self._enter(target)
-        except Exception:
+            self._enter(replace(now, state=target, **data))
+        except Exception as error:
             self._make_safe()
-            self._set(State.FAULT)
+            if target is not State.FAULT:
+                data = {"error": as_anticipated(error)}
+            self._tell(State.FAULT, data)
             raise
-        self._set(target)
+        self._tell(target, data)
         return target
 
-    def _set(self, state: State) -> None:
+    def _tell(self, state: State, data: Mapping[str, Any]) -> None:
         log.info("state %s", state)
-        with self._lock:
-            self._state = state
-        self._changed(state)
+        self._snapshots.put(state=state, **data)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from threading import Lock
+from typing import TYPE_CHECKING
 
-from device.analysis.tile_analyzer import TileAnalysis
 from device.results.cell import FIVE_TYPES, CellKind
+
+if TYPE_CHECKING:
+    from device.analysis.tile_analyzer import TileAnalysis
+    from device.engine.snapshot import SnapshotStore
 
 SETTLED_TILES = 20
 SETTLED_CELLS = 10
@@ -64,48 +67,54 @@ class Counts:
 
 
 class Progress:
-    """Counts of the run in progress; written by acquisition and analysis, read by anyone."""
+    """Counts acquisition and analysis into the snapshot; from any thread.
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._counts = Counts()
+    Args:
+        snapshots: where the counts stand.
+    """
+
+    def __init__(self, snapshots: SnapshotStore) -> None:
+        self._snapshots = snapshots
 
     @property
     def counts(self) -> Counts:
         """The counts now."""
-        with self._lock:
-            return self._counts
+        return self._snapshots.snapshot.counts
 
     def plan(self, tiles: int) -> None:
         """Enter the size of the plan."""
-        with self._lock:
-            self._counts = replace(self._counts, planned=tiles)
+        self._count(lambda now: replace(now, planned=tiles))
 
     def acquire(self, *, taken: bool, spent_s: float) -> None:
         """Enter one place of the plan and the time it took."""
-        with self._lock:
-            now = self._counts
-            self._counts = replace(
+        self._count(
+            lambda now: replace(
                 now,
                 acquired=now.acquired + taken,
                 missing=now.missing + (not taken),
                 scan_s=now.scan_s + spent_s,
             )
+        )
 
     def analyse(
         self, analysis: TileAnalysis, cells: Mapping[CellKind, int], unidentified: int
     ) -> None:
         """Enter one analysed tile and the cells of the whole run so far."""
-        quality = analysis.quality
-        with self._lock:
-            now = self._counts
-            refused = Counter(now.unusable) + Counter([quality.reason] if quality.reason else [])
-            self._counts = replace(
+        reason = analysis.quality.reason
+
+        def counted(now: Counts) -> Counts:
+            refused = Counter(now.unusable) + Counter([reason] if reason else [])
+            return replace(
                 now,
                 analysed=now.analysed + 1,
-                unusable={str(reason): tiles for reason, tiles in refused.items()},
+                unusable={str(name): tiles for name, tiles in refused.items()},
                 cells=dict(cells),
                 unidentified=unidentified,
                 red_cells=now.red_cells + analysis.red_cell_count,
                 platelets=now.platelets + analysis.platelet_count,
             )
+
+        self._count(counted)
+
+    def _count(self, change: Callable[[Counts], Counts]) -> None:
+        self._snapshots.update(lambda now: replace(now, counts=change(now.counts)))

@@ -123,20 +123,21 @@ class RecordsWait:
         """Pause the acquisition, where there is one, until ``free`` or given up."""
         services = self._services
         begin_s = services.clock.monotonic_s()
-        former = services.board.notice
+        former = services.snapshots.snapshot
         lit = not self._ending and services.machine.state in LIT
         if lit:
             # Stopping a stage that moves would end the run.
             self._come_to_rest()
-        services.board.put(activity=ACTIVITY, error=ERROR)
-        if lit:
-            services.machine.fire(Event.RECORDS_LOCKED)
+            services.machine.fire(Event.RECORDS_LOCKED, activity=ACTIVITY, error=ERROR)
+        else:
+            services.snapshots.put(activity=ACTIVITY, error=ERROR)
         while not free() and not self._gives_up.is_set():
             self._pass()
             self._writer.pass_time()
         if lit:
-            services.machine.fire(Event.RESUME)
+            services.machine.fire(Event.RESUME, activity=former.activity, error=former.error)
             if self._scanning():
                 services.machine.fire(Event.PREPARED)
-        services.board.put(activity=former.activity, error=former.error)
+        else:
+            services.snapshots.put(activity=former.activity, error=former.error)
         self.held_s += services.clock.monotonic_s() - begin_s

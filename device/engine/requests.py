@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from threading import Event as Signal
 from threading import Lock
 
 from device.engine.states import Event
-
-
-@dataclass(frozen=True)
-class StartOrder:
-    """Somebody wants a run and waits for its id.
-
-    Attributes:
-        control_lot: lot of the control slide, None for a sample of a person.
-    """
-
-    sample_id: str
-    control_lot: int | None = None
-    run_id: Future[int] = field(default_factory=Future)
 
 
 class Requests:

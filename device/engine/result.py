@@ -26,6 +26,7 @@ class RunFacts:
         dose: of the whole sample, as :meth:`device.imaging.dose.DoseLedger.summary`.
         duration_s: from Start to now, None when not known.
         control_lot: lot of the control slide, None for a sample of a person.
+        operator: who started the run, or empty.
         calibration: the results of calibrations that the run used.
         notes: flags beside those of the count.
     """
@@ -39,6 +40,7 @@ class RunFacts:
     versions: Mapping[str, str]
     duration_s: float | None
     control_lot: int | None = None
+    operator: str = ""
     calibration: Sequence[Mapping[str, Any]] = ()
     notes: tuple[Flag, ...] = ()
 
@@ -76,6 +78,7 @@ def end_of_run(
     document = {
         "run_id": facts.run_id,
         "sample_id": facts.sample_id,
+        "operator": facts.operator,
         "state": state.value,
         "reason": reason.value,
         "refusal": dict(error) if error and reason is StopReason.REFUSED else None,
@@ -133,6 +136,7 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
         versions=run.versions,
         duration_s=None,
         control_lot=run.control_lot,
+        operator=run.operator,
         calibration=next((e.data["used"] for e in happened if e.kind == "calibration"), ()),
     )
     error = {

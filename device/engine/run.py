@@ -21,6 +21,7 @@ from device.engine.records_wait import RecordsWait
 from device.engine.result import RunFacts
 from device.engine.services import Services
 from device.engine.states import Event
+from device.engine.waiting_sample import WaitingSample
 from device.errors import SampleRefusedError
 from device.imaging.field import Field
 from device.imaging.imager import DoseLimitError
@@ -58,28 +59,26 @@ class Run:
     Args:
         services: shared parts of the instrument.
         run_id: of the run in the records.
-        sample_id: of the sample.
+        sample: as it was entered.
         versions: of software and networks.
-        control_lot: lot of the control slide, None for a sample of a person.
     """
 
     def __init__(
         self,
         services: Services,
         run_id: int,
-        sample_id: str,
+        sample: WaitingSample,
         versions: dict[str, str],
-        control_lot: int | None = None,
     ) -> None:
         self.services = services
         self.id = run_id
-        self.control_lot = control_lot
-        self._sample_id = sample_id
+        self.control_lot = sample.control_lot
+        self._sample = sample
         self._versions = versions
         settings = services.settings
         self._scan = settings.scan
         self._plan = make_plan(settings.scan, settings.camera)
-        self.progress = Progress()
+        self.progress = Progress(services.snapshots)
         self._pipeline: AnalysisPipeline | None = None
         self._keeper: TileKeeper | None = None
         self._scanning = False
@@ -87,7 +86,7 @@ class Run:
         self._lid_openings = 0
         self._started_s = services.clock.monotonic_s()
         user = RigUser(
-            sample_id=sample_id,
+            sample_id=sample.sample_id,
             cancel=services.requests.cancel,
             checkpoint=self._pass_checkpoint,
             lid_opened=lambda: self._hold(Event.LID_OPENED),
@@ -116,9 +115,8 @@ class Run:
         self.progress.plan(len(self._plan.fields))
         with self._rig:
             self._prepare()
-            self.services.machine.fire(Event.PREPARED)
+            self.services.machine.fire(Event.PREPARED, activity="Scanning.")
             self._scanning = True
-            self._say("Scanning.")
             return self._scan_plan()
 
     def drain(self) -> None:
@@ -150,7 +148,8 @@ class Run:
         counts = self.progress.counts
         return RunFacts(
             run_id=self.id,
-            sample_id=self._sample_id,
+            sample_id=self._sample.sample_id,
+            operator=self._sample.operator,
             counts=counts,
             area_mm2=self._plan.area_mm2(counts.analysed),
             lid_openings=self._lid_openings,
@@ -180,7 +179,6 @@ class Run:
             self.progress,
             services.latest,
             services.events,
-            services.board,
         )
         keeper = TileKeeper(
             self.id,
@@ -294,17 +292,15 @@ class Run:
         """Stay paused until a person resumes with the lid closed."""
         services = self.services
         begin_s, waited_s = services.clock.monotonic_s(), self.records_wait.held_s
-        activity = services.board.notice.activity
+        activity = services.snapshots.snapshot.activity
         services.requests.take(Event.RESUME)
         if why is Event.LID_OPENED:
-            self._explain_lid()
-        services.machine.fire(why)
-        if why is Event.PAUSE:
-            self._say("Pausing: the tiles taken are being analysed.")
+            self._enter_lid_opened()
+        else:
+            services.machine.fire(why, activity="Pausing: the tiles taken are being analysed.")
             if self._pipeline is not None:
                 self._pipeline.drain(self.records_wait.attend)
-            services.machine.fire(Event.HELD)
-            self._say("Paused.")
+            services.machine.fire(Event.HELD, activity="Paused.")
         self._wait_for_resume()
         services.requests.take(Event.PAUSE)
         if not services.hardware.stage.homed:
@@ -313,10 +309,9 @@ class Run:
                 remedy="Acknowledge and start the sample again; the stage will home.",
                 code="STAGE-NOT-HOMED",
             )
-        services.machine.fire(Event.RESUME)
+        services.machine.fire(Event.RESUME, activity=activity, error=None)
         if self._scanning:
             services.machine.fire(Event.PREPARED)
-        services.board.put(activity=activity, error=None)
         waited_s = self.records_wait.held_s - waited_s
         self._held_s += services.clock.monotonic_s() - begin_s - waited_s
 
@@ -325,11 +320,11 @@ class Run:
         while True:
             self._check_wanted()
             closed = services.hardware.panel.lid_closed
-            if not closed and services.board.notice.lid_closed:
-                self._explain_lid()
-                services.machine.fire(Event.LID_OPENED)
-            elif closed != services.board.notice.lid_closed:
-                services.board.put(lid_closed=closed)
+            known_closed = services.snapshots.snapshot.lid_closed
+            if known_closed and not closed:
+                self._enter_lid_opened()
+            elif closed != known_closed:
+                services.snapshots.put(lid_closed=closed)
             if services.requests.take(Event.RESUME) and closed and self._lid_acknowledged():
                 return
             services.requests.wait(POLL_S)
@@ -342,17 +337,20 @@ class Run:
             return False
         return True
 
-    def _explain_lid(self) -> None:
+    def _enter_lid_opened(self) -> None:
         self._acquisition.distrust_focus()
         self._lid_openings += 1
         self._note("lid_opened", {})
-        self.services.board.put(
-            activity="Paused: the lid was opened.", error=LID_ERROR, lid_closed=False
+        self.services.machine.fire(
+            Event.LID_OPENED,
+            activity="Paused: the lid was opened.",
+            error=LID_ERROR,
+            lid_closed=False,
         )
 
     def _say(self, activity: str) -> None:
         self.services.beat()
-        self.services.board.put(activity=activity)
+        self.services.snapshots.put(activity=activity)
 
     def _note(self, kind: str, data: dict[str, Any]) -> None:
         self.services.records.add_event(self.id, kind, data)

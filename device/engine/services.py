@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from device.analysis.flatfield import Background
 from device.analysis.pipeline import Analyzer
 from device.calibration.effective import Effective
-from device.engine.board import Board
 from device.engine.counting import LatestTile
 from device.engine.machine import StateMachine
 from device.engine.requests import Requests
+from device.engine.snapshot import SnapshotStore
 from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.settings.file import Settings
@@ -42,7 +42,7 @@ class Services:
     clock: Clock
     records: Records
     events: EventBus
-    board: Board
+    snapshots: SnapshotStore
     machine: StateMachine
     requests: Requests
     latest: LatestTile

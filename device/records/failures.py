@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from device.errors import RecordsError
+from device.errors import RecordsError, RecordsLockedError
 
 _FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
@@ -46,13 +46,12 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _code(error) in _BROKEN or "decode" in str(error)
 
 
-def locked_error(path: Path) -> RecordsError:
+def locked_error(path: Path) -> RecordsLockedError:
     """Return the failure of a database that another program holds for too long."""
-    return RecordsError(
+    return RecordsLockedError(
         f"The records in {path} are locked by another program.",
         remedy="Close the database browser or wait for the backup that holds the file, then try "
         "again.",
-        code="RECORDS-LOCKED",
     )
 
 

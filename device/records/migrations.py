@@ -214,3 +214,8 @@ def _calibrations(db: Database) -> None:
         foreign_keys=[("session_id", "calibration_sessions", "id")],
     )
     db.table("calibrations").create_index(["device", "step"])
+
+
+@MIGRATIONS(name="0005_run_operators")
+def _operators(db: Database) -> None:
+    db.table("runs").add_column("operator", str, not_null_default="")

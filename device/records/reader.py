@@ -228,6 +228,7 @@ def _run(row: sqlite3.Row) -> RunRecord:
         versions=json.loads(row["versions"]),
         error=_json_or_none(row["error"]),
         control_lot=row["control_lot"],
+        operator=row["operator"],
     )
 
 

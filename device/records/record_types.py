@@ -47,6 +47,7 @@ class RunRecord(_Row):
         versions: software and model versions.
         error: code, cause and remedy when the run failed or was refused.
         control_lot: lot of the control slide, None for a sample of a person.
+        operator: who started the run, or empty.
     """
 
     id: int
@@ -61,6 +62,7 @@ class RunRecord(_Row):
     versions: Mapping[str, str]
     error: Mapping[str, str] | None
     control_lot: int | None = None
+    operator: str = ""
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,7 @@ class Records:
         settings: Mapping[str, Any],
         versions: Mapping[str, str],
         control_lot: int | None = None,
+        operator: str = "",
     ) -> int:
         """Store a new running run, of a sample or of a control slide; return its id.
 
@@ -186,11 +187,17 @@ class Records:
                 "settings": json.dumps(settings),
                 "versions": json.dumps(versions),
                 "control_lot": control_lot,
+                "operator": operator,
             }
             run_id = insert_row(db, "runs", row)
         with records_errors(self.path):
             self._traces.note_run(run_id)
         return run_id
+
+    def discard_run(self, run_id: int) -> None:
+        """Remove a run that was stored and never began."""
+        with self.writer.transaction() as db:
+            db.table("runs").delete(run_id)
 
     def set_plan(self, run_id: int, tiles_planned: int) -> None:
         """Store the size of the plan."""

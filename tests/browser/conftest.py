@@ -14,6 +14,7 @@ from device.settings.file import Settings
 from device.settings.sections import WebConfig
 from webui.server import WebServer
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "webui"))
 from instrument_double import InstrumentDouble, TwoTones, open_records
 

@@ -115,7 +115,7 @@ def test_a_step_is_stopped(tmp_path: Path, page: Page) -> None:
         page.goto(f"{server.url.rstrip('/')}/calibration/focus_reference")
         page.get_by_role("button", name="Measure", exact=True).tap()
         expect(page.get_by_role("progressbar")).to_be_visible(timeout=LONG_MS)
-        with page.expect_response("**/control/abort"):
+        with page.expect_response("**/requests/abort"):
             page.get_by_role("button", name="Stop").tap()
         tapped.set()
         expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=LONG_MS)

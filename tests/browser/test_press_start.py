@@ -122,21 +122,6 @@ def test_an_open_lid_is_explained_and_resume_waits_for_it(tmp_path: Path, page: 
         page.wait_for_url("**/runs/*", timeout=TIMEOUT_S * 1000)
 
 
-def test_the_start_button_on_the_panel_starts_the_sample_on_the_screen(
-    tmp_path: Path, page: Page
-) -> None:
-    with bench_with_screen(tmp_path) as (rig, server):
-        page.goto(server.url)
-        # The page also sends the number it suggests, so wait for the answer to this one.
-        with page.expect_response(lambda answer: "WARD-8" in (answer.request.post_data or "")):
-            page.keyboard.type("WARD-8")
-            page.keyboard.press("Enter")
-        rig.world.hold_start(down=True)
-        page.wait_for_url("**/runs/*", timeout=TIMEOUT_S * 1000)
-        rig.world.hold_start(down=False)
-        expect(page.get_by_role("heading", name="WARD-8")).to_be_visible()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_differential_on_the_screen_agrees_with_the_simulated_donor(

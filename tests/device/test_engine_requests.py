@@ -16,8 +16,9 @@ def test_start_is_refused_with_every_reason(rig: Bench) -> None:
     rig.wait_until(
         lambda status: any(not c.met for c in status.start_conditions if c.name == "lid_closed")
     )
+    rig.instrument.sample.enter(draft_sample_id="")
     with pytest.raises(StartRefusedError) as caught:
-        rig.instrument.start("")
+        rig.instrument.start()
     assert [c.name for c in caught.value.conditions] == ["lid_closed", "sample_id"]
     assert "close it" in caught.value.remedy
     assert rig.instrument.status().state == State.IDLE
@@ -49,7 +50,7 @@ def test_a_sample_id_that_cannot_be_one_is_refused(rig: Bench, sample_id: str) -
 
 def test_the_start_button_starts_the_sample_that_was_entered(rig: Bench) -> None:
     rig.idle()
-    rig.instrument.enter_sample(" S-9 ")
+    rig.instrument.sample.enter(sample_id=" S-9 ")
     rig.world.hold_start(down=True)
     status = rig.wait_until(lambda status: status.run_id is not None)
     rig.world.hold_start(down=False)
@@ -59,8 +60,11 @@ def test_the_start_button_starts_the_sample_that_was_entered(rig: Bench) -> None
 
 def test_the_start_button_without_a_sample_says_why_nothing_happens(rig: Bench) -> None:
     rig.idle()
+    rig.instrument.sample.enter(draft_sample_id="")
     rig.world.hold_start(down=True)
-    status = rig.wait_until(lambda status: "missing: sample id" in status.activity)
+    status = rig.wait_until(lambda status: status.refusal is not None)
+    assert status.refusal is not None
+    assert "missing: sample id" in status.refusal["cause"]
     rig.world.hold_start(down=False)
     assert status.state == State.IDLE
 

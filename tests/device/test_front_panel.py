@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine_bench import Bench, bench, hold_analysis_at_first_tile
 
-from device.engine.front import FrontPanel
+from device.engine.front_panel import FrontPanel
 from device.engine.states import State
 from device.errors import StartRefusedError
 from device.records.record_types import RunState
@@ -56,14 +56,14 @@ def front(panel: FakePanel) -> FrontPanel:
     return FrontPanel(panel)
 
 
-def tend(front: FrontPanel, panel: FakePanel, *presses: Press) -> None:
+def press(front: FrontPanel, panel: FakePanel, *presses: Press) -> None:
     panel.presses = list(presses)
     for _ in presses:
-        front.tend()
+        front.poll()
 
 
 def test_a_press_asks_for_a_start_once_and_clicks(front: FrontPanel, panel: FakePanel) -> None:
-    tend(front, panel, Press.SHORT)
+    press(front, panel, Press.SHORT)
     assert front.take_start()
     assert not front.take_start()
     assert panel.said == [Sound.CLICK]
@@ -72,11 +72,11 @@ def test_a_press_asks_for_a_start_once_and_clicks(front: FrontPanel, panel: Fake
 def test_the_press_that_started_a_run_does_not_abort_it(
     front: FrontPanel, panel: FakePanel
 ) -> None:
-    tend(front, panel, Press.SHORT)
+    press(front, panel, Press.SHORT)
     assert front.take_start()
-    tend(front, panel, Press.LONG)
+    press(front, panel, Press.LONG)
     assert not front.take_abort()
-    tend(front, panel, Press.SHORT, Press.LONG)
+    press(front, panel, Press.SHORT, Press.LONG)
     assert front.take_abort()
     assert not front.take_abort()
 
@@ -85,11 +85,11 @@ def test_a_panel_that_fails_in_a_run_does_not_end_it(
     front: FrontPanel, panel: FakePanel, caplog: pytest.LogCaptureFixture
 ) -> None:
     panel.broken = True
-    front.tend()
-    front.tend()
+    front.poll()
+    front.poll()
     assert caplog.text.count("does not work") == 1
     panel.broken = False
-    tend(front, panel, Press.SHORT)
+    press(front, panel, Press.SHORT)
     assert front.take_start()
 
 
@@ -137,7 +137,7 @@ def test_a_long_press_aborts_the_run_and_keeps_what_was_counted(short_hold: Benc
 def test_holding_the_button_that_started_the_run_does_not_abort_it(short_hold: Bench) -> None:
     rig = short_hold
     rig.idle()
-    rig.instrument.enter_sample("S-9")
+    rig.instrument.sample.enter(sample_id="S-9")
     rig.world.hold_start(down=True)
     rig.wait_for(State.COMPLETE)
     run_id = rig.instrument.status().run_id
@@ -148,8 +148,9 @@ def test_holding_the_button_that_started_the_run_does_not_abort_it(short_hold: B
 def test_the_buzzer_says_that_a_start_is_refused(short_hold: Bench) -> None:
     rig = short_hold
     rig.idle()
+    rig.instrument.sample.enter(draft_sample_id="WAR")
     with pytest.raises(StartRefusedError):
-        rig.instrument.start("")
+        rig.instrument.start()
     assert [edge.level for edge in rig.world.gpio.edges(36)][:1] == [1]
 
 

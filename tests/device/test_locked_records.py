@@ -14,10 +14,10 @@ import pytest
 from engine_bench import Bench, bench
 from test_records import a_cell, a_tile, open_records
 
-from device.acquisition import moving
-from device.acquisition.moving import Mover
 from device.engine.states import State
 from device.errors import RecordsError
+from device.imaging import moving
+from device.imaging.moving import Mover
 from device.records.record_types import RunState
 from device.records.records import LightEntry, Records, RunEnd
 from device.settings.sections import ScanConfig

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from device.analysis.quality import TileQuality, Unusable
 from device.analysis.tile_analyzer import TileAnalysis
 from device.engine.progress import Counts, Progress
+from device.engine.snapshot import SnapshotStore
 from device.results.cell import CellKind
 
 
@@ -52,7 +53,7 @@ def test_the_estimate_is_never_negative_nor_longer_than_the_plan(
 
 
 def test_tiles_are_summed_by_what_became_of_them() -> None:
-    progress = Progress()
+    progress = Progress(SnapshotStore())
     progress.plan(9)
     progress.acquire(taken=True, spent_s=2.0)
     progress.acquire(taken=False, spent_s=3.0)

@@ -71,7 +71,8 @@ def open_records(tmp_path: Path, clock: ManualClock | None = None) -> Records:
 def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     clock = ManualClock(100.0)
     records = open_records(tmp_path, clock)
-    run_id = records.begin_run("S-1", {"scan": {"target_cells": 5}}, {"scout": "abc"})
+    settings, versions = {"scan": {"target_cells": 5}}, {"scout": "abc"}
+    run_id = records.begin_run("S-1", settings, versions, operator="AB")
     records.set_plan(run_id, 12)
     clock.advance(30.0)
     end = RunEnd(RunState.COMPLETE, StopReason.ENOUGH_CELLS, {"classified": 7})
@@ -93,6 +94,7 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         "versions": {"scout": "abc"},
         "error": None,
         "control_lot": None,
+        "operator": "AB",
     }
     records.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from device.engine.machine import StateMachine
+from device.engine.snapshot import Snapshot, SnapshotStore
 from device.engine.states import LIT, REQUESTS, TRANSITIONS, Event, Refusal, State, answer, diagram
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,20 +143,19 @@ class Hooks:
     def __init__(self, fails_on: State | None = None) -> None:
         self.fails_on = fails_on
         self.log: list[str] = []
+        self.snapshots = SnapshotStore()
+        self.snapshots.listen(lambda: self.log.append(f"now {self.snapshots.snapshot.state}"))
 
-    def enter(self, state: State) -> None:
-        self.log.append(f"enter {state}")
-        if state is self.fails_on:
+    def enter(self, coming: Snapshot) -> None:
+        self.log.append(f"enter {coming.state}")
+        if coming.state is self.fails_on:
             raise OSError("the lamp is broken")
 
     def make_safe(self) -> None:
         self.log.append("safe")
 
-    def changed(self, state: State) -> None:
-        self.log.append(f"now {state}")
-
     def machine(self) -> StateMachine:
-        return StateMachine(self.enter, self.make_safe, self.changed)
+        return StateMachine(self.snapshots, self.enter, self.make_safe)
 
 
 def walk(machine: StateMachine, events: list[Event]) -> None:
@@ -191,6 +191,7 @@ def test_a_failing_hook_leads_to_a_safe_fault_not_to_the_state_asked_for(
     with pytest.raises(OSError, match="lamp"):
         machine.fire(events[-1])
     assert machine.state is State.FAULT
+    assert "the lamp is broken" in str(hooks.snapshots.snapshot.error)
     assert hooks.log[-3:] == [f"enter {target}", "safe", "now fault"]
 
 

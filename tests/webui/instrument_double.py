@@ -17,7 +17,10 @@ from device.analysis.tile_analyzer import TileAnalysis
 from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
 from device.checks.report import Level
+from device.engine.sample_entry import SampleEntry
+from device.engine.snapshot import SnapshotStore
 from device.engine.states import Event, State, answer
+from device.engine.waiting_sample import WaitingSample
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.record_types import RunState, TileState
 from device.records.records import Records, RunEnd, TileEntry
@@ -63,6 +66,10 @@ class InstrumentDouble:
         self.events = EventBus()
         self.requests: list[str] = []
         self.orders: list[CalibrationOrder] = []
+        self._snapshots = SnapshotStore()
+        self._snapshots.listen(self._publish)
+        self.sample = SampleEntry(self._snapshots, records)
+        self.sample.suggest()
         self.calibration = CalibrationDesk(
             settings,
             records.calibrations,
@@ -76,22 +83,32 @@ class InstrumentDouble:
         self._status = Status(
             state=State.IDLE,
             activity="Waiting for a sample.",
+            waiting_sample=self.sample.waiting,
             target_cells=settings.scan.target_cells,
             start_conditions=(LID, DISK),
             donor="healthy:42",
         )
 
     def become(self, **changes: Any) -> None:
-        """Replace fields of the status and tell the subscribers."""
-        sequence = self._status.sequence + 1
-        self._status = replace(self._status, sequence=sequence, **changes)
-        self.events.publish(EventKind.STATUS, {"state": self._status.state})
+        """Replace fields of the status and tell the subscribers; idle suggests a sample."""
+        self._status = replace(self._status, **changes)
+        if self._status.state is State.IDLE:
+            self.sample.suggest()
+        self._publish()
+
+    def _publish(self) -> None:
+        self.events.publish(EventKind.STATUS, {})
 
     def show_tile(self, analysis: TileAnalysis) -> None:
         self._tile = analysis
 
     def status(self) -> Status:
-        return self._status
+        waiting = self.sample.waiting
+        return replace(
+            self._status,
+            waiting_sample=waiting,
+            start_conditions=(*self._status.start_conditions, *waiting.conditions),
+        )
 
     def latest_tile(self) -> TileAnalysis | None:
         return self._tile
@@ -99,26 +116,25 @@ class InstrumentDouble:
     def latest_tile_png(self) -> bytes | None:
         return None if self._tile is None else bytes(cv2.imencode(".png", self._tile.preview)[1])
 
-    def enter_sample(self, sample_id: str) -> None:
-        self.requests.append(f"sample {sample_id}")
-        self.become(sample_id=sample_id)
-
     def check(self, level: Level, operator: str = "") -> None:
         self._fits(Event.CHECK)
         self.requests.append(f"check {level} {operator}")
 
-    def start(self, sample_id: str | None = None, control_lot: int | None = None) -> int:
+    def start(self, sample_id: str, control_lot: int | None = None, operator: str = "") -> int:
+        sample = self.sample.made(sample_id, control_lot, operator)
         unmet = [condition for condition in self._status.start_conditions if not condition.met]
         if unmet or self._status.state != State.IDLE:
             raise StartRefusedError(unmet)
         run_id = self._records.begin_run(
-            sample_id or "",
+            sample.sample_id,
             self._settings.model_dump(mode="json"),
             {"leukolux": "0.1.0"},
             control_lot,
+            operator,
         )
-        self.requests.append(f"start {sample_id}")
-        self.become(state=State.PREPARING, run_id=run_id, sample_id=sample_id)
+        self.requests.append(f"start {sample.sample_id}")
+        self._snapshots.put(waiting_sample=WaitingSample(revision=sample.revision + 1))
+        self.become(state=State.PREPARING, run_id=run_id, sample_id=sample.sample_id)
         return run_id
 
     def _order_calibration(self, order: CalibrationOrder) -> None:

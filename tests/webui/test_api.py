@@ -228,10 +228,11 @@ def test_refused_start_is_a_conflict_that_names_what_to_do(
         b"[]",
         b'"S-1"',
         b'{"sample_id": 7}',
+        b'{"sample_id": "S-1", "control_lot": "3"}',
+        b'{"sample_id": "S-1", "operator": null}',
         b'{"sample_id": ""}',
         b'{"sample_id": "a b"}',
         b'{"sample_id": "\\u0000"}',
-        b'{"sample_id": "S-1\\n"}',
         b'{"sample_id": "' + b"x" * 65 + b'"}',
         b'{"sample_id": "\xff"}',
         b'{"sample": "S-1"}',
@@ -244,8 +245,66 @@ def test_unusable_sample_id_is_a_bad_request(
     for path in ("/api/v1/runs", "/api/v1/sample"):
         response = screen.post(path, data=body, content_type="application/json")
         assert response.status_code == 400
-        assert "sample_id" in response.get_json()["error"]["cause"]
+        assert response.get_json()["error"]["remedy"]
     assert instrument.requests == []
+
+
+def enter(screen: FlaskClient, status: int = 200, **changes: Any) -> dict[str, Any]:
+    response = screen.post("/api/v1/sample", json=changes)
+    assert response.status_code == status
+    return dict(response.get_json())
+
+
+def test_the_waiting_sample_is_entered_as_a_whole_and_told_by_the_status(
+    screen: FlaskClient, records: Records
+) -> None:
+    lot = records.quality.add_lot("Q7", "normal", None)
+    entered = enter(screen, sample_id="Q7-1", control_lot=lot, operator="Ann Bee")
+    assert entered == get(screen, "/api/v1/status")["waiting_sample"]
+    assert (entered["sample_id"], entered["control_lot"], entered["ready"]) == ("Q7-1", lot, True)
+    assert enter(screen, control_lot=None)["operator"] == "Ann Bee"
+
+
+def test_a_draft_is_told_and_taken_back(screen: FlaskClient) -> None:
+    enter(screen, sample_id="S-7")
+    draft = enter(screen, draft_sample_id="S-7b")
+    assert (draft["sample_id"], draft["draft_sample_id"], draft["ready"]) == ("S-7", "S-7b", False)
+    assert draft["problems"][0]["code"] == "SAMPLE-ID-HALF-ENTERED"
+    assert enter(screen, draft_sample_id=None)["ready"]
+
+
+def test_an_id_that_is_refused_leaves_nothing_ready(screen: FlaskClient) -> None:
+    enter(screen, sample_id="S-7")
+    assert enter(screen, 400, sample_id="two words")["error"]["code"] == "INPUT-SAMPLE-ID"
+    assert not get(screen, "/api/v1/status")["waiting_sample"]["ready"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"sample": "S-1"}, {"sample_id": 7}, {"control_lot": 0}, {"control_lot": True}],
+)
+def test_a_body_that_says_nothing_of_a_sample_changes_nothing(
+    screen: FlaskClient, body: dict[str, Any]
+) -> None:
+    before = enter(screen, sample_id="S-7")
+    assert enter(screen, 400, **body)["error"]["code"] == "WEB-PARAMETER"
+    assert get(screen, "/api/v1/status")["waiting_sample"] == before
+
+
+def test_closing_the_chosen_lot_is_told_at_once(screen: FlaskClient, records: Records) -> None:
+    lot = records.quality.add_lot("Q7", "normal", None)
+    enter(screen, sample_id="Q7-1", control_lot=lot)
+    assert screen.post(f"/api/v1/quality/lots/{lot}/close").status_code == 200
+    problems = get(screen, "/api/v1/status")["waiting_sample"]["problems"]
+    assert [problem["code"] for problem in problems] == ["INPUT-LOT"]
+
+
+def test_a_start_stores_lot_and_operator_of_its_body(screen: FlaskClient, records: Records) -> None:
+    lot = records.quality.add_lot("Q7", "normal", None)
+    body = {"sample_id": "Q7-1", "control_lot": lot, "operator": "AB"}
+    link = screen.post("/api/v1/runs", json=body).get_json()["link"]
+    run = get(screen, link)["run"]
+    assert (run["control_lot"], run["operator"]) == (lot, "AB")
 
 
 def test_body_of_another_type_is_a_bad_request(screen: FlaskClient) -> None:
@@ -273,7 +332,7 @@ def test_control_reaches_the_instrument(
     screen: FlaskClient, instrument: InstrumentDouble, state: State, name: str, after: State
 ) -> None:
     instrument.become(state=state)
-    response = screen.post(f"/api/v1/control/{name}")
+    response = screen.post(f"/api/v1/requests/{name}")
     assert response.status_code == 202
     assert instrument.requests == [name]
     assert instrument.status().state == after
@@ -283,18 +342,18 @@ def test_control_reaches_the_instrument(
 def test_control_that_does_not_fit_the_state_is_a_conflict(
     screen: FlaskClient, instrument: InstrumentDouble, name: str
 ) -> None:
-    response = screen.post(f"/api/v1/control/{name}")
+    response = screen.post(f"/api/v1/requests/{name}")
     assert response.status_code == 409
     assert "idle" in response.get_json()["error"]["cause"]
     assert instrument.requests == []
 
 
 def test_unknown_control_is_not_found(screen: FlaskClient) -> None:
-    assert screen.post("/api/v1/control/explode").status_code == 404
+    assert screen.post("/api/v1/requests/explode").status_code == 404
 
 
 def test_reading_method_on_a_control_is_not_allowed(screen: FlaskClient) -> None:
-    response = screen.get("/api/v1/control/abort")
+    response = screen.get("/api/v1/requests/abort")
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]
     assert response.get_json()["error"]["code"] == "WEB-405"

@@ -39,10 +39,13 @@ def words(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
-def test_home_offers_start_and_suggests_the_next_sample(screen: FlaskClient, run_id: int) -> None:
+def test_home_offers_start_and_suggests_the_next_sample(
+    screen: FlaskClient, instrument: InstrumentDouble, run_id: int
+) -> None:
+    instrument.become(state=State.IDLE)
     html = page(screen, "/")
     assert f'value="S-{run_id + 1:04d}"' in html
-    assert re.search(r'id="start"[^>]*data-enable="can.start">', html)
+    assert re.search(r'id="start">', html)
     assert "Enough cells counted" in html
     assert "N 61.0" in html
     assert RESEARCH in html
@@ -105,8 +108,8 @@ def test_live_page_shows_counts_progress_and_time(
     assert 'data-text="counts.neutrophil.n">53<' in html
     assert SIMULATED in text
     assert RESEARCH in text
-    assert re.search(r'control/resume"[^>]* disabled', html)
-    assert not re.search(r'control/pause"[^>]* disabled', html)
+    assert re.search(r'requests/resume"[^>]* disabled', html)
+    assert not re.search(r'requests/pause"[^>]* disabled', html)
 
 
 def test_remaining_time_is_rounded_so_that_it_does_not_flicker(

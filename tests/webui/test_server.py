@@ -51,7 +51,7 @@ def test_screen_listener_has_full_control_without_a_token(
     server: WebServer, instrument: InstrumentDouble
 ) -> None:
     instrument.become(state=State.SCANNING)
-    status, _ = ask(screen_port(server), "/api/v1/control/abort", "POST")
+    status, _ = ask(screen_port(server), "/api/v1/requests/abort", "POST")
     assert status == 202
     assert instrument.requests == ["abort"]
 
@@ -66,7 +66,7 @@ def test_network_listener_reads_with_the_token_and_never_controls(
     assert ask(port, f"/api/v1/runs?token={TOKEN}")[0] == 200
     assert ask(port, "/api/v1/runs")[0] == 401
     assert ask(port, "/", headers=token)[0] == 403
-    assert ask(port, "/api/v1/control/abort", "POST", token)[0] == 403
+    assert ask(port, "/api/v1/requests/abort", "POST", token)[0] == 403
     assert instrument.requests == []
 
 

@@ -13,8 +13,8 @@ from webui.trust import is_loopback
 CONTROLS = [
     "/api/v1/runs",
     "/api/v1/sample",
-    "/api/v1/control/abort",
-    "/api/v1/control/acknowledge",
+    "/api/v1/requests/abort",
+    "/api/v1/requests/acknowledge",
 ]
 
 

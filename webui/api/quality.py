@@ -103,6 +103,7 @@ def close_lot(lot_id: int) -> ResponseReturnValue:
     with open_reader() as reader:
         find_lot(reader, lot_id)
     context().records.quality.close_lot(lot_id)
+    context().instrument.sample.recheck()
     return jsonify(closed=lot_id)
 
 

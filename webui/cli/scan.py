@@ -34,6 +34,12 @@ _FOUND = ("found", "missed", "false_finds")
 )
 @click.option("--sample-id", default="scan", show_default=True, help="Name of the sample.")
 @click.option(
+    "--control-lot",
+    type=WholeNumber(1),
+    help="Lot of the control slide that is loaded; the run is no result of a person.",
+)
+@click.option("--operator", default="", help="Who starts the run.")
+@click.option(
     "--settings",
     "settings_path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -58,6 +64,8 @@ def scan(
     speed: float | None,
     target_cells: int | None,
     sample_id: str,
+    control_lot: int | None,
+    operator: str,
     settings_path: Path | None,
     keep: bool,
     json_path: Path | None,
@@ -77,7 +85,10 @@ def scan(
         if sim and not keep:
             settings = changed_settings(settings, records__directory=folder)
         with assembled(settings) as assembly:
-            document = _scan(assembly, sample_id)
+            assembly.instrument.sample.enter(
+                sample_id=sample_id, control_lot=control_lot, operator=operator
+            )
+            document = _scan(assembly)
     if json_path is not None:
         text = json.dumps(document, indent=2) + "\n"
         if str(json_path) == "-":
@@ -89,12 +100,12 @@ def scan(
     sys.exit(EXIT_REFUSED if document["refusal"] else EXIT_BY_STATE[document["state"]])
 
 
-def _scan(assembly: Assembly, sample_id: str) -> dict[str, Any]:
+def _scan(assembly: Assembly) -> dict[str, Any]:
     instrument = assembly.instrument
     instrument.wait_for(State.IDLE, State.FAULT, timeout_s=120.0)
     if instrument.error is not None:
         raise instrument.error
-    run_id = instrument.start(sample_id)
+    run_id = instrument.start()
     try:
         _follow(instrument)
     except KeyboardInterrupt:

@@ -44,13 +44,15 @@ def step(step_id: str) -> ResponseReturnValue:
 
 def _render(template: str, step_id: str = "", **values: Any) -> str:
     parts = context()
+    # Before the steps: its version must not be newer than what the page shows of them.
+    status = parts.instrument.status()
     desk = parts.instrument.calibration
     view = calibration_view(desk, parts.settings.calibration)
     shown = next((step for step in view["steps"] if step["id"] == step_id), None)
     return render_template(
         template,
-        view=status_view_of(parts),
-        status=parts.instrument.status(),
+        view=status_view_of(parts, status),
+        status=status,
         calibration=view,
         step=shown,
         number=STEP_IDS.index(step_id) + 1 if step_id else 0,

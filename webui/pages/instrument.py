@@ -25,6 +25,7 @@ from webui.views.tile import find_tile, picture_shape, seen_cells
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
     from device.records.record_types import RunRecord
+    from device.status import Status
 
 LAST_RESULTS: Final = 3
 HISTORY_ROWS: Final = 5
@@ -38,24 +39,27 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def home() -> ResponseReturnValue:
     """Sample id and Start, or the page of the state when a run or a fault has the screen."""
-    path = screen_path(context().instrument.status())
+    status = context().instrument.status()
+    path = screen_path(status)
     if path != "/":
         return redirect(path)
     with open_reader() as reader:
         newest = reader.list_runs(limit=LAST_RESULTS, newest_first=True)
         last = _rows(reader, newest)
         lots = reader.control_lots(open_only=True)
-    number = newest[0].id + 1 if newest else 1
-    return _render("home.html", last=last, lots=lots, suggested=f"S-{number:04d}")
+    return _render("home.html", status, last=last, lots=lots)
 
 
 @blueprint.get("/live")
 def live() -> ResponseReturnValue:
     """The run in progress."""
-    path = screen_path(context().instrument.status())
+    status = context().instrument.status()
+    path = screen_path(status)
     if path != "/live":
         return redirect(path)
-    return _render("live.html", five=[kind.value for kind in FIVE_TYPES], outside=OUTSIDE_KINDS)
+    return _render(
+        "live.html", status, five=[kind.value for kind in FIVE_TYPES], outside=OUTSIDE_KINDS
+    )
 
 
 @blueprint.get("/screen/field.png")
@@ -89,10 +93,11 @@ def latest_cells() -> ResponseReturnValue:
 @blueprint.get("/fault")
 def fault() -> ResponseReturnValue:
     """What stopped the instrument, until it is acknowledged."""
-    path = screen_path(context().instrument.status())
+    status = context().instrument.status()
+    path = screen_path(status)
     if path != "/fault":
         return redirect(path)
-    return _render("fault.html")
+    return _render("fault.html", status)
 
 
 @blueprint.get("/runs")
@@ -239,14 +244,14 @@ def _rows(reader: RecordsReader, runs: list[RunRecord]) -> list[dict[str, Any]]:
     return [{"run": run, "document": reader.result(run.id)} for run in runs]
 
 
-def _render(template: str, **values: object) -> str:
-    status = context().instrument.status()
-    return render_template(
-        template, view=status_view_of(context()), status=status, rv=result_view, **values
-    )
+def _render(template: str, status: Status | None = None, **values: object) -> str:
+    status = status or context().instrument.status()
+    view = status_view_of(context(), status)
+    return render_template(template, view=view, status=status, rv=result_view, **values)
 
 
 def _render_run(template: str, run: RunRecord, **values: object) -> str:
     donor = run.settings.get("simulation", {}).get("smear")
-    current = screen_path(context().instrument.status()) == f"/runs/{run.id}"
-    return _render(template, run=run, donor=donor, current=current, **values)
+    status = context().instrument.status()
+    current = screen_path(status) == f"/runs/{run.id}"
+    return _render(template, status, run=run, donor=donor, current=current, **values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
@@ -19,6 +19,9 @@ from webui.views import result as result_view
 from webui.views.calibration import unit_text
 from webui.views.status import status_view_of
 
+if TYPE_CHECKING:
+    from device.status import Status
+
 HISTORY_ROWS: Final = 4
 SHOWN_POINTS: Final = 5
 REMARKS: Final = ("repeated", "cleaned", "serviced", "new_slide", "no_cause")
@@ -33,7 +36,7 @@ def checks() -> ResponseReturnValue:
     """Start a check, see it run, and what came of those before."""
     status = context().instrument.status()
     if status.state == State.CHECKING:
-        return _render("checking.html", progress=status.checking)
+        return _render("checking.html", status)
     before = whole_number(request, "before", default=0, low=0, high=LARGEST_ID)
     with open_reader() as reader:
         found = reader.checks(after=before, limit=HISTORY_ROWS + 1, newest_first=True)
@@ -92,8 +95,7 @@ def control(lot_id: int) -> ResponseReturnValue:
     )
 
 
-def _render(template: str, **values: object) -> str:
-    status = context().instrument.status()
-    return render_template(
-        template, view=status_view_of(context()), status=status, rv=result_view, **values
-    )
+def _render(template: str, status: Status | None = None, **values: object) -> str:
+    status = status or context().instrument.status()
+    view = status_view_of(context(), status)
+    return render_template(template, view=view, status=status, rv=result_view, **values)

@@ -5,12 +5,13 @@ const value = document.getElementById("keypad-value");
 const label = document.getElementById("keypad-label");
 const letters = document.getElementById("keypad-letters");
 let target = null;
-let done = () => {};
+let followers = {};
 
-// Opens the keypad for a field; `whenDone` is called after the field was filled.
-export function openKeypad(field, whenDone = () => {}) {
+// Opens the keypad for a field.  Its followers are called with each text that is being typed, when
+// it has filled the field, or when it was closed without.
+export function openKeypad(field, { typed = () => {}, filled = () => {}, dropped = () => {} } = {}) {
   target = field;
-  done = whenDone;
+  followers = { typed, filled, dropped };
   value.textContent = "";
   label.textContent = field.labels[0]?.textContent.trim() || field.getAttribute("aria-label");
   showKeys("keys-digits");
@@ -22,6 +23,11 @@ function showKeys(shown) {
   if (!letters || !document.getElementById(shown).hidden) return;
   for (const keys of ["keys-digits", "keys-letters"]) document.getElementById(keys).hidden = keys !== shown;
   [letters.textContent, letters.dataset.other] = [letters.dataset.other, letters.textContent];
+}
+
+function type(text) {
+  value.textContent = text;
+  followers.typed(text);
 }
 
 if (keypad) {
@@ -41,21 +47,26 @@ if (keypad) {
     if (!key) return;
     if (key.dataset.key) {
       const longest = target.maxLength > 0 ? target.maxLength : 12;
-      value.textContent = (value.textContent + key.dataset.key).slice(0, longest);
+      type((value.textContent + key.dataset.key).slice(0, longest));
     }
-    if ("erase" in key.dataset) value.textContent = value.textContent.slice(0, -1);
+    if ("erase" in key.dataset) type(value.textContent.slice(0, -1));
   });
 
-  document.getElementById("keypad-clear").addEventListener("click", () => { value.textContent = ""; });
+  document.getElementById("keypad-clear").addEventListener("click", () => type(""));
 
   letters?.addEventListener("click", () => {
     showKeys(document.getElementById("keys-letters").hidden ? "keys-letters" : "keys-digits");
   });
 
   document.getElementById("keypad-done").addEventListener("click", () => {
-    keypad.close();
-    if (!value.textContent) return;
-    target.value = value.textContent;
-    done();
+    keypad.close(value.textContent);
+  });
+
+  keypad.addEventListener("close", () => {
+    const filled = keypad.returnValue;
+    keypad.returnValue = "";
+    if (!filled) return followers.dropped();
+    target.value = filled;
+    return followers.filled();
   });
 }

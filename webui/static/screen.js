@@ -72,12 +72,13 @@ function connect() {
   source.addEventListener("error", () => {
     // The browser reconnects by itself unless the server refused the stream (too many, restarting).
     if (source.readyState !== EventSource.CLOSED) return;
-    poll();
+    refresh();
     setTimeout(connect, RECONNECT_MS);
   });
 }
 
-async function poll() {
+// Asks for the present status and shows it.
+export async function refresh() {
   try {
     const response = await fetch("/screen/status", { signal: AbortSignal.timeout(POLL_MS * 3) });
     if (response.ok) heard(await response.text());
@@ -89,10 +90,11 @@ async function poll() {
 function watch() {
   const silent = Date.now() - lastHeard;
   document.getElementById("lost").hidden = silent < SILENT_MS;
-  if (silent > POLL_MS * 4) poll();
+  if (silent > POLL_MS * 4) refresh();
 }
 
-export async function call(path, body) {
+// Posts `body`; a refusal is explained in a dialog unless the page shows it in its own way.
+export async function call(path, body, refused = explain) {
   let problem = null;
   try {
     const response = await fetch(path, {
@@ -108,7 +110,7 @@ export async function call(path, body) {
     const words = document.getElementById("problem").dataset;
     problem = { cause: words.cause, remedy: words.remedy, code: words.code };
   }
-  explain(problem);
+  refused(problem);
   return null;
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from device.engine.states import RUNNING, Event, State, answer
+from device.engine.waiting_sample import HALF_ENTERED, WaitingSample
 from device.results.cell import FIVE_TYPES, CellKind
 from device.status import Status
 from webui.catalogue import duration, label, text
@@ -23,9 +24,15 @@ _TONES: Final = {
 }
 
 
-def status_view_of(parts: Context) -> dict[str, Any]:
-    """Return the status as the screen shows it, its times in seconds of the person's watch."""
-    status = parts.instrument.status()
+def status_view_of(parts: Context, status: Status | None = None) -> dict[str, Any]:
+    """Return the status as the screen shows it, its times in seconds of the person's watch.
+
+    Args:
+        parts: of the application.
+        status: that a page shows as well; by default the present one.
+    """
+    if status is None:
+        status = parts.instrument.status()
     simulated = status.donor is not None
     return status_view(status, speed=parts.settings.simulation.speed if simulated else 1.0)
 
@@ -39,8 +46,10 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
     """
     state = State(status.state)
     state_label = label("state", state.value)
-    # The page sends the sample id along with Start and checks it itself.
-    unmet = [c for c in status.start_conditions if not c.met and c.name != "sample_id"]
+    sample = status.waiting_sample
+    wrong_with_sample = {problem.name for problem in sample.problems}
+    unmet = [c for c in status.start_conditions if not c.met and c.name not in wrong_with_sample]
+    otherwise_ready = state is State.IDLE and not unmet
     return {
         "state": state.value,
         "state_label": state_label,
@@ -57,7 +66,9 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
         "time": _time(status, speed),
         "counts": _counts(status),
         "can": {
-            "start": state is State.IDLE and not unmet,
+            "start": otherwise_ready and sample.ready,
+            # By the screen on which the draft is being typed: its Start enters it.
+            "start_draft": otherwise_ready and all(p.code in HALF_ENTERED for p in sample.problems),
             "check": _possible(state, Event.CHECK),
             "pause": _possible(state, Event.PAUSE),
             "resume": _possible(state, Event.RESUME) and _lid_closed(status),
@@ -71,8 +82,10 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
             "percent": round(100 * status.calibrating_share),
             "version": status.calibration_version,
         },
-        "ready": state is State.IDLE and not unmet,
-        "not_ready": not (state is State.IDLE and not unmet),
+        "sample": _sample(sample),
+        "refusal": dict(status.refusal) if status.refusal else None,
+        "ready": otherwise_ready and sample.ready,
+        "not_ready": not otherwise_ready,
         "reasons": [c.explanation for c in unmet],
         "remarks": [c.explanation for c in status.remarks],
         "remarked": bool(status.remarks) and state is State.IDLE,
@@ -96,6 +109,21 @@ def screen_path(status: Status) -> str:
     if state is State.COMPLETE and status.run_id is not None:
         return f"/runs/{status.run_id}"
     return "/"
+
+
+def _sample(sample: WaitingSample) -> dict[str, Any]:
+    """Return the waiting sample; a draft stands in place of what was entered before."""
+    draft, operator = sample.draft_sample_id, sample.draft_operator
+    return {
+        "sample_id": sample.sample_id if draft is None else draft,
+        "operator": sample.operator if operator is None else operator,
+        "control_lot": sample.control_lot,
+        "half_entered": draft is not None or operator is not None,
+        "label": text("app.not_entered" if draft is not None else "app.waiting"),
+        "problem": " ".join(problem.explanation for problem in sample.problems),
+        "ready": sample.ready,
+        "revision": sample.revision,
+    }
 
 
 def _check(status: Status, *, running: bool) -> dict[str, Any]:

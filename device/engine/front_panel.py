@@ -34,8 +34,9 @@ class FrontPanel:
         self._abort = False
         self._spent = False
         self._failing = False
+        self._refusing = False
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Look at the button and let the patterns go on.  Never raises: a run is worth more."""
         try:
             self._panel.tick()
@@ -68,11 +69,17 @@ class FrontPanel:
         """Forget what was asked for in another state."""
         self._start = self._abort = False
 
+    @property
+    def refusing(self) -> bool:
+        """Whether the lamp says that a press was refused."""
+        return self._refusing
+
     def enter(self, state: State, reason: StopReason | None) -> None:
         """Show ``state``, and say that a run ended for ``reason`` or that something failed.
 
         Raises DeviceError.
         """
+        self._refusing = False
         if state is State.COMPLETE:
             refused = reason is StopReason.REFUSED
             self._panel.show(Lamp.REFUSED if refused else Lamp.DONE)
@@ -85,6 +92,12 @@ class FrontPanel:
         if state is State.FAULT:
             self._panel.sound(Sound.FAULT)
 
-    def refuse(self) -> None:
-        """Say that a start is refused.  Raises DeviceError."""
+    def refuse(self, *, pressed: bool) -> None:
+        """Say that a start is refused; after a press the lamp says so until a state is shown.
+
+        Raises DeviceError.
+        """
         self._panel.sound(Sound.REFUSED)
+        if pressed:
+            self._panel.show(Lamp.REFUSED)
+            self._refusing = True

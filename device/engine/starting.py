@@ -1,0 +1,68 @@
+"""The first step of a run: it is stored, and begins only if its order still stands then."""
+
+from __future__ import annotations
+
+import logging
+
+from device.engine.front_panel import FrontPanel
+from device.engine.orders import Order
+from device.engine.progress import Counts
+from device.engine.run import Run
+from device.engine.services import Services
+from device.engine.states import Event
+from device.engine.waiting_sample import WaitingSample
+from device.system.version import version
+
+log = logging.getLogger(__name__)
+
+
+def start_run(
+    order: Order[WaitingSample, int], services: Services, front: FrontPanel
+) -> Run | None:
+    """Enter the preparing state with a new run in the records; the order is answered then.
+
+    Returns None when the order was withdrawn while the run was being stored: nothing begins, and
+    the records do not keep the run.
+
+    Raises:
+        RecordsError: the run cannot be stored.
+        DeviceError: a device does not follow into the preparing state.
+    """
+    sample, settings = order.work, services.settings
+    versions = {"software": version(), **services.models[0].versions}
+    run_id = services.records.begin_run(
+        sample.sample_id,
+        settings.model_dump(mode="json", exclude={"web": {"lan_token"}}),
+        versions,
+        sample.control_lot,
+        sample.operator,
+    )
+    if not order.accept():
+        log.warning("run %d was stored too late: its start was withdrawn", run_id)
+        services.records.discard_run(run_id)
+        return None
+    services.requests.clear()
+    front.forget()
+    services.latest.put(None)
+    try:
+        services.machine.fire(
+            Event.START,
+            activity="Preparing the run.",
+            run_id=run_id,
+            sample_id=sample.sample_id,
+            operator=sample.operator,
+            counts=Counts(),
+            started_s=services.clock.monotonic_s(),
+            ended_s=None,
+            reason=None,
+            refusal=None,
+            waiting_sample=WaitingSample(
+                revision=services.snapshots.snapshot.waiting_sample.revision + 1
+            ),
+        )
+    except Exception:
+        # Its sender learns that it failed: no run may be left that seems to go on.
+        services.records.discard_run(run_id)
+        raise
+    order.begin(run_id)
+    return Run(services, run_id, sample, versions)
