@@ -169,7 +169,7 @@ def test_half_of_it_may_be_broken(tmp_path: Path) -> None:
     assert done.exit_code == 3, done.output
     found = files_of(out)
     assert b"RECORDS-DAMAGED: " in found["events.json.failed.txt"]
-    assert b"whether the instrument runs" in found["self-test.json"]
+    assert b"RECORDS-DAMAGED: " in found["self-test.json.failed.txt"]
     assert "missing: events.json" in done.output
     file.write_text("[scan]\nspeed = 3\n")
     done = CliRunner().invoke(cli, ["diagnose", "--settings", str(file), "--out", str(out)])
