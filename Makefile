@@ -5,7 +5,7 @@ ARGS ?=
 SETUP := PYTHON="$(PYTHON)" sh .ci/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench
+.PHONY: help run test lint docs bench
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,12 +19,18 @@ test: ## set up and run the tests (ARGS="-m slow" and the like are passed on)
 	@# The workers share the cores: no library starts threads of its own.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-lint: ## style and types
+lint: ## style, types and prose
 	@$(SETUP) dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=docs/hooks $(BIN)/mypy docs/prose.py docs/hooks/*.py
 	$(BIN)/lint-imports
+	$(BIN)/python docs/prose.py
+
+docs: ## build the documentation into build/docs
+	@$(SETUP) docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs.yml
 
 bench: ## measure, in ratios
 	@$(SETUP)

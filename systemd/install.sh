@@ -128,7 +128,7 @@ files() {
         echo "$kind/leukolux.conf /etc/$kind/leukolux.conf 644"
     done
     echo "kiosk $PREFIX/kiosk 755"
-    echo "README.md $PREFIX/README.md 644"
+    echo "../docs/pages/builder/board.md $PREFIX/README.md 644"
 }
 
 systemd_runs() { [ -z "$ROOT" ] && [ -d /run/systemd/system ]; }

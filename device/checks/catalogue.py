@@ -324,7 +324,7 @@ CATALOGUE: Final[Sequence[Check]] = (
     ),
     Check(
         "CHECK-CAMERA-ANGLE",
-        "Angle of the camera",
+        "Rotation of the camera",
         "From the same steps: how far aside the camera's angle puts the next field.",
         Level.DAILY,
         _at_most(STAGE_ERROR_UM, "um"),
@@ -336,7 +336,7 @@ CATALOGUE: Final[Sequence[Check]] = (
     ),
     Check(
         "CHECK-STAGE-PLAY",
-        "Play of the stage",
+        "Backlash of the stage",
         "The stage comes to one place from both sides; the image tells the difference.",
         Level.FULL,
         _at_most(8.0, "um"),

@@ -224,16 +224,3 @@ class Refusal:
 def answer(state: State, event: Event) -> State | Refusal:
     """Return the state that ``event`` leads to from ``state``, or the refusal."""
     return TRANSITIONS.get((state, event)) or Refusal(state, event)
-
-
-def diagram() -> str:
-    """Return the transition table as a Mermaid state diagram, for documentation."""
-    lines = ["stateDiagram-v2", "    [*] --> booting"]
-    lines += [f"    {state} --> {to}: {event}" for (state, event), to in _WORK.items()]
-    lines += [
-        f"    any_state --> {State.FAULT}: {Event.FAIL}",
-        f"    any_state --> {State.SHUTTING_DOWN}: {Event.SHUT_DOWN}",
-        "    any_state: any state",
-        f"    {State.SHUTTING_DOWN} --> [*]",
-    ]
-    return "\n".join(lines)

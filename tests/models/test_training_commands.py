@@ -96,7 +96,8 @@ def test_networks_that_are_not_exported_are_asked_for(tmp_path: Path) -> None:
     assert "Export the scout first" in result.output
 
 
-GUIDE = (Path(__file__).parents[2] / "models" / "train" / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "pages" / "laboratory" / "training.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^leukolux train (.*?)(?:\s+#.*)?$", GUIDE.replace("\\\n", ""), re.M)
 
 
