@@ -5,7 +5,7 @@ ARGS ?=
 SETUP := PYTHON="$(PYTHON)" sh .ci/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs bench
+.PHONY: help run test lint docs mutants bench
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ lint: ## style, types and prose
 docs: ## build the documentation into build/docs
 	@$(SETUP) docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs.yml
+
+mutants: ## change guarded modules and see whether tests fail (ARGS="registry")
+	@$(SETUP) dev,mutants
+	$(BIN)/python tests/mutation/run.py $(ARGS)
 
 bench: ## measure, in ratios
 	@$(SETUP)

@@ -132,6 +132,10 @@ class SupervisorError(LightError):
     code = "LIGHT-SUPERVISOR"
 
 
+class SilentSupervisorError(SupervisorError):
+    """The light supervisor is there and does not answer: it may have the UV light on."""
+
+
 class LedError(DeviceError):
     """The LED does not do what its line says, or is worn: trying again does not help."""
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from hal.interfaces.stage import Stage
 from hal.light.gpio_light import GpioLight
 from hal.light.led_current import LedCurrent
 from hal.light.supervised_line import SupervisedLine
+from hal.light.supervised_off import line_low_or_fail
 from hal.light.supervisor import LightSupervisor
 from hal.light.switch_off import take_line_low
 from hal.light.uv_line import OwnLine, UvLine
@@ -164,26 +166,46 @@ def simulates(config: HardwareConfig) -> bool:
     return all(_simulated_drivers(config).values())
 
 
+class LineIs(Enum):
+    """Where the UV line was found after it was taken low."""
+
+    FREE = auto()
+    """Released to its pull-down."""
+    SUPERVISED = auto()
+    """Kept low by the light supervisor."""
+    SIMULATED = auto()
+    """Inside the simulated instrument: it ended with its process."""
+
+
 def take_light_off(
-    light: LightConfig, simulation: SimulationConfig, clock: Clock, patience_s: float
-) -> bool:
-    """Drive the line of a light whose process has ended low; False where it ended as well.
+    light: LightConfig,
+    simulation: SimulationConfig,
+    clock: Clock,
+    patience_s: float,
+    supervisor: Path | None = None,
+) -> LineIs:
+    """Drive the line of a light whose process has ended low, and read it back.
 
     Args:
         light: names the GPIO provider and the line.
         simulation: tells where simulated lines are that outlive their process.
         clock: real time.
         patience_s: how long to try while somebody else holds the line.
+        supervisor: socket of a supervisor that may own the line.
 
     Raises:
         DeviceError: the GPIO provider is not available.
-        LightError: as :func:`hal.light.switch_off.take_line_low`.
+        LightError: as :func:`hal.light.switch_off.take_line_low` or
+            :func:`hal.light.supervised_off.line_low_or_fail`.
     """
     gpio = _lines_outside(light, simulation)
     if gpio is None:
-        return False
+        return LineIs.SIMULATED
+    if supervisor is not None:
+        supervised = line_low_or_fail(gpio, light.pin, supervisor, clock, patience_s)
+        return LineIs.SUPERVISED if supervised else LineIs.FREE
     take_line_low(gpio, light.pin, clock, patience_s)
-    return True
+    return LineIs.FREE
 
 
 def _lines_outside(light: LightConfig, simulation: SimulationConfig) -> Gpio | None:

@@ -58,11 +58,10 @@ def cut(image: NDArray[np.uint8], centres: NDArray[np.integer], size_px: int) ->
 
 
 def record_scout(scout: Scout, answers: Answers) -> Answers:
-    """Return what the scout sees: float32 (n, 3) per kind of centre, and its thresholds."""
+    """Return what the scout sees: float32 (n, 3) per kind of centre, and its threshold."""
     found = scout.find(answers["image"])
-    thresholds = [scout.thresholds[name] for name in KINDS.values()]
     return {f"scout_{kind}": getattr(found, kind) for kind in KINDS} | {
-        "scout_thresholds": np.array(thresholds)
+        f"scout_{kind}_threshold": np.array(scout.thresholds[name]) for kind, name in KINDS.items()
     }
 
 
@@ -73,13 +72,21 @@ def record_segmenter(segmenter: Segmenter, answers: Answers) -> Answers:
 
 
 def record_classifier(classifier: Classifier, answers: Answers) -> Answers:
-    """Return the probabilities of the cells in their recorded outlines, float32 (n, classes)."""
+    """Return the probabilities of the cells in their recorded outlines, and what they are of.
+
+    Returns:
+        ``classifier_probabilities``, float32 (n, classes), and ``classifier_classes``, the name of
+        each column.
+    """
     cells, nuclei = answers["segmenter_masks"].swapaxes(0, 1).astype(np.uint8)
     margin = (cells.shape[-1] - classifier.crop_px) // 2
     inner = slice(margin, margin + classifier.crop_px)
     labels = np.ascontiguousarray((cells + (cells & nuclei))[:, inner, inner])
     crops = cut(answers["image"], answers["centres"], classifier.crop_px)
-    return {"classifier_probabilities": classifier.classify(crops, labels)}
+    return {
+        "classifier_probabilities": classifier.classify(crops, labels),
+        "classifier_classes": np.array(classifier.classes),
+    }
 
 
 def record_stainer(stainer: Stainer, answers: Answers) -> Answers:
@@ -94,9 +101,9 @@ def record_stainer(stainer: Stainer, answers: Answers) -> Answers:
 def compare_scout(answers: Answers, found: Answers) -> tuple[bool, str]:
     """Return whether the sure centres are in both lists with their scores, and how many are."""
     details, changes, ok = [], [], True
-    for kind, threshold in zip(KINDS, answers["scout_thresholds"], strict=True):
+    for kind in KINDS:
         then, now = answers[f"scout_{kind}"], found[f"scout_{kind}"]
-        sure = threshold + SURE_MARGIN
+        sure = float(answers[f"scout_{kind}_threshold"]) + SURE_MARGIN
         change = np.concatenate([_score_change(then, now, sure), _score_change(now, then, sure)])
         again = change[np.isfinite(change)]
         ok &= len(again) >= LEAST_SHARE_FOUND * len(change)
@@ -138,6 +145,9 @@ def compare_classifier(answers: Answers, found: Answers) -> tuple[bool, str]:
     then, now = answers["classifier_probabilities"], found["classifier_probabilities"]
     if then.shape != now.shape:
         return False, f"probabilities of {now.shape}, not {then.shape}"
+    # By name: the order of the outputs is the manifest's, which may be what is wrong.
+    columns = {str(name): column for column, name in enumerate(found["classifier_classes"])}
+    now = now[:, [columns[str(name)] for name in answers["classifier_classes"]]]
     logs = [np.log(np.maximum(values, _LEAST_PROBABILITY)) for values in (then, now)]
     change = float(np.abs(logs[0] - logs[1]).mean())
     return change <= MOST_LOG_CHANGE, f"mean change of log probability {change:.4f}"

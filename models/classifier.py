@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cell_kind import CellKind
 from models.layout import class_planes, space_to_depth
 from models.manifest import NetworkEntry
 from models.session import Network
@@ -19,17 +20,26 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 class Classifier:
     """Kind of the candidate in the middle of each crop.
 
+    Args:
+        network: opened.
+        entry: of this network in the manifest.
+        classes: what the outputs stand for, in their order.
+
     Attributes:
+        classes: the columns of :meth:`classify`.
         crop_px: side of the crops.
         threshold: a highest probability below this is "unidentified".
     """
 
-    def __init__(self, network: Network, entry: NetworkEntry) -> None:
+    def __init__(
+        self, network: Network, entry: NetworkEntry, classes: tuple[CellKind, ...]
+    ) -> None:
         if entry.crop_px is None:
             raise ValueError("a classifier has a fixed crop size")
         self._network = network
         self._block_px = entry.block_px
         self._temperature = np.float32(entry.parameters["temperature"])
+        self.classes = classes
         self.crop_px = entry.crop_px
         self.threshold = entry.parameters["threshold"]
 

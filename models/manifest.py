@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from models.cell_kind import CellKind, kinds_named
 from models.errors import ModelError
 
 MANIFEST_NAME = "manifest.json"
@@ -73,6 +74,13 @@ class NetworkEntry(FileEntry):
     symmetric: FileEntry | None = None
 
 
+def _kinds(value: object) -> object:
+    """Map a list of names to kinds; pydantic says what is wrong with anything else."""
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return kinds_named(value)
+    return value
+
+
 class Manifest(_Entry):
     """All networks that belong together.
 
@@ -82,7 +90,7 @@ class Manifest(_Entry):
         versions: of the software that made the networks, by name.
         pixel_um: size of a pixel the networks expect.
         blank_level: gray value of blank glass.
-        classes: names of the classifier's outputs, in order.
+        classes: of the classifier's outputs, in their order; each kind once.
         networks: by name.
         known_answers: inputs and what the networks made of them when they were made.
     """
@@ -92,7 +100,7 @@ class Manifest(_Entry):
     versions: dict[str, str]
     pixel_um: float = Field(gt=0)
     blank_level: int = Field(gt=0, le=255)
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[CellKind, ...], BeforeValidator(_kinds)]
     networks: Mapping[str, NetworkEntry]
     known_answers: FileEntry | None = None
 
@@ -113,7 +121,8 @@ def read_manifest(directory: Path) -> Manifest:
     """Read the manifest of a folder.
 
     Raises:
-        ModelError: it is missing, damaged or of an unknown format.
+        ModelError: it is missing, damaged or of an unknown format, or its classes are not the
+            known kinds.
     """
     path = directory / MANIFEST_NAME
     try:

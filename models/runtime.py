@@ -43,7 +43,6 @@ class ModelSet:
         segmenter: outlines of the central cell of a crop.
         classifier: kind of the central cell of a crop.
         pixel_um: pixel size they expect.
-        classes: names of the classifier's outputs, in order.
         versions: short hash of each of these network files by name, and ``runtime``: what ran
             them.
         execution: where they run.
@@ -53,7 +52,6 @@ class ModelSet:
     segmenter: Segmenter
     classifier: Classifier
     pixel_um: float
-    classes: tuple[str, ...]
     versions: Mapping[str, str]
     execution: Execution = ON_CPU
 
@@ -81,9 +79,8 @@ def load_models(directory: Path | None = None, provider: WantedProvider = "auto"
     return ModelSet(
         scout=Scout(networks["scout"], entries["scout"]),
         segmenter=Segmenter(networks["segmenter"], entries["segmenter"]),
-        classifier=Classifier(networks["classifier"], entries["classifier"]),
+        classifier=Classifier(networks["classifier"], entries["classifier"], manifest.classes),
         pixel_um=manifest.pixel_um,
-        classes=manifest.classes,
         versions={name: entry.sha256[:12] for name, entry in entries.items()}
         | {"runtime": f"{RUNTIME}, {execution.provider}"},
         execution=execution,

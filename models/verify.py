@@ -37,11 +37,11 @@ from models.segmenter import Segmenter
 from models.session import Network
 from models.stainer import Stainer
 
-_OPEN: Mapping[str, Callable[[Network, NetworkEntry], Any]] = {
-    "scout": Scout,
-    "segmenter": Segmenter,
-    "classifier": Classifier,
-    "stainer": Stainer,
+_OPEN: Mapping[str, Callable[[Network, NetworkEntry, Manifest], Any]] = {
+    "scout": lambda network, entry, _: Scout(network, entry),
+    "segmenter": lambda network, entry, _: Segmenter(network, entry),
+    "classifier": lambda network, entry, manifest: Classifier(network, entry, manifest.classes),
+    "stainer": lambda network, entry, _: Stainer(network, entry),
 }
 
 
@@ -103,10 +103,11 @@ def read_answers(directory: Path, manifest: Manifest) -> Answers:
 
 
 def open_model(
-    directory: Path, name: str, entry: NetworkEntry, provider: Provider = Provider.CPU
+    directory: Path, name: str, manifest: Manifest, provider: Provider = Provider.CPU
 ) -> Any:
     """Open one network of a folder in its wrapper.  Raises ModelError as :class:`Network`."""
-    return _OPEN[name](Network(directory, entry, provider), entry)
+    entry = manifest.networks[name]
+    return _OPEN[name](Network(directory, entry, provider), entry, manifest)
 
 
 def examine(name: str, model: Any, answers: Answers) -> Verdict:
@@ -163,7 +164,7 @@ def verify(
             version=entry.sha256[:12],
             size_bytes=_size_bytes(folder / entry.file),
             provider=places[name],
-            verdict=_verdict(folder, name, entry, places[name], answers),
+            verdict=_verdict(folder, name, manifest, places[name], answers),
         )
         for name, entry in manifest.networks.items()
     )
@@ -174,11 +175,11 @@ def _size_bytes(path: Path) -> int:
 
 
 def _verdict(
-    folder: Path, name: str, entry: NetworkEntry, provider: Provider, answers: Answers
+    folder: Path, name: str, manifest: Manifest, provider: Provider, answers: Answers
 ) -> Verdict:
     if not any(key.startswith(f"{name}_") for key in answers):
         return Verdict(ok=False, detail="no answer of this network is recorded", time_ms=0.0)
     try:
-        return examine(name, open_model(folder, name, entry, provider), answers)
+        return examine(name, open_model(folder, name, manifest, provider), answers)
     except ModelError as error:
         return Verdict(ok=False, detail=error.cause, time_ms=0.0)

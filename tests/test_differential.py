@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from device.results.differential import (
     ScanContext,
     clopper_pearson,
     differential,
+    tally,
 )
 
 HEALTHY = {
@@ -29,6 +31,32 @@ def codes(result: Differential) -> set[str]:
     return {flag.code for flag in result.flags}
 
 
+@dataclass
+class NamedCell:
+    kind: CellKind
+    identified: bool
+
+
+def test_the_tally_names_every_kind_and_leaves_the_unidentified_out():
+    cells = [
+        NamedCell(CellKind.MONOCYTE, True),
+        NamedCell(CellKind.MONOCYTE, True),
+        NamedCell(CellKind.DEAD, True),
+        NamedCell(CellKind.MONOCYTE, False),
+    ]
+    none = dict.fromkeys(CellKind, 0)
+    assert tally(cells) == (none | {CellKind.MONOCYTE: 2, CellKind.DEAD: 1}, 1)
+    assert tally([]) == (none, 0)
+
+
+@pytest.mark.parametrize("classified", [10, 60, 120, 250])
+def test_the_most_serious_flags_come_first(classified):
+    counts = {CellKind.BASOPHIL: classified, CellKind.DEAD: classified}
+    scan = ScanContext(tiles_attempted=9, tiles_missing=1, aborted=True)
+    levels = [flag.level for flag in differential(counts, classified, scan).flags]
+    assert levels == sorted(levels, key=list(FlagLevel).index)
+
+
 @pytest.mark.parametrize(
     ("k", "n", "low", "high"),
     [(122, 200, 53.9, 67.8), (5, 100, 1.6, 11.3), (10, 200, 2.4, 9.0), (20, 400, 3.1, 7.6)],
@@ -36,6 +64,46 @@ def codes(result: Differential) -> set[str]:
 def test_published_intervals(k, n, low, high):
     found = clopper_pearson(k, n)
     assert [round(100 * end, 1) for end in found] == [low, high]
+
+
+def test_a_kind_in_its_range_does_not_hide_a_later_one_that_is_not():
+    counts = {CellKind.NEUTROPHIL: 150, CellKind.LYMPHOCYTE: 70, CellKind.MONOCYTE: 60}
+    assert {"RANGE-HIGH-MONOCYTE"} == {c for c in codes(differential(counts)) if "RANGE" in c} - {
+        "RANGE-LOW-EOSINOPHIL"
+    }
+
+
+def test_shares_are_percent_and_what_was_not_counted_is_none():
+    found = differential({CellKind.NEUTROPHIL: 63, CellKind.LYMPHOCYTE: 4})
+    share = found.shares[CellKind.NEUTROPHIL]
+    low, high = clopper_pearson(63, 67)
+    assert (share.percent, share.low, share.high) == pytest.approx(
+        (100 * 63 / 67, 100 * low, 100 * high)
+    )
+    assert found.shares[CellKind.BASOPHIL].n == 0
+    assert (found.dead, found.other, found.unidentified) == (0, 0, 0)
+
+
+def unusable(tiles: int, reason: str) -> ScanContext:
+    return ScanContext(tiles_attempted=10_000, tiles_unusable={reason: tiles})
+
+
+@pytest.mark.parametrize(
+    ("code", "limit", "result"),
+    [
+        ("CELLS-UNIDENTIFIED", 100, lambda n: differential({CellKind.NEUTROPHIL: 1000 - n}, n)),
+        (
+            "CELLS-DEAD",
+            200,
+            lambda n: differential({CellKind.NEUTROPHIL: 1000, CellKind.DEAD: n}),
+        ),
+        ("TILES-TOO-THICK", 500, lambda n: differential({}, 0, unusable(n, "too thick"))),
+        ("TILES-EMPTY", 5000, lambda n: differential({}, 0, unusable(n, "empty"))),
+    ],
+)
+def test_a_flag_is_raised_above_its_limit_and_not_at_it(code, limit, result):
+    assert code not in codes(result(limit))
+    assert code in codes(result(limit + 1))
 
 
 def test_known_accuracy_interval_of_63_in_67():

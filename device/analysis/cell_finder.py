@@ -134,12 +134,13 @@ class CellFinder:
             )
 
     def _name(self, image: Image, outlines: Sequence[_Outline]) -> Iterator[FoundCell]:
-        size = self._models.classifier.crop_px
+        classifier = self._models.classifier
+        size = classifier.crop_px
         crops = np.stack([cut(image, cell.x_px, cell.y_px, size) for cell in outlines])
         masks = np.stack([_mask_around(cell, size) for cell in outlines])
-        for cell, row in zip(outlines, self._models.classifier.classify(crops, masks), strict=True):
+        for cell, row in zip(outlines, classifier.classify(crops, masks), strict=True):
             probabilities = reconsider_dead(
-                dict(zip(CellKind, row.tolist(), strict=True)),
+                dict(zip(classifier.classes, row.tolist(), strict=True)),
                 cell.shape,
                 self._models.pixel_um,
             )

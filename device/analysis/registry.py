@@ -117,8 +117,6 @@ class CellRegistry:
 
     def _neighbours(self, tile: _Placed) -> list[_Placed]:
         """Return the tiles that may overlap this one, nearest first."""
-        if not self._tiles:
-            return []
         apart_um = np.abs(self._reported_um - tile.reported_um)
         reach_um = 2 * np.array(tile.half_um) + STAGE_ERROR_UM
         near = np.flatnonzero((apart_um < reach_um).all(axis=1))

@@ -118,11 +118,12 @@ def known_tile(context: CheckContext) -> Reading:
     tile = Tile(0, 0, 0, 0.0, 0.0, 0.0, pixels, _FULL_SCALE, pixel_um, 50.0)
     found = context.make_analyzer(models, context.settings.analysis, background).analyze(tile).cells
     whole = _whole(answers)
-    kinds = answers["classifier_probabilities"].argmax(axis=1)[whole]
+    best = answers["classifier_probabilities"].argmax(axis=1)[whole]
+    kinds = answers["classifier_classes"][best]
     again = sum(
         any(
             math.dist((cell.x_px, cell.y_px), centre) * pixel_um <= _SAME_CELL_UM
-            and cell.kind.value == models.classes[kind]
+            and cell.kind.value == kind
             for cell in found
         )
         for centre, kind in zip(answers["centres"][whole], kinds, strict=True)

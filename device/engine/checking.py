@@ -13,7 +13,7 @@ from device.checks.report import Check, CheckProgress, CheckReport, CheckResult,
 from device.checks.runner import choose, run_checks
 from device.engine.services import Services
 from device.errors import RecordsError
-from device.system.version import version
+from device.system.version import versions_with
 from hal.errors import DeviceError, FrameError
 from models.runtime import ModelSet
 
@@ -98,7 +98,7 @@ class Checker:
             services.snapshots.put(checking=replace(planned, results=tuple(done), now=at))
 
         report = run_checks(choose(CATALOGUE, order.level), order.level, context, progress)
-        versions = {"software": version(), **(context.models[0].versions if context.models else {})}
+        versions = versions_with(context.models[0].versions if context.models else {})
         try:
             check_id = services.records.quality.add_check(
                 order.operator, report.as_dict(), versions

@@ -11,7 +11,7 @@ from device.engine.run import Run
 from device.engine.services import Services
 from device.engine.states import Event
 from device.engine.waiting_sample import WaitingSample
-from device.system.version import version
+from device.system.version import versions_with
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def start_run(
         DeviceError: a device does not follow into the preparing state.
     """
     sample, settings = order.work, services.settings
-    versions = {"software": version(), **services.models[0].versions}
+    versions = versions_with(services.models[0].versions)
     run_id = services.records.begin_run(
         sample.sample_id,
         settings.model_dump(mode="json", exclude={"web": {"lan_token"}}),

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cell_kind import FIVE_TYPES, CellKind
 
-class CellKind(StrEnum):
-    """What a candidate can be called: the five types, a dead cell, or another nucleated thing."""
-
-    NEUTROPHIL = "neutrophil"
-    EOSINOPHIL = "eosinophil"
-    BASOPHIL = "basophil"
-    LYMPHOCYTE = "lymphocyte"
-    MONOCYTE = "monocyte"
-    DEAD = "dead"
-    OTHER = "other"
-
-
-FIVE_TYPES = (
-    CellKind.NEUTROPHIL,
-    CellKind.EOSINOPHIL,
-    CellKind.BASOPHIL,
-    CellKind.LYMPHOCYTE,
-    CellKind.MONOCYTE,
-)
+__all__ = ["FIVE_TYPES", "THUMBNAIL_PX", "Cell", "CellKind"]
 
 THUMBNAIL_PX = 160
 

@@ -214,6 +214,7 @@ def differential(
     classified = sum(counts.get(kind, 0) for kind in FIVE_TYPES)
     shares = {kind: _share(counts.get(kind, 0), classified) for kind in FIVE_TYPES}
     dead, other = counts.get(CellKind.DEAD, 0), counts.get(CellKind.OTHER, 0)
+    # In this order, the most serious come first.
     flags = [
         *_count_flags(classified),
         *_cell_flags(classified, dead, unidentified),
@@ -221,8 +222,6 @@ def differential(
         *_range_flags(shares, classified),
         *_STANDING_NOTES,
     ]
-    order = list(FlagLevel)
-    flags.sort(key=lambda flag: order.index(flag.level))
     return Differential(shares, classified, dead, other, unidentified, tuple(flags))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hal.clock import SystemClock
-from hal.errors import DeviceError, LightError, SupervisorError
+from hal.errors import DeviceError, LightError, SilentSupervisorError, SupervisorError
 from hal.interfaces.gpio import Gpio
 from hal.light.cuts import deadline_cut, line_failed, line_stuck
 from hal.light.switch_off import supervisor_listens, take_line_low
@@ -30,6 +30,7 @@ CONNECT_TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.02
 TAKE_LOW_S: Final = 0.5
 """How long a line is claimed whose supervisor has just ended."""
+_REMEDY: Final = "Start the light supervisor (`leukolux light-supervisor`), then try again."
 
 
 class SupervisedLine:
@@ -66,7 +67,7 @@ class SupervisedLine:
         give_up_s = time.monotonic() + self._connect_timeout_s
         while True:
             try:
-                return self._connect()
+                return self.connect()
             except SupervisorError:
                 if time.monotonic() >= give_up_s:
                     if not supervisor_listens(self._path):
@@ -110,12 +111,22 @@ class SupervisedLine:
         if connection is not None:
             connection.close()
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Connect anew, at once; the supervisor drives the line low and reads it back.
+
+        Raises:
+            LightError: the line fails, or reads high although it is driven low.
+            SilentSupervisorError: a supervisor listens and does not answer.
+            SupervisorError: there is no supervisor, or it serves another instrument.
+        """
         self.close()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.setblocking(False)
         try:
             connection.connect(str(self._path))
+        except BlockingIOError as error:
+            connection.close()
+            raise _silent("has let others wait in vain already") from error
         except OSError as error:
             connection.close()
             raise _missing(f"no light supervisor listens at {self._path} ({error})") from error
@@ -131,7 +142,8 @@ class SupervisedLine:
 
         Raises:
             LightError: the line fails.
-            SupervisorError: no answer, a refusal, or the end, after which there is no connection.
+            SilentSupervisorError: no answer.
+            SupervisorError: a refusal, or the end, after which there is no connection.
         """
         connection = self._connection
         if connection is None:
@@ -147,7 +159,7 @@ class SupervisedLine:
                 if words == [""]:
                     raise ConnectionResetError
         except (TimeoutError, BlockingIOError) as error:
-            raise _missing(f"the light supervisor does not answer ({error})") from error
+            raise _silent(str(error)) from error
         except OSError as error:
             self._lose()
             raise _missing("the light supervisor ended") from error
@@ -185,7 +197,10 @@ def _receive(connection: socket.socket, give_up_s: float) -> str:
 
 
 def _missing(what: str) -> SupervisorError:
-    return SupervisorError(
-        f"The UV light stays off: {what}.",
-        remedy="Start the light supervisor (`leukolux light-supervisor`), then try again.",
+    return SupervisorError(f"The UV light stays off: {what}.", remedy=_REMEDY)
+
+
+def _silent(how: str) -> SilentSupervisorError:
+    return SilentSupervisorError(
+        f"No UV light is given: the light supervisor does not answer ({how}).", remedy=_REMEDY
     )

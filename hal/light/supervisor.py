@@ -41,6 +41,11 @@ _EXITING: Final = 0x4
 """Flag of a process that ends, in the kernel's table of processes: PF_EXITING."""
 
 
+def pid_file(path: Path) -> Path:
+    """Return the file that names the supervisor of a socket: its process, and locked by it."""
+    return Path(f"{path}.lock")
+
+
 @dataclass
 class _Instrument:
     """The connected process."""
@@ -169,9 +174,11 @@ class LightSupervisor:
         self._waker.close()
 
     def _be_the_only_one(self) -> None:
-        """Take the lock that a supervisor holds while it lives.  Raises OSError."""
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Take the lock that a supervisor holds while it lives, and say who.  Raises OSError."""
+        self._lock = os.open(pid_file(self._path), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, str(os.getpid()).encode())
 
     def _timeout_s(self, beats: bool) -> float | None:
         waits_s = [BEAT_S] if beats else []

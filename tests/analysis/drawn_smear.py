@@ -71,6 +71,7 @@ class DrawnSegmenter:
 
 
 class DrawnClassifier:
+    classes = tuple(CellKind)
     crop_px = 144
     threshold = 0.5
 
@@ -96,7 +97,6 @@ def drawn_models():
         segmenter=DrawnSegmenter(),
         classifier=DrawnClassifier(),
         pixel_um=PIXEL_UM,
-        classes=tuple(kind.value for kind in CellKind),
         versions={"scout": "drawn"},
     )
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +44,13 @@ def test_doubtful_dead_call_on_a_dense_nucleus_turns_back():
     assert best(after) is CellKind.LYMPHOCYTE
 
 
+def test_a_dense_nucleus_divides_the_odds_of_dead_by_ten():
+    before = calls(0.8, 0.15)
+    after = reconsider_dead(before, shape(), PIXEL_UM)
+    odds = [p[CellKind.DEAD] / (1.0 - p[CellKind.DEAD]) for p in (before, after)]
+    assert odds[0] / odds[1] == pytest.approx(10.0)
+
+
 def test_certain_dead_call_stands():
     after = reconsider_dead(calls(0.99, 0.005), shape(), PIXEL_UM)
     assert best(after) is CellKind.DEAD
@@ -54,6 +63,22 @@ def test_dead_call_on_a_faint_shattered_or_spread_cell_stands(faint):
     assert not looks_alive(shape(**faint), PIXEL_UM)
     before = calls(0.6, 0.35)
     assert reconsider_dead(before, shape(**faint), PIXEL_UM) == pytest.approx(before)
+
+
+@pytest.mark.parametrize(
+    ("at_the_limit", "beyond"),
+    [
+        ({"nucleus_transmission": 0.62}, {"nucleus_transmission": 0.6201}),
+        ({"euler_number": 0}, {"euler_number": -1}),
+        ({"euler_number": 5}, {"euler_number": 6}),
+        ({"area_px": 30}, {"area_px": 29}),
+        ({"area_px": 280}, {"area_px": 281}),
+    ],
+)
+def test_a_cell_at_a_limit_still_looks_alive(at_the_limit, beyond):
+    one = replace(shape(), area_px=100)
+    assert looks_alive(replace(one, **at_the_limit), pixel_um=1.0)
+    assert not looks_alive(replace(one, **beyond), pixel_um=1.0)
 
 
 def test_live_call_is_left_alone():

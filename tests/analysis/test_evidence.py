@@ -10,6 +10,7 @@ from swept_points import NOTHING, point
 
 from device.laboratory import report
 from device.laboratory.evidence import read_documents, sections
+from device.system.version import version
 from hal.errors import InputError
 from webui.cli.laboratory import evaluate as evaluate_command
 from webui.cli.main import cli
@@ -113,7 +114,7 @@ def test_evaluate_command_reports_writes_and_draws(tmp_path, monkeypatch):
         "healthy:3000",
         "neutropenia-severe:3001",
     ]
-    assert document["versions"] == VERSIONS
+    assert document["versions"] == {"software": version(), **VERSIONS}
     assert document["balanced"]["found"]["n"] > 0
     assert "five-part accuracy" in result.stdout
     assert {file.name for file in (tmp_path / "seen").iterdir()} == {

@@ -10,6 +10,7 @@ from device.analysis.external.image_files import collect, read_gray
 from device.analysis.external.images import analyze_images
 from device.analysis.external.single_image import find_blank_level, normalise
 from device.results.cell import CellKind
+from device.system.version import version
 from hal.errors import InputError
 
 
@@ -61,7 +62,7 @@ def test_every_cell_of_an_image_is_written_with_its_measurements(smear, tmp_path
     assert document["unidentified"] == 1
     assert document["differential"]["monocyte"]["n"] == 2
     assert document["flags"][0]["code"] == "COUNT-TOO-FEW"
-    assert document["versions"] == {"scout": "drawn"}
+    assert document["versions"] == {"software": version(), "scout": "drawn"}
 
 
 def test_mask_has_the_size_of_the_image(smear, tmp_path):

@@ -4,9 +4,7 @@ from drawn_smear import PIXEL_UM, TILE_SHAPE, DrawnSmear, look
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device.analysis.quality import TileQuality
 from device.analysis.registry import CellRegistry
-from device.analysis.tile_analyzer import TileAnalysis
 from device.results.cell import CellKind
 
 OVERLAP_UM = 24.0
@@ -153,12 +151,3 @@ def test_distant_tiles_are_not_compared(smear):
     first = registry.add(analysis, 100.0, 100.0)
     second = registry.add(analysis, 1100.0, 100.0)
     assert len(first) == len(second) > 0
-
-
-def test_long_scan_keeps_counting():
-    blank = np.full((65, 87), 220, np.uint8)
-    quality = TileQuality(0.0, 0.1, 0.0, True, None)
-    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
-    for i in range(700):
-        registry.add(TileAnalysis(i, quality, (), 0, 0, 0.0, blank), 33.4 * i, 0.0)
-    assert registry.cells == ()

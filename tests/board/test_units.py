@@ -15,6 +15,7 @@ import pytest
 from device.analysis.pipeline import STUCK_S
 from device.settings.file import Settings, load_settings
 from hal.light.supervised_line import ANSWER_TIMEOUT_S
+from hal.light.supervised_off import END_S
 from hal.light.supervisor import BEAT_S
 from webui.cli.main import cli
 
@@ -124,6 +125,14 @@ def test_every_end_of_the_instrument_takes_the_light_off() -> None:
     assert "light-off" in values("leukolux.service", "ExecStopPost")[0]
     assert values("leukolux.service", "OnFailure") == ["leukolux-light-off.service"]
     assert "light-off" in values("leukolux-light.service", "ExecStopPost")[0]
+
+
+def test_light_off_has_the_time_to_kill_a_frozen_supervisor_and_to_try_again() -> None:
+    (line,) = values("leukolux-light-off.service", "ExecStart")
+    words = shlex.split(line)
+    patience_s = float(words[words.index("--patience-s") + 1])
+    (timeout,) = values("leukolux-light-off.service", "TimeoutStartSec")
+    assert float(timeout) > 2 * (patience_s + ANSWER_TIMEOUT_S) + END_S
 
 
 def test_the_supervisor_outlives_the_instrument() -> None:

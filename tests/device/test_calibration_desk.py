@@ -138,6 +138,33 @@ def test_what_was_only_measured_is_not_used(records: Records) -> None:
         desk.accept("pixel_size")
 
 
+@pytest.mark.parametrize(
+    ("step", "section", "changed"),
+    [
+        ("flat_field", "light", {"led": "another"}),
+        ("flat_field", "camera", {"gain_db": 6.0}),
+        ("camera_noise", "camera", {"serial": "another"}),
+        ("camera_noise", "camera", {"gain_db": 6.0}),
+        ("camera_noise", "camera", {"pixel_format": "Mono8"}),
+        ("camera_noise", "camera", {"binning": 2}),
+        ("pixel_size", "camera", {"pixel_um": 0.2}),
+        ("pixel_size", "camera", {"binning": 2}),
+        ("backlash", "stage", {"driver": "apt"}),
+        ("settle_time", "stage", {"driver": "apt"}),
+        ("led_power", "light", {"led": "another"}),
+    ],
+)
+def test_a_calibration_made_with_another_setting_is_missing(
+    records: Records, step: str, section: str, changed: dict[str, object]
+) -> None:
+    values = {"anything": 1.0}
+    assert calibrated(records, **{step: values}).effective().validity(step) == "valid"
+    settings = Settings()
+    own = getattr(settings, section).model_copy(update=changed)
+    other = settings.model_copy(update={section: own})
+    assert desk_of(records, other).effective().validity(step) == "missing"
+
+
 def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> None:
     settings = parse_settings({"calibration": {"flat_field_days": 30, "pixel_size_days": 0}})
     desk = calibrated(

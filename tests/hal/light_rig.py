@@ -29,6 +29,8 @@ from hal.light.supervisor import LightSupervisor
 from hal.sim.gpio.module import FakeGpio
 from hal.sim.gpio.lines import FileLines
 gpio, path = FakeGpio(FileLines(Path(sys.argv[1]))), Path(sys.argv[2])
+if sys.argv[5:] == ["stuck"]:
+    gpio.lines.stick(int(sys.argv[3]), 1)
 supervisor = LightSupervisor(gpio, int(sys.argv[3]), path, max_pulse_ms=float(sys.argv[4]))
 supervisor.open()
 supervisor.serve()
@@ -59,9 +61,12 @@ class LightRig:
             ["-c", COMMAND, "light-supervisor", "--settings", str(self.settings)]
         )
 
-    def patient_supervisor(self) -> subprocess.Popen[str]:
-        """Start one that allows pulses far longer than any delay of a loaded computer."""
-        given = (self.folder / "lines", self.socket, PIN, LONG_PULSE_MS)
+    def patient_supervisor(self, *, stuck: bool = False) -> subprocess.Popen[str]:
+        """Start one that allows pulses far longer than any delay of a loaded computer.
+
+        Its line may be stuck high.
+        """
+        given = (self.folder / "lines", self.socket, PIN, LONG_PULSE_MS, *["stuck"] * stuck)
         return self._listening(["-c", PATIENT, *map(str, given)])
 
     def _listening(self, words: list[str]) -> subprocess.Popen[str]:

@@ -288,6 +288,37 @@ def test_a_pulse_inside_a_pulse_is_refused_and_the_light_goes_off() -> None:
     light.close()
 
 
+class BouncingLid(FakeGpio):
+    """The line of the lid reads these levels one after the other, as a bouncing contact does."""
+
+    def __init__(self, *levels: int) -> None:
+        super().__init__()
+        self._levels = list(levels)
+
+    def input(self, channel: int) -> int:
+        level = super().input(channel)
+        return self._levels.pop(0) if channel == PanelConfig().lid_pin else level
+
+
+@pytest.mark.parametrize("levels", [(1, 0), (0, 1), (0, 0), (1, 1)])
+def test_the_lid_is_closed_only_if_two_readings_say_so(levels: tuple[int, int]) -> None:
+    panel = GpioPanel(BouncingLid(*levels), PanelConfig(), ManualClock())
+    panel.open()
+    assert panel.lid_closed is (levels == (1, 1))
+    panel.close()
+
+
+def test_the_lid_is_looked_at_a_second_time_before_a_pulse() -> None:
+    gpio = FakeGpio()
+    answers = iter([True, False])
+    light = GpioLight(OwnLine(gpio, PIN), LightConfig(), interlock=lambda: next(answers, True))
+    light.open()
+    with pytest.raises(InterlockError), light.pulse(10.0):
+        pytest.fail("the block was entered")
+    assert gpio.edges(PIN) == []
+    light.close()
+
+
 def test_a_panel_whose_lid_switch_fails_is_an_error() -> None:
     gpio = FakeGpio()
     panel = GpioPanel(gpio, PanelConfig(), ManualClock())

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hal.clock import ManualClock
 from hal.config import LightConfig, SimulationConfig
 from hal.errors import LightError
-from hal.factory import take_light_off
+from hal.factory import LineIs, take_light_off
 from hal.light.switch_off import supervisor_listens, take_line_low
 from hal.sim.gpio.lines import FileLines
 from hal.sim.gpio.module import FakeGpio
@@ -82,7 +82,8 @@ def test_a_line_that_does_not_obey_is_an_error_and_is_released() -> None:
 
 
 def test_a_simulated_light_needs_nothing() -> None:
-    assert not take_light_off(LightConfig(), SimulationConfig(), ManualClock(), 0.0)
+    found = take_light_off(LightConfig(), SimulationConfig(), ManualClock(), 0.0)
+    assert found is LineIs.SIMULATED
 
 
 def test_simulated_lines_that_outlive_their_process_go_low(tmp_path: Path) -> None:
@@ -163,20 +164,6 @@ def test_wrong_settings_of_the_light_are_named(tmp_path: Path) -> None:
     code, output = light_off("--settings", str(path))
     assert code == 2
     assert "light.pin" in output
-
-
-def test_the_command_leaves_the_line_to_a_live_supervisor(
-    real_settings: tuple[Path, FakeGpio], tmp_path: Path
-) -> None:
-    path, gpio = real_settings
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as supervisor:
-        supervisor.bind(str(tmp_path / "light.sock"))
-        supervisor.listen(1)
-        code, output = light_off(
-            "--settings", str(path), "--supervisor", str(tmp_path / "light.sock")
-        )
-    assert (code, gpio.level(PIN)) == (0, gpio.HIGH)
-    assert "supervisor" in output
 
 
 def test_the_command_says_that_it_failed(real_settings: tuple[Path, FakeGpio]) -> None:

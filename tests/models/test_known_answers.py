@@ -106,5 +106,5 @@ def test_the_classifier_names_most_cells_right(
         margin = (crop.shape[0] - size) // 2
         inner = slice(margin, margin + size)
         (row,) = models.classifier.classify(crop[None, inner, inner], labels[None, inner, inner])
-        right += models.classes[int(row.argmax())] == cell.kind
+        right += models.classifier.classes[int(row.argmax())] == cell.kind
     assert right >= 0.8 * len(outlined)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from models.cell_kind import CellKind
 from models.errors import ModelError
 from models.manifest import (
     MANIFEST_NAME,
@@ -37,7 +38,7 @@ def manifest_of(path: Path) -> Manifest:
         versions={"leukolux": "0.1.0"},
         pixel_um=0.165,
         blank_level=220,
-        classes=("a", "b"),
+        classes=tuple(CellKind),
         networks={"some": entry},
     )
 

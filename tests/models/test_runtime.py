@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.results.cell import CellKind
 from hal.sim.optics.microscope import FieldTruth
 from models.layout import BLANK_LEVEL
 from models.runtime import CASCADE, ModelSet, load_models
@@ -14,10 +13,6 @@ Field = tuple[NDArray[np.uint8], FieldTruth]
 
 def blank(*shape: int) -> NDArray[np.uint8]:
     return np.full(shape, BLANK_LEVEL, np.uint8)
-
-
-def test_classes_are_the_kinds_of_the_instrument_in_order(models: ModelSet) -> None:
-    assert models.classes == tuple(kind.value for kind in CellKind)
 
 
 def test_each_network_has_a_version(models: ModelSet) -> None:
@@ -90,7 +85,7 @@ def test_the_classifier_gives_probabilities_that_sum_to_one(models: ModelSet) ->
     crops = rng.integers(0, 256, (4, size, size), dtype=np.uint8)
     masks = rng.integers(0, 3, (4, size, size), dtype=np.uint8)
     out = models.classifier.classify(crops, masks)
-    assert out.shape == (4, len(models.classes))
+    assert out.shape == (4, len(models.classifier.classes))
     assert out.dtype == np.float32
     assert out.sum(1) == pytest.approx(1.0, abs=1e-5)
     assert 0.0 < models.classifier.threshold < 1.0

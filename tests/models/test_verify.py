@@ -27,6 +27,7 @@ from models.verify import examine, load_tested_models, open_model, read_answers,
 from webui.cli.main import cli
 
 MOST_BYTES = 300_000
+THRESHOLDS = {f"scout_{kind}_threshold": np.array(0.2) for kind in KINDS}
 Bytes = NDArray[np.uint8]
 
 
@@ -69,7 +70,7 @@ def test_the_shipped_questions_are_small_and_show_every_kind_of_cell(
     manifest: Manifest, answers: dict[str, NDArray[Any]]
 ) -> None:
     assert (PACKAGE_DIRECTORY / FILE_NAME).stat().st_size <= MOST_BYTES
-    seen = {manifest.classes[i] for i in answers["classifier_probabilities"].argmax(1)}
+    seen = set(answers["classifier_classes"][answers["classifier_probabilities"].argmax(1)])
     assert seen >= set(CELL_KINDS)
     assert all(len(answers[f"scout_{kind}"]) > 0 for kind in KINDS)
 
@@ -78,7 +79,7 @@ def test_the_shipped_questions_are_small_and_show_every_kind_of_cell(
 def test_other_arithmetic_of_the_same_weights_passes(
     manifest: Manifest, answers: dict[str, NDArray[Any]], name: str
 ) -> None:
-    model = open_model(PACKAGE_DIRECTORY, name, manifest.networks[name])
+    model = open_model(PACKAGE_DIRECTORY, name, manifest)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     path = PACKAGE_DIRECTORY / manifest.networks[name].file
@@ -110,7 +111,7 @@ def test_images_prepared_otherwise_do_not_pass(
     name: str,
     wrong: Callable[[Bytes], Bytes],
 ) -> None:
-    model = open_model(PACKAGE_DIRECTORY, name, manifest.networks[name])
+    model = open_model(PACKAGE_DIRECTORY, name, manifest)
     run = model._network.run
     monkeypatch.setattr(model._network, "run", lambda images: run(wrong(images)))
     assert not examine(name, model, answers).ok
@@ -203,7 +204,7 @@ centres = hnp.arrays(np.float32, (12, 3), elements=st.floats(0, 1, width=32)).ma
 def test_the_order_of_centres_does_not_matter(found: NDArray[np.float32], random: Any) -> None:
     order = list(range(len(found)))
     random.shuffle(order)
-    then = {f"scout_{kind}": found for kind in KINDS} | {"scout_thresholds": np.full(3, 0.2)}
+    then = {f"scout_{kind}": found for kind in KINDS} | THRESHOLDS
     now = {f"scout_{kind}": found[order] for kind in KINDS}
     # Two centres within reach of each other may answer for one another.
     near = np.linalg.norm(found[:, None, :2] - found[None, :, :2], axis=2) + 99 * np.eye(len(found))
@@ -213,7 +214,7 @@ def test_the_order_of_centres_does_not_matter(found: NDArray[np.float32], random
 
 @given(centres)
 def test_lost_centres_do_not_pass(found: NDArray[np.float32]) -> None:
-    then = {f"scout_{kind}": found for kind in KINDS} | {"scout_thresholds": np.full(3, 0.2)}
+    then = {f"scout_{kind}": found for kind in KINDS} | THRESHOLDS
     now = dict.fromkeys((f"scout_{kind}" for kind in KINDS), found[:0])
     assume(not np.isclose(found[:, 2], 0.35).any())
     assert compare_scout(then, now)[0] == (not (found[:, 2] > 0.35).any())

@@ -201,7 +201,7 @@ def store_run(
     """Store a finished run with cells, pictures and result; return its id."""
     counts = HEALTHY if counts is None else counts
     random = np.random.default_rng(5)
-    versions = {"leukolux": "0.1.0", "scout": "3f2a91c04be7", "classifier": "b81d20f7a9c3"}
+    versions = {"software": "0.1.0", "scout": "3f2a91c04be7", "classifier": "b81d20f7a9c3"}
     run_id = records.begin_run(sample_id, settings.model_dump(mode="json"), versions)
     records.set_plan(run_id, 1380)
     kinds = [kind for kind, n in counts.items() for _ in range(n)]

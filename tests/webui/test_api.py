@@ -95,6 +95,7 @@ def test_result_table_has_one_row_per_class(screen: FlaskClient, run_id: int, ad
     assert rows["lymphocyte"]["n"] == "58"
     assert float(rows["lymphocyte"]["interval_low_percent"]) == pytest.approx(22.8, abs=0.06)
     assert rows["dead"]["percent"] == ""
+    assert {row["software"] for row in rows.values()} == {"0.1.0"}
 
 
 def test_cells_can_be_selected_by_class(screen: FlaskClient, run_id: int) -> None:
@@ -110,6 +111,7 @@ def test_cells_table_holds_every_cell(screen: FlaskClient, run_id: int, address:
     rows = list(csv.DictReader(StringIO(response.text)))
     assert len(rows) == sum(HEALTHY.values()) + 3
     assert sum(row["identified"] == "0" for row in rows) == 3
+    assert {row["software"] for row in rows} == {"0.1.0"}
     assert {"area_um2", "nucleus_area_um2", "x_um", "probability_dead"} <= set(rows[0])
 
 

@@ -99,8 +99,7 @@ def cells(run_id: int) -> Response:
 def cells_table(run_id: int) -> Response:
     """Return all cells of one run as a table."""
     with open_reader() as reader:
-        find_run(reader, run_id)
-        return csv_answer(cells_csv(reader, run_id), f"run-{run_id}-cells")
+        return csv_answer(cells_csv(reader, find_run(reader, run_id)), f"run-{run_id}-cells")
 
 
 @blueprint.get("/runs/<int:run_id>/tiles")

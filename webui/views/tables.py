@@ -12,7 +12,7 @@ from device.results.cell import CellKind
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
-    from device.records.record_types import CellRecord, PointRecord
+    from device.records.record_types import CellRecord, PointRecord, RunRecord
 
 RESULT_COLUMNS: Final = (
     "run_id",
@@ -22,6 +22,7 @@ RESULT_COLUMNS: Final = (
     "percent",
     "interval_low_percent",
     "interval_high_percent",
+    "software",
 )
 CELL_COLUMNS: Final = (
     "cell_id",
@@ -35,6 +36,7 @@ CELL_COLUMNS: Final = (
     "tile_sequence",
     "x_px",
     "y_px",
+    "software",
 )
 _UNITS: Final = {"%": "_percent", "1/mm2": "_per_mm2"}
 POINT_COLUMNS: Final = (
@@ -51,22 +53,28 @@ _PAGE: Final = 1000
 
 
 def result_csv(document: Mapping[str, Any]) -> str:
-    """Return the differential of a result document; classes outside it have a count only."""
+    """Return the differential of a result document; classes outside it have a count only.
+
+    Every row tells the version of the software that measured.
+    """
     head = (document["run_id"], document["sample_id"])
+    software = document["versions"].get("software")
     rows = [
-        (*head, name, share["n"], share["percent"], share["low"], share["high"])
+        (*head, name, share["n"], share["percent"], share["low"], share["high"], software)
         for name, share in document["differential"].items()
     ]
     rows += [
-        (*head, name, document[name], None, None, None)
+        (*head, name, document[name], None, None, None, software)
         for name in ("dead", "other", "unidentified")
     ]
     return _table(RESULT_COLUMNS, rows)
 
 
-def cells_csv(reader: RecordsReader, run_id: int) -> str:
+def cells_csv(reader: RecordsReader, run: RunRecord) -> str:
     """Return all cells of a run."""
-    return _table(CELL_COLUMNS, (_cell_row(cell) for cell in all_cells(reader, run_id)))
+    software = run.versions.get("software")
+    rows = ((*_cell_row(cell), software) for cell in all_cells(reader, run.id))
+    return _table(CELL_COLUMNS, rows)
 
 
 def all_cells(

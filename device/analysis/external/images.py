@@ -34,6 +34,7 @@ from device.analysis.tile_analyzer import TileAnalyzer
 from device.results.cell import Cell
 from device.results.differential import ScanContext, differential, tally
 from device.settings.sections import AnalysisConfig
+from device.system.version import versions_with
 from hal.errors import InputError, LeukoluxError
 from models.runtime import ModelSet, load_models
 
@@ -105,7 +106,7 @@ def analyze_images(
         tiles_unusable=unusable,
     )
     result = differential(*tally(report.rows), context)
-    return report.finish(result, setup.models.versions)
+    return report.finish(result, versions_with(setup.models.versions))
 
 
 def _background(path: Path) -> Background:

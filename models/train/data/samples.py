@@ -11,7 +11,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte", "dead", "other")
+from models.cell_kind import CellKind
+
+CLASSES = tuple(CellKind)
 UNKNOWN_CLASS = 255
 STORED_CROP_PX = 224
 CELL_KNOWN = 1

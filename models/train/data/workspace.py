@@ -16,7 +16,7 @@ from models.segmenter import Segmenter
 from models.session import Network
 from models.train.data import real, simulated
 from models.train.data.lab_data import SPLITS, write_lab
-from models.train.data.samples import CropSet, FieldSet
+from models.train.data.samples import CLASSES, CropSet, FieldSet
 
 CALIBRATION_EVERY = 12
 """One real training image in so many is kept out of training, to calibrate on."""
@@ -137,7 +137,7 @@ class Workspace:
     def classifier(self) -> Classifier:
         """Open the exported classifier."""
         entry = self.entry("classifier")
-        return Classifier(Network(self.folder, entry), entry)
+        return Classifier(Network(self.folder, entry), entry, CLASSES)
 
     def real_cells(self, names: Sequence[str]) -> CropSet:
         """Return real crops of several files as one set."""

@@ -17,7 +17,7 @@ from models.classifier import Classifier
 from models.scout import Scout
 from models.segmenter import Segmenter
 from models.train.data import simulated
-from models.train.data.samples import CropSet, FieldSet
+from models.train.data.samples import CLASSES, CropSet, FieldSet
 from models.train.data.workspace import Workspace
 from models.train.evaluation import evaluate
 from models.train.evaluation.evaluate import Scores
@@ -98,7 +98,7 @@ def float_networks(work: Workspace) -> tuple[Scout, Segmenter, Classifier]:
     return (
         Scout(opened("scout"), work.entry("scout")),
         Segmenter(opened("segmenter"), work.entry("segmenter")),
-        Classifier(opened("classifier"), work.entry("classifier")),
+        Classifier(opened("classifier"), work.entry("classifier"), CLASSES),
     )
 
 

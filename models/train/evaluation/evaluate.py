@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from models.cell_kind import FIVE_TYPES
 from models.classifier import Classifier
 from models.layout import BLANK_LEVEL
 from models.manifest import Score
@@ -27,7 +28,7 @@ from models.train.evaluation.metrics import dice, expected_calibration_error, me
 from models.train.networks.refine import labels_of
 
 CHUNK = 32
-FIVE = 5
+FIVE = [CLASSES.index(kind) for kind in FIVE_TYPES]
 DEAD = CLASSES.index("dead")
 OTHER = CLASSES.index("other")
 OFF_CENTRE_PX = 4.0
@@ -123,7 +124,7 @@ def classifier_scores(result: Classified, threshold: float, domain: str) -> Scor
     best = result.probabilities.argmax(1)
     kinds = result.kinds
     named = result.probabilities.max(1) >= threshold
-    live = kinds < FIVE
+    live = np.isin(kinds, FIVE)
     alive_or_dead = live | (kinds == DEAD)
     right_life = (best == DEAD) == (kinds == DEAD)
 

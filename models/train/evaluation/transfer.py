@@ -118,4 +118,4 @@ def _opened(work: Workspace, net: ClassifierNet) -> Classifier:
         training_data=f"simulation alone; classes {', '.join(CLASSES)}",
         scores={},
     )
-    return Classifier(FloatNetwork(path), entry)
+    return Classifier(FloatNetwork(path), entry, CLASSES)

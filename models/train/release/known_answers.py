@@ -75,8 +75,8 @@ def write(directory: Path, manifest: Manifest) -> Manifest:
         ModelError: a network is missing or damaged.
     """
     answers: Answers = test_image(manifest.pixel_um)
-    for name, entry in manifest.networks.items():
-        answers = {**answers, **RECORD[name](open_model(directory, name, entry), answers)}
+    for name in manifest.networks:
+        answers = {**answers, **RECORD[name](open_model(directory, name, manifest), answers)}
     path = directory / FILE_NAME
     np.savez_compressed(path, allow_pickle=False, **answers)
     file = FileEntry(file=FILE_NAME, sha256=sha256_of(path))

@@ -24,6 +24,7 @@ from device.laboratory.pictures import write_pictures
 from device.laboratory.scores import DonorResult, Evaluation
 from device.laboratory.virtual_scan import virtual_background
 from device.settings.sections import AnalysisConfig
+from device.system.version import versions_with
 from hal.factory import virtual_microscope
 from models.runtime import load_models
 from webui.cli.option_types import Number, WholeNumber
@@ -144,7 +145,10 @@ def evaluate(
     even_kinds = Evaluation(tuple(balanced)) if balanced else None
     click.echo(report.text(cohort, even_kinds))
     if json_path is not None:
-        document = {**report.as_dict(cohort, even_kinds), "versions": dict(models.versions)}
+        document = {
+            **report.as_dict(cohort, even_kinds),
+            "versions": versions_with(models.versions),
+        }
         write_text(json_path, json.dumps(document, indent=2) + "\n")
     if pictures is not None and album is not None:
         for path in write_pictures(pictures, cohort, album):

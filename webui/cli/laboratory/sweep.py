@@ -11,6 +11,7 @@ import cv2
 from device.laboratory.donors import unseen_donors
 from device.laboratory.output_files import write_picture, write_text
 from device.laboratory.sweeps import SWEEPS, chart, points, run_sweep, text
+from device.system.version import versions_with
 from models.runtime import load_models
 from webui.cli.laboratory.evaluate import cohort_options
 
@@ -56,7 +57,7 @@ def sweep(
             "axis": chosen.axis,
             "donors": donors,
             "points": found,
-            "versions": dict(models.versions),
+            "versions": versions_with(models.versions),
         }
         write_text(json_path, json.dumps(document, indent=2) + "\n")
     if picture is not None:

@@ -8,8 +8,7 @@ import click
 
 from device.settings.file import load_light
 from hal.clock import SystemClock
-from hal.factory import take_light_off
-from hal.light.switch_off import supervisor_listens
+from hal.factory import LineIs, take_light_off
 from webui.cli.option_types import Number
 
 
@@ -23,7 +22,8 @@ from webui.cli.option_types import Number
 @click.option(
     "--supervisor",
     type=click.Path(path_type=Path),
-    help="Socket of the light supervisor: where one listens, the line is left to it.",
+    help="Socket of the light supervisor, which takes its line low; one that does not answer is "
+    "killed.",
 )
 @click.option(
     "--patience-s",
@@ -33,11 +33,12 @@ from webui.cli.option_types import Number
     help="How long to try when somebody else holds the line.",
 )
 def light_off(settings_path: Path | None, supervisor: Path | None, patience_s: float) -> None:
-    """Drive the UV line low and release it; ends with 3 when that failed."""
+    """Drive the UV line low, read it back and release it; ends with 3 if that failed."""
     light, simulation = load_light(settings_path)
-    if supervisor is not None and supervisor_listens(supervisor):
-        click.echo("The light supervisor holds the UV line.")
-    elif take_light_off(light, simulation, SystemClock(), patience_s):
-        click.echo(f"The UV line (pin {light.pin}) is low.")
-    else:
-        click.echo("The UV light is simulated: it ended with its process.")
+    match take_light_off(light, simulation, SystemClock(), patience_s, supervisor):
+        case LineIs.FREE:
+            click.echo(f"The UV line (pin {light.pin}) is low.")
+        case LineIs.SUPERVISED:
+            click.echo(f"The UV line (pin {light.pin}) is low; the light supervisor holds it.")
+        case LineIs.SIMULATED:
+            click.echo("The UV light is simulated: it ended with its process.")

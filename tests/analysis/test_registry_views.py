@@ -1,0 +1,105 @@
+"""Which views of overlapping tiles are one cell; tiles without pictures, so nothing registers."""
+
+import weakref
+
+import numpy as np
+import pytest
+from drawn_smear import PIXEL_UM
+
+from device.analysis.quality import TileQuality
+from device.analysis.registry import CellRegistry
+from device.analysis.tile_analyzer import TileAnalysis
+from device.results.cell import Cell, CellKind
+
+MIDDLE_PX = (160, 120, 180, 140)
+"""A bounding box in the middle of a tile of :func:`seen`, 348 by 260 px."""
+
+
+def seen(sequence, *places_um, bbox_px=(90, 90, 110, 110)):
+    """Analysis of a blank tile of 57 by 43 um with cells at places in the stage frame."""
+    cells = tuple(
+        Cell(
+            tile_sequence=sequence,
+            x_um=x_um,
+            y_um=y_um,
+            x_px=100.0,
+            y_px=100.0,
+            bbox_px=bbox_px,
+            kind=CellKind.LYMPHOCYTE,
+            probabilities={CellKind.LYMPHOCYTE: 1.0},
+            identified=True,
+            area_um2=60.0,
+            nucleus_area_um2=40.0,
+            thumbnail=np.zeros((1, 1), np.uint8),
+            mask=np.zeros((1, 1), np.uint8),
+        )
+        for x_um, y_um in places_um
+    )
+    blank = np.full((65, 87), 220, np.uint8)
+    return TileAnalysis(sequence, TileQuality(0.0, 0.1, 0.0, True, None), cells, 0, 0, 0.0, blank)
+
+
+@pytest.mark.parametrize(("apart_um", "count"), [(9.0, 1), (9.1, 2)])
+def test_tiles_that_nothing_registers_may_differ_by_the_stage_error_too(apart_um, count):
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    registry.add(seen(0, (100.0, 100.0)), 100.0, 100.0)
+    registry.add(seen(1, (100.0 + apart_um, 100.0)), 100.0, 100.0)
+    assert len(registry.cells) == count
+
+
+def test_two_cells_3_um_apart_of_which_an_earlier_tile_saw_one_are_two():
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    registry.add(seen(0, (100.0, 100.0)), 100.0, 100.0)
+    new = registry.add(seen(1, (100.0, 100.0), (103.0, 100.0)), 100.0, 100.0)
+    assert [cell.x_um for cell in new] == [103.0]
+    assert len(registry.cells) == 2
+
+
+def test_two_views_of_one_tile_never_become_one_cell_through_two_earlier_tiles():
+    """The earlier tiles, whose places agree badly, saw one cell each, and counted one."""
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    registry.add(seen(0, (100.0, 100.0)), 100.0, 100.0)
+    assert registry.add(seen(1, (102.0, 100.0)), 101.0, 100.0) == ()
+    new = registry.add(seen(2, (100.0, 100.0), (104.0, 100.0)), 102.0, 100.0)
+    assert len(new) == 1
+
+
+@pytest.mark.parametrize(
+    "near_a_border_px",
+    [(2, 120, 22, 140), (160, 2, 180, 22), (326, 120, 346, 140), (160, 238, 180, 258)],
+)
+@pytest.mark.parametrize("best_first", [True, False])
+def test_the_view_farthest_from_all_borders_is_the_best(near_a_border_px, best_first):
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    for sequence, is_best in enumerate((best_first, not best_first)):
+        box_px = MIDDLE_PX if is_best else near_a_border_px
+        registry.add(seen(sequence, (100.0, 100.0), bbox_px=box_px), 100.0, 100.0)
+    assert [cell.bbox_px for cell in registry.cells] == [MIDDLE_PX]
+
+
+def test_of_two_views_equally_far_from_the_border_the_first_stays():
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    for sequence in range(2):
+        registry.add(seen(sequence, (100.0, 100.0)), 100.0, 100.0)
+    assert [cell.tile_sequence for cell in registry.cells] == [0]
+
+
+def test_a_view_between_two_counted_cells_is_a_view_of_one_of_them():
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    registry.add(seen(0, (100.0, 100.0)), 100.0, 100.0)
+    registry.add(seen(1, (112.0, 100.0)), 112.0, 100.0)
+    assert registry.add(seen(2, (106.0, 100.0), bbox_px=MIDDLE_PX), 104.0, 100.0) == ()
+    assert [cell.tile_sequence for cell in registry.cells] == [2, 1]
+
+
+def test_a_long_scan_forgets_the_previews_of_long_ago_but_not_their_cells():
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    start = seen(0, (0.0, 10.0))
+    forgotten = weakref.ref(start.preview)
+    registry.add(start, 0.0, 0.0)
+    del start
+    for i in range(1, 600):
+        registry.add(seen(i), 33.4 * i, 0.0)
+    assert forgotten() is None
+    assert registry.add(seen(600, (0.0, 10.0)), 0.0, 10.0) == ()
+    assert len(registry.cells) == 1
