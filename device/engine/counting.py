@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
-
-import cv2
 
 from device.analysis.quality import cell_density
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
+from device.engine.latest_tile import LatestTile
 from device.engine.progress import Progress
 from device.imaging.dose import DoseLedger
 from device.records.record_types import TileState
@@ -18,38 +16,6 @@ from device.records.records import Records, TileEntry
 from device.results.cell import Cell
 from device.results.differential import tally
 from device.system.events import EventBus, EventKind
-
-
-class LatestTile:
-    """The picture of the tile analysed last; written by the analysis, read by anyone."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._analysis: TileAnalysis | None = None
-
-    def put(self, analysis: TileAnalysis | None) -> None:
-        """Replace the picture."""
-        with self._lock:
-            self._analysis = analysis
-
-    @property
-    def sequence(self) -> int | None:
-        """Sequence number of the tile, or None."""
-        with self._lock:
-            return self._analysis.sequence if self._analysis is not None else None
-
-    @property
-    def analysis(self) -> TileAnalysis | None:
-        """What was found in the tile, with its preview, or None."""
-        with self._lock:
-            return self._analysis
-
-    def png(self) -> bytes | None:
-        """Return the normalised tile at a quarter of its size as PNG, or None."""
-        analysis = self.analysis
-        if analysis is None:
-            return None
-        return bytes(cv2.imencode(".png", analysis.preview)[1])
 
 
 class CellCounter:

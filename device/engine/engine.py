@@ -13,7 +13,7 @@ from device.calibration.order import CalibrationOrder
 from device.engine.calibrating import admitted, calibrate
 from device.engine.checking import Checker, planned_checks
 from device.engine.conduct import conduct
-from device.engine.counting import LatestTile
+from device.engine.latest_tile import LatestTile
 from device.engine.front_panel import FrontPanel
 from device.engine.machine import StateMachine
 from device.engine.orders import Order, OrderSlot

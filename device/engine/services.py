@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from device.analysis.flatfield import Background
 from device.analysis.pipeline import Analyzer
 from device.calibration.effective import Effective
-from device.engine.counting import LatestTile
+from device.engine.latest_tile import LatestTile
 from device.engine.machine import StateMachine
 from device.engine.requests import Requests
 from device.engine.snapshot import SnapshotStore
