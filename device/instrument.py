@@ -11,16 +11,16 @@ from typing import Any
 
 from device.acquisition.plan import make_plan
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
-from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import calibrated_device
 from device.calibration.order import CalibrationOrder
+from device.calibration.service import CalibrationService
 from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
 from device.engine.services import MakeAnalyzer
-from device.engine.start_conditions import StartConditions
-from device.engine.states import Event, Refusal, State, answer
-from device.engine.waiting_sample import check_operator
+from device.engine.state.start_conditions import StartConditions
+from device.engine.state.states import Event, Refusal, State, answer
+from device.engine.state.waiting_sample import check_operator
 from device.errors import RequestRefusedError, StartRefusedError
 from device.quality.gate import QualityGate
 from device.records.records import Records
@@ -95,7 +95,7 @@ class Instrument:
         self._donor = settings.simulation.smear if simulation is not None else None
         self._quality = QualityGate(settings.quality, records)
         self._records_remarks = _records_remarks(records)
-        self.calibration = CalibrationDesk(
+        self.calibration = CalibrationService(
             settings,
             records.calibrations,
             calibrated_device(hardware),

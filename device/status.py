@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from device.checks.report import CheckProgress
-    from device.engine.waiting_sample import WaitingSample
+    from device.engine.state.waiting_sample import WaitingSample
 
 
 class StopReason(StrEnum):
@@ -44,7 +44,7 @@ class Status:
     """Snapshot of the instrument.
 
     Attributes:
-        state: value of :class:`device.engine.states.State`.
+        state: value of :class:`device.engine.state.states.State`.
         activity: what it is doing now, one short sentence for a person.
         waiting_sample: the sample that Start starts, with what is wrong with it.
         run_id: the run in progress or last finished, or None.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from device.checks.catalogue import CATALOGUE
-from device.engine.states import TRANSITIONS, Event, State
+from device.engine.state.states import TRANSITIONS, Event, State
 from device.settings.file import Settings
 from hal.errors import InterlockError
 from webui.cli.main import cli

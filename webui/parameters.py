@@ -11,7 +11,7 @@ from flask import Request
 from webui.errors import NotFoundError, ParameterError
 
 if TYPE_CHECKING:
-    from device.engine.sample_entry import SampleChanges
+    from device.engine.state.sample_entry import SampleChanges
 
 LARGEST_ID: Final = 2**63 - 1
 

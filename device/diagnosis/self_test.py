@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 from device.assembly import assembled
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RecordsInUseError
 from device.settings.file import Settings, changed_settings
 

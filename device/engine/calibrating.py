@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from device.calibration.order import CalibrationOrder
 from device.calibration.steps.context import CalibrationContext
-from device.engine.orders import Order
 from device.engine.services import Services
-from device.engine.states import Event
+from device.engine.state.orders import Order
+from device.engine.state.states import Event
 from device.errors import StartRefusedError
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
 from device.status import StartCondition

@@ -12,19 +12,19 @@ from device.calibration.effective import Effective
 from device.calibration.order import CalibrationOrder
 from device.engine.calibrating import admitted, calibrate
 from device.engine.checking import Checker, planned_checks
-from device.engine.conduct import conduct
-from device.engine.latest_tile import LatestTile
 from device.engine.front_panel import FrontPanel
-from device.engine.machine import StateMachine
-from device.engine.orders import Order, OrderSlot
-from device.engine.requests import Requests
-from device.engine.result import interrupted_run
-from device.engine.sample_entry import SampleEntry
+from device.engine.run.result import interrupted_run
+from device.engine.run.run_lifecycle import run_to_end
+from device.engine.run.starting import start_run
 from device.engine.services import MakeAnalyzer, Services
-from device.engine.snapshot import Snapshot, SnapshotStore
-from device.engine.starting import start_run
-from device.engine.states import ABORTABLE, LIT, WITH_RUN, Event, State
-from device.engine.waiting_sample import WaitingSample
+from device.engine.state.latest_tile import LatestTile
+from device.engine.state.machine import StateMachine
+from device.engine.state.orders import Order, OrderSlot
+from device.engine.state.requests import Requests
+from device.engine.state.sample_entry import SampleEntry
+from device.engine.state.snapshot import Snapshot, SnapshotStore
+from device.engine.state.states import ABORTABLE, LIT, WITH_RUN, Event, State
+from device.engine.state.waiting_sample import WaitingSample
 from device.errors import InternalError, RecordsLockedError, StartRefusedError
 from device.quality.gate import QualityGate
 from device.records.records import Records
@@ -326,7 +326,7 @@ class Engine:
             order.refuse(error)
             raise
         if run is not None:
-            conduct(run, run.services, self.make_safe)
+            run_to_end(run, run.services, self.make_safe)
 
     def _calibrate(self, order: Order[CalibrationOrder, None]) -> None:
         """Enter the calibrating state for one order, and leave it again."""

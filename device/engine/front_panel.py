@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.status import StopReason
 from hal.errors import LeukoluxError
 from hal.interfaces.panel import Lamp, Panel, Press, Sound

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from device.analysis.flatfield import Background
 from device.analysis.pipeline import Analyzer
 from device.calibration.effective import Effective
-from device.engine.latest_tile import LatestTile
-from device.engine.machine import StateMachine
-from device.engine.requests import Requests
-from device.engine.snapshot import SnapshotStore
+from device.engine.state.latest_tile import LatestTile
+from device.engine.state.machine import StateMachine
+from device.engine.state.requests import Requests
+from device.engine.state.snapshot import SnapshotStore
 from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.settings.file import Settings

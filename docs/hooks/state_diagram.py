@@ -10,7 +10,7 @@ from typing import Final
 
 from markup import table
 
-from device.engine.states import LIT, TRANSITIONS, Event, State
+from device.engine.state.states import LIT, TRANSITIONS, Event, State
 
 Point = tuple[float, float]
 

@@ -16,7 +16,7 @@ from device.assembly import assembled, simulated_settings
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import CheckProgress, Level
 from device.checks.runner import choose
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.records import Records
 from device.settings.file import Settings, parse_settings
 from device.status import StartCondition

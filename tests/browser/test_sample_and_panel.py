@@ -10,7 +10,7 @@ from engine_bench import TIMEOUT_S, Bench
 from playwright.sync_api import Browser, Page, expect
 from test_press_start import bench_with_screen
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.status import Status
 from webui.server import WebServer
 

@@ -19,7 +19,7 @@ from instrument_double import (
 )
 from playwright.sync_api import Locator, Page, expect
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.records import Records
 from device.settings.file import Settings
 from device.settings.sections import WebConfig

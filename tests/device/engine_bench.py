@@ -18,7 +18,7 @@ from device.analysis.flatfield import Background
 from device.analysis.quality import TileQuality, shrink
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine.states import State
+from device.engine.state.states import State
 from device.instrument import Instrument
 from device.records.reader import BUSY_TIMEOUT_S
 from device.records.record_types import RunRecord

@@ -8,7 +8,7 @@ import pytest
 from engine_bench import Bench, bench
 
 from device.calibration.effective import made_for
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.calibrations import CalibrationState
 from device.settings.file import parse_settings

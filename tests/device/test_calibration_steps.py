@@ -10,7 +10,7 @@ from engine_bench import TIMEOUT_S, Bench, bench
 
 from device.calibration.steps.catalogue import STEP_IDS, step_of
 from device.calibration.steps.quantities import Quantity
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.calibrations import CalibrationRecord, CalibrationState
 from hal.errors import InputError
 from hal.sim.apt.emulator import Z_BACKLASH_UM

@@ -27,7 +27,7 @@ from device.diagnosis.archive import FOLDER, Part, write_archive
 from device.diagnosis.collect import Diagnosis
 from device.diagnosis.self_test import self_test
 from device.diagnosis.system import system_state
-from device.engine.states import State
+from device.engine.state.states import State
 from device.instrument import Instrument
 from device.records.owner import owned
 from device.records.records import LightEntry, Records

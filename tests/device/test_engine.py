@@ -9,7 +9,7 @@ import pytest
 from engine_bench import Bench, bench, hold_analysis_at_first_tile
 
 from device.acquisition.focus_map import FocusMap
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RequestRefusedError
 from device.records.record_types import RunState, TileState
 from device.status import StopReason

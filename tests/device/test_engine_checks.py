@@ -11,7 +11,7 @@ import pytest
 from engine_bench import TIMEOUT_S, Bench, bench, small_settings
 
 from device.checks.report import Level
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.quality.control import ANALYTES
 from device.records.record_types import CheckRecord

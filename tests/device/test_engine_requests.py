@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_bench import Bench, hold_analysis_at_first_tile
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from hal.errors import InputError
 

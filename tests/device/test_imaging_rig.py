@@ -13,7 +13,7 @@ from engine_bench import TIMEOUT_S, Bench, bench
 from device.calibration.effective import made_for
 from device.checks.context import CHECK_SAMPLE
 from device.checks.report import Level
-from device.engine.states import State
+from device.engine.state.states import State
 from device.imaging.field import Field
 from device.imaging.moving import Mover
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from engine_bench import Bench, bench
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.imaging.dose import DoseLedger, DoseLimits
 from device.imaging.light_log import LightLog
 from device.records.records import Records

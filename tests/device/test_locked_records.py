@@ -14,7 +14,7 @@ import pytest
 from engine_bench import Bench, bench
 from test_records import a_cell, a_tile, open_records
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RecordsError
 from device.imaging import moving
 from device.imaging.moving import Mover

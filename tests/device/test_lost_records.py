@@ -15,7 +15,7 @@ from test_records import a_cell, a_tile
 from test_tile_pictures import a_picture
 
 from device.assembly import DATABASE_NAME, assembled
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RecordsError
 from device.records.record_types import RunState
 from device.records.records import LightEntry, Records, RunEnd

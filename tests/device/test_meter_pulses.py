@@ -10,7 +10,7 @@ import pytest
 from engine_bench import SPEED, Bench, bench
 
 from device.calibration.steps.led_power import PERIOD_S, PULSE_MS, PULSES
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.calibrations import CalibrationState
 from hal.sim.gpio.lines import Edge

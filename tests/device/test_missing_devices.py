@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from engine_bench import TIMEOUT_S, Bench
 
-from device.engine.states import State
+from device.engine.state.states import State
 
 
 @pytest.fixture

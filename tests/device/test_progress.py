@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from device.analysis.quality import TileQuality, Unusable
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine.progress import Counts, Progress
-from device.engine.snapshot import SnapshotStore
+from device.engine.state.progress import Counts, Progress
+from device.engine.state.snapshot import SnapshotStore
 from device.results.cell import CellKind
 
 

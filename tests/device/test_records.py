@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device.engine.result import interrupted_run
+from device.engine.run.result import interrupted_run
 from device.errors import RecordsError
 from device.records.record_types import RunState, TileState
 from device.records.records import Records, RunEnd, TileEntry

@@ -14,7 +14,7 @@ from engine_bench import TIMEOUT_S, Bench
 from notify_socket import NotifySocket
 
 from device.engine import engine
-from device.engine.states import State
+from device.engine.state.states import State
 from device.instrument import Instrument
 from device.system.service_manager import ServiceManager
 from hal.clock import ManualClock, SystemClock

@@ -11,7 +11,7 @@ from typing import Any
 from engine_bench import Bench
 from flask import Flask
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.system.events import EventKind, Subscription
 from webui.app import create_app
 from webui.trust import ENVIRON_KEY, Listener

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from device.engine.machine import StateMachine
-from device.engine.snapshot import Snapshot, SnapshotStore
-from device.engine.states import LIT, REQUESTS, TRANSITIONS, Event, Refusal, State, answer
+from device.engine.state.machine import StateMachine
+from device.engine.state.snapshot import Snapshot, SnapshotStore
+from device.engine.state.states import LIT, REQUESTS, TRANSITIONS, Event, Refusal, State, answer
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = list(product(State, Event))

@@ -19,8 +19,8 @@ from device.analysis.flatfield import Background
 from device.analysis.quality import TileQuality
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine.keeping import TileKeeper
-from device.engine.states import State
+from device.engine.run.tile_picture_writer import TilePictureWriter
+from device.engine.state.states import State
 from device.errors import RecordsError
 from device.records import tile_pictures
 from device.records.tile_pictures import TilePictures
@@ -58,7 +58,7 @@ def an_analysis(sequence: int) -> TileAnalysis:
 
 def test_pictures_are_kept_at_the_pixel_size_of_the_networks(tmp_path: Path) -> None:
     pictures = TilePictures(tmp_path)
-    keeper = TileKeeper(1, pictures, PLENTY, BACKGROUND, 2 * PIXEL_UM, Notes())
+    keeper = TilePictureWriter(1, pictures, PLENTY, BACKGROUND, 2 * PIXEL_UM, Notes())
     keeper.offer(a_tile(0), an_analysis(0))
     keeper.close(lambda: None)
     kept = decoded(pictures.read(1, 0))
@@ -77,7 +77,7 @@ class Notes:
 
 def keep(pictures: TilePictures, config: RecordsConfig, tiles: int = 3) -> Notes:
     notes = Notes()
-    keeper = TileKeeper(1, pictures, config, BACKGROUND, PIXEL_UM, notes)
+    keeper = TilePictureWriter(1, pictures, config, BACKGROUND, PIXEL_UM, notes)
     for sequence in range(tiles):
         keeper.offer(a_tile(sequence), an_analysis(sequence))
     keeper.close(lambda: None)
@@ -212,7 +212,7 @@ def test_a_disk_that_does_not_keep_up_costs_pictures_and_no_time(tmp_path: Path)
             return super().save(run_id, sequence, image)
 
     pictures, notes = Slow(tmp_path / "tiles"), Notes()
-    keeper = TileKeeper(1, pictures, PLENTY, BACKGROUND, PIXEL_UM, notes)
+    keeper = TilePictureWriter(1, pictures, PLENTY, BACKGROUND, PIXEL_UM, notes)
     for sequence in range(20):
         keeper.offer(a_tile(sequence), an_analysis(sequence))
     gate.set()
@@ -227,7 +227,7 @@ def test_an_event_that_cannot_be_stored_either_ends_nothing(tmp_path: Path) -> N
         raise LeukoluxError("no", remedy="no")
 
     config = RecordsConfig(min_free_mb=1e6)
-    keeper = TileKeeper(1, TilePictures(tmp_path), config, BACKGROUND, PIXEL_UM, refuse)
+    keeper = TilePictureWriter(1, TilePictures(tmp_path), config, BACKGROUND, PIXEL_UM, refuse)
     keeper.offer(a_tile(0), an_analysis(0))
     keeper.close(lambda: None)
     keeper.close(lambda: None)

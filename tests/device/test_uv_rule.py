@@ -20,7 +20,7 @@ from threading import Event as Signal
 import pytest
 from engine_bench import TIMEOUT_S, Bench
 
-from device.engine.states import State
+from device.engine.state.states import State
 from hal.config import LightConfig
 from hal.sim.gpio.lines import Edge, FileLines
 

@@ -7,8 +7,8 @@ from threading import Barrier, Thread
 import pytest
 from engine_bench import Bench, hold_analysis_at_first_tile
 
-from device.engine.states import State
-from device.engine.waiting_sample import WaitingSample
+from device.engine.state.states import State
+from device.engine.state.waiting_sample import WaitingSample
 from device.errors import StartRefusedError
 from device.status import Status
 from device.system.events import EventKind

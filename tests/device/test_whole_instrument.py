@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from device.assembly import assembled
-from device.engine.states import State
+from device.engine.state.states import State
 from device.laboratory.truth import compare_with_truth
 from device.laboratory.virtual_scan import FOCUS_LEFT_UM
 from device.settings.file import parse_settings

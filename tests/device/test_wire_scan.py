@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from device.assembly import assembled, simulated_settings
-from device.engine.states import State
+from device.engine.state.states import State
 from device.settings.file import Settings, changed_settings
 from webui.cli.main import cli
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from engine_bench import TIMEOUT_S, Bench
 
-from device.engine import orders
-from device.engine.orders import Order, OrderSlot
-from device.engine.requests import Requests
-from device.engine.states import Event, State
+from device.engine.state import orders
+from device.engine.state.orders import Order, OrderSlot
+from device.engine.state.requests import Requests
+from device.engine.state.states import Event, State
 from device.errors import RequestRefusedError
 from hal.errors import InputError
 

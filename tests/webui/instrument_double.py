@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from device.analysis.quality import TileQuality
 from device.analysis.tile_analyzer import TileAnalysis
-from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
+from device.calibration.service import CalibrationService
 from device.checks.report import Level
-from device.engine.sample_entry import SampleEntry
-from device.engine.snapshot import SnapshotStore
-from device.engine.states import Event, State, answer
-from device.engine.waiting_sample import WaitingSample
+from device.engine.state.sample_entry import SampleEntry
+from device.engine.state.snapshot import SnapshotStore
+from device.engine.state.states import Event, State, answer
+from device.engine.state.waiting_sample import WaitingSample
 from device.errors import RequestRefusedError, StartRefusedError
 from device.records.record_types import RunState, TileState
 from device.records.records import Records, RunEnd, TileEntry
@@ -70,7 +70,7 @@ class InstrumentDouble:
         self._snapshots.listen(self._publish)
         self.sample = SampleEntry(self._snapshots, records)
         self.sample.suggest()
-        self.calibration = CalibrationDesk(
+        self.calibration = CalibrationService(
             settings,
             records.calibrations,
             "simulated",

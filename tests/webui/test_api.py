@@ -19,7 +19,7 @@ from instrument_double import (
     store_run,
 )
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.records import Records
 from device.results.cell import CellKind
 from device.settings.file import Settings

@@ -9,12 +9,12 @@ import pytest
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble, store_run
 
-from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
+from device.calibration.service import CalibrationService
 from device.calibration.steps.catalogue import STEP_IDS
 from device.calibration.steps.led_power import PERIOD_S, PULSE_MS, PULSES
 from device.calibration.steps.quantities import CalibrationRefusedError, Outcome, Quantity
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.calibrations import CalibrationState
 from device.records.records import Records
 from device.settings.file import Settings
@@ -196,7 +196,7 @@ def test_pulses_for_a_power_meter_are_asked_for(
 def test_the_picture_of_a_jog_is_shown(
     screen: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CalibrationDesk, "picture", np.full((64, 80), 2000, np.uint16))
+    monkeypatch.setattr(CalibrationService, "picture", np.full((64, 80), 2000, np.uint16))
     answer = screen.get(f"{API}/picture.png")
     assert answer.mimetype == "image/png"
     assert answer.data.startswith(b"\x89PNG")

@@ -11,7 +11,7 @@ from device.calibration.steps.catalogue import STEP_IDS, STEPS, Need
 from device.calibration.steps.slide_corners import CORNERS
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import Level, Verdict
-from device.engine.states import State
+from device.engine.state.states import State
 from device.quality.control import ANALYTES, ControlVerdict
 from device.records.calibrations import CalibrationState
 from device.records.record_types import RunState

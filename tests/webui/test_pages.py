@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from instrument_double import DISK, LID, PROBLEM, InstrumentDouble, analysed_tile, store_run
 from numpy.typing import NDArray
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.record_types import RunState
 from device.records.records import Records
 from device.results.cell import CellKind

@@ -12,7 +12,7 @@ from instrument_double import FIVE_NAMES, InstrumentDouble, store_run
 from quality_double import TARGETS, store_check, store_lot
 
 from device.checks.catalogue import CATALOGUE
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.records import Records
 from device.settings.file import Settings
 

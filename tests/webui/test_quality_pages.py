@@ -13,7 +13,7 @@ from test_pages import page, words
 
 from device.checks.catalogue import CATALOGUE
 from device.checks.report import CheckProgress, Level
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.record_types import PointRecord
 from device.records.records import Records
 from device.settings.file import Settings

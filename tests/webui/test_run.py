@@ -18,7 +18,7 @@ import pytest
 from instrument_double import InstrumentDouble
 from notify_socket import NotifySocket
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.instrument import Instrument
 from device.system.service_manager import ServiceManager
 from webui.cli.run import report

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from instrument_double import TOKEN, InstrumentDouble, store_run
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.records import Records
 from device.settings.file import Settings
 from device.settings.sections import WebConfig

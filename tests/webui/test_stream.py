@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble
 
-from device.engine.states import State
+from device.engine.state.states import State
 from webui.api.stream import status_events
 from webui.context import parts_of
 from webui.stream_gate import MAX_STREAMS

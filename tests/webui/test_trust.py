@@ -5,7 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import InstrumentDouble, store_run
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.records.records import Records
 from device.settings.file import Settings
 from webui.trust import is_loopback

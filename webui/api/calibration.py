@@ -20,7 +20,7 @@ from webui.parameters import LARGEST_ID, whole_number
 from webui.views.calibration import calibration_view
 
 if TYPE_CHECKING:
-    from device.calibration.desk import CalibrationDesk
+    from device.calibration.service import CalibrationService
 
 MAX_LIMIT: Final = 500
 LARGEST: Final = sys.float_info.max
@@ -28,7 +28,7 @@ _PREVIEW_SHARE: Final = 0.5
 
 blueprint = Blueprint("calibration_api", __name__, url_prefix="/api/v1")
 
-_STEP_REQUESTS: Final[Mapping[str, Callable[[CalibrationDesk, str, dict[str, float]], None]]] = {
+_STEP_REQUESTS: Final[Mapping[str, Callable[[CalibrationService, str, dict[str, float]], None]]] = {
     "measure": lambda desk, step, entries: desk.measure(step, entries),
     "accept": lambda desk, step, entries: desk.accept(step),
     "skip": lambda desk, step, entries: desk.skip(step),

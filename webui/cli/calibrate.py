@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from device.assembly import DATABASE_NAME, assembled, records_folder, simulated_settings
-from device.calibration.desk import CalibrationDesk
 from device.calibration.order import CalibrationOrder
+from device.calibration.service import CalibrationService
 from device.calibration.steps.catalogue import STEP_IDS, STEPS, Need, Step
 from device.calibration.steps.slide_corners import CORNERS
-from device.engine.states import State
+from device.engine.state.states import State
 from device.errors import RequestRefusedError
 from device.instrument import Instrument
 from device.records.calibrations import CalibrationRecord, CalibrationState
@@ -105,7 +105,7 @@ class _Guide:
 
     def __init__(self, instrument: Instrument, numbers: Mapping[str, float], *, yes: bool) -> None:
         self._instrument = instrument
-        self._desk: CalibrationDesk = instrument.calibration
+        self._desk: CalibrationService = instrument.calibration
         self._numbers = numbers
         self._yes = yes
 
@@ -297,7 +297,7 @@ def _stored(settings: Settings) -> dict[str, Any]:
 
     with closing(Records(records_folder(settings) / DATABASE_NAME)) as records:
         device = "simulated" if simulates(settings) else "instrument"
-        desk = CalibrationDesk(settings, records.calibrations, device, nothing)
+        desk = CalibrationService(settings, records.calibrations, device, nothing)
         return calibration_view(desk, settings.calibration)
 
 

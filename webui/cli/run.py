@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from device.assembly import assembled, simulated_settings
-from device.engine.states import State
+from device.engine.state.states import State
 from device.settings.file import changed_settings, load_settings
 from device.system.service_manager import ServiceManager
 from device.system.signals import setter

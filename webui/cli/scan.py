@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from device.assembly import Assembly, assembled, simulated_settings
-from device.engine.states import State
+from device.engine.state.states import State
 from device.instrument import Instrument
 from device.laboratory.truth import compare_with_truth
 from device.records.reader import RecordsReader

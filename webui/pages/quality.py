@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets
 from webui.catalogue import text
 from webui.context import context

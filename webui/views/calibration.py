@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import expires
+from device.calibration.service import CalibrationService
 from device.calibration.steps.catalogue import STEPS, Need, Step
 from device.calibration.steps.quantities import Quantity
 from device.records.calibrations import CalibrationRecord
@@ -24,7 +24,7 @@ SHOWN_VALUES = 3
 """Of a calibration in a result: the most important ones, which come first."""
 
 
-def calibration_view(desk: CalibrationDesk, config: CalibrationConfig) -> dict[str, Any]:
+def calibration_view(desk: CalibrationService, config: CalibrationConfig) -> dict[str, Any]:
     """Return the whole calibration, JSON-compatible, every text ready to print."""
     session = desk.session()
     results = desk.results()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from device.engine.states import RUNNING, Event, State, answer
-from device.engine.waiting_sample import HALF_ENTERED, WaitingSample
+from device.engine.state.states import RUNNING, Event, State, answer
+from device.engine.state.waiting_sample import HALF_ENTERED, WaitingSample
 from device.results.cell import FIVE_TYPES, CellKind
 from device.status import Status
 from webui.catalogue import duration, label, text

@@ -8,8 +8,8 @@ from device.analysis.quality import cell_density
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine.latest_tile import LatestTile
-from device.engine.progress import Progress
+from device.engine.state.latest_tile import LatestTile
+from device.engine.state.progress import Progress
 from device.imaging.dose import DoseLedger
 from device.records.record_types import TileState
 from device.records.records import Records, TileEntry

@@ -6,13 +6,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from device.engine.states import State
+from device.engine.state.states import State
 from device.status import StartCondition
 
 if TYPE_CHECKING:
-    from device.calibration.desk import CalibrationDesk
-    from device.engine.snapshot import Snapshot
-    from device.engine.waiting_sample import WaitingSample
+    from device.calibration.service import CalibrationService
+    from device.engine.state.snapshot import Snapshot
+    from device.engine.state.waiting_sample import WaitingSample
     from device.quality.gate import QualityGate
     from device.records.records import Records
     from device.settings.file import Settings
@@ -31,7 +31,7 @@ class StartConditions:
 
     settings: Settings
     records: Records
-    calibration: CalibrationDesk
+    calibration: CalibrationService
     quality: QualityGate
 
     def judge(self, snapshot: Snapshot, sample: WaitingSample) -> tuple[StartCondition, ...]:

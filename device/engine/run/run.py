@@ -14,14 +14,14 @@ from device.analysis.pipeline import POLL_S, AnalysisPipeline
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
-from device.engine.counting import CellCounter
-from device.engine.keeping import TileKeeper
-from device.engine.progress import Counts, Progress
-from device.engine.records_wait import RecordsWait
-from device.engine.result import RunFacts
+from device.engine.run.counting import CellCounter
+from device.engine.run.records_wait import RecordsWait
+from device.engine.run.result import RunFacts
+from device.engine.run.tile_picture_writer import TilePictureWriter
 from device.engine.services import Services
-from device.engine.states import Event
-from device.engine.waiting_sample import WaitingSample
+from device.engine.state.progress import Counts, Progress
+from device.engine.state.states import Event
+from device.engine.state.waiting_sample import WaitingSample
 from device.errors import SampleRefusedError
 from device.imaging.field import Field
 from device.imaging.imager import DoseLimitError
@@ -80,7 +80,7 @@ class Run:
         self._plan = make_plan(settings.scan, settings.camera)
         self.progress = Progress(services.snapshots)
         self._pipeline: AnalysisPipeline | None = None
-        self._keeper: TileKeeper | None = None
+        self._keeper: TilePictureWriter | None = None
         self._scanning = False
         self._held_s = 0.0
         self._lid_openings = 0
@@ -180,7 +180,7 @@ class Run:
             services.latest,
             services.events,
         )
-        keeper = TileKeeper(
+        keeper = TilePictureWriter(
             self.id,
             services.records.tile_pictures,
             services.settings.records,

@@ -6,8 +6,8 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Generic, TypeVar
 
-from device.engine.requests import Requests
-from device.engine.states import Event
+from device.engine.state.requests import Requests
+from device.engine.state.states import Event
 from device.errors import RequestRefusedError
 
 ANSWER_TIMEOUT_S = 6.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from device.engine.front_panel import FrontPanel
-from device.engine.orders import Order
-from device.engine.progress import Counts
-from device.engine.run import Run
+from device.engine.run.run import Run
 from device.engine.services import Services
-from device.engine.states import Event
-from device.engine.waiting_sample import WaitingSample
+from device.engine.state.orders import Order
+from device.engine.state.progress import Counts
+from device.engine.state.states import Event
+from device.engine.state.waiting_sample import WaitingSample
 from device.system.version import versions_with
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from device.results.cell import FIVE_TYPES, CellKind
 
 if TYPE_CHECKING:
     from device.analysis.tile_analyzer import TileAnalysis
-    from device.engine.snapshot import SnapshotStore
+    from device.engine.state.snapshot import SnapshotStore
 
 SETTLED_TILES = 20
 SETTLED_CELLS = 10

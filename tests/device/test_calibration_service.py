@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from device.calibration.desk import CalibrationDesk
 from device.calibration.effective import made_for
 from device.calibration.order import CalibrationOrder
+from device.calibration.service import CalibrationService
 from device.calibration.steps.catalogue import STEP_IDS
 from device.calibration.steps.quantities import Outcome, Quantity
 from device.errors import RequestRefusedError
@@ -55,11 +55,11 @@ def records(tmp_path: Path, watch: Watch) -> Iterator[Records]:
 
 def desk_of(
     records: Records, settings: Settings | None = None, device: str = "simulated"
-) -> CalibrationDesk:
+) -> CalibrationService:
     def perform(order: CalibrationOrder) -> None:
         raise RequestRefusedError("Nobody measures here.", remedy="None.")
 
-    return CalibrationDesk(settings or Settings(), records.calibrations, device, perform)
+    return CalibrationService(settings or Settings(), records.calibrations, device, perform)
 
 
 def store(
@@ -79,7 +79,7 @@ def store(
 
 def calibrated(
     records: Records, settings: Settings | None = None, **steps: dict[str, float]
-) -> CalibrationDesk:
+) -> CalibrationService:
     """Return a desk whose steps were measured and accepted."""
     desk = desk_of(records, settings)
     session = desk.begin("Ann")

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from device.engine.snapshot import Snapshot, SnapshotStore
-from device.engine.states import Event, Refusal, State, answer
+from device.engine.state.snapshot import Snapshot, SnapshotStore
+from device.engine.state.states import Event, Refusal, State, answer
 from device.errors import as_anticipated
 
 log = logging.getLogger(__name__)
 
 
 class StateMachine:
-    """Moves along :data:`device.engine.states.TRANSITIONS`; fired by one thread, read by any.
+    """Moves along :data:`device.engine.state.states.TRANSITIONS`; fired by one thread, read by any.
 
     Args:
         snapshots: where the state stands, together with its data.

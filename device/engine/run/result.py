@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from device.engine.progress import Counts
+from device.engine.state.progress import Counts
 from device.records.reader import RecordsReader
 from device.records.record_types import CellRecord, RunState, TileRecord, TileState
 from device.records.records import RunEnd

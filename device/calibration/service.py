@@ -38,7 +38,7 @@ CORNER_STEP = "slide_corners"
 METER_STEP = "led_power"
 
 
-class CalibrationDesk:
+class CalibrationService:
     """Guides a session; methods may be called from any thread.
 
     Args:

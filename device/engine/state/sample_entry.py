@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from device.engine.waiting_sample import (
+from device.engine.state.waiting_sample import (
     MAX_NAME_LENGTH,
     WaitingSample,
     check_operator,
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Unpack
 
-    from device.engine.snapshot import Snapshot, SnapshotStore
+    from device.engine.state.snapshot import Snapshot, SnapshotStore
     from device.records.records import Records
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
-from device.engine.progress import Counts
-from device.engine.states import State
-from device.engine.waiting_sample import WaitingSample
+from device.engine.state.progress import Counts
+from device.engine.state.states import State
+from device.engine.state.waiting_sample import WaitingSample
 
 if TYPE_CHECKING:
     from device.checks.report import CheckProgress

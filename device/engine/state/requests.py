@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event as Signal
 from threading import Lock
 
-from device.engine.states import Event
+from device.engine.state.states import Event
 
 
 class Requests:

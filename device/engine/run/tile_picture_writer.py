@@ -32,7 +32,7 @@ _CHECK_TILES: Final = 16
 """Tiles between two looks at the space that is left."""
 
 
-class TileKeeper:
+class TilePictureWriter:
     """Writes the pictures of one run on a thread of its own, of low priority.
 
     A picture that cannot be kept is left out: when the disk is full or fails, from then on; when

@@ -8,7 +8,7 @@ from threading import Event as Signal
 from typing import Final
 
 from device.engine.services import Services
-from device.engine.states import LIT, Event
+from device.engine.state.states import LIT, Event
 from device.errors import RecordsError
 from device.records.failures import locked_error
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from device.engine.result import end_of_run
-from device.engine.run import Run
+from device.engine.run.result import end_of_run
+from device.engine.run.run import Run
 from device.engine.services import Services
-from device.engine.states import Event
+from device.engine.state.states import Event
 from device.errors import SampleRefusedError, as_anticipated
 from device.quality.control import enter_point
 from device.records.record_types import RunState
@@ -19,17 +19,17 @@ from hal.errors import Cancelled, LeukoluxError
 log = logging.getLogger(__name__)
 
 
-def conduct(run: Run, services: Services, make_safe: Callable[[], None]) -> None:
+def run_to_end(run: Run, services: Services, make_safe: Callable[[], None]) -> None:
     """Execute ``run`` and store its result; ends in the complete state or raises.
 
     An abort keeps what was counted; a refusal of the sample is a result.  After any other
     exception the hardware is made safe first, then what was counted is kept, then it is raised.
     """
     with run.records_wait.owner():
-        _conduct(run, services, make_safe)
+        _run_to_end(run, services, make_safe)
 
 
-def _conduct(run: Run, services: Services, make_safe: Callable[[], None]) -> None:
+def _run_to_end(run: Run, services: Services, make_safe: Callable[[], None]) -> None:
     try:
         try:
             reason, refusal = run.execute(), None

@@ -1,0 +1,1 @@
+"""One run, from its stored start to its stored end."""

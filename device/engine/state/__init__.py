@@ -1,0 +1,1 @@
+"""What is known about the instrument and asked of it: states, snapshot, requests."""
