@@ -64,9 +64,9 @@ def test_every_code_is_listed_with_cause_and_remedy() -> None:
     page = error_codes()
     assert all(f"## {check.id}\n" in page for check in CATALOGUE)
     assert f"## {InterlockError.code}\n" in page
-    missing = page.partition("## INPUT-SAMPLE-ID\n")[2].partition("\n## ")[0]
-    assert "… cannot be a sample id." in missing
-    assert "Use 1 to … printable characters." in missing
+    worn = page.partition("## LIGHT-WORN\n")[2].partition("\n## ")[0]
+    assert "of the light it gave when it was new" in worn
+    assert "Clean the optics and the blank glass" in worn
 
 
 def test_every_transition_is_in_the_picture_and_in_the_table() -> None:
