@@ -8,17 +8,12 @@ from hal.errors import LeukoluxError
 class ModelError(LeukoluxError):
     """A network file or its manifest is missing, damaged or of an unknown format."""
 
-    code = "MODEL"
     exit_code = 4
 
 
 class ProviderError(ModelError):
     """An execution provider other than the CPU does not run a network; the CPU still may."""
 
-    code = "MODEL-PROVIDER"
-
 
 class AnswerError(ModelError):
     """A network gives other answers than were recorded when it was made."""
-
-    code = "MODEL-ANSWER"

@@ -14,7 +14,6 @@ from models.errors import ModelError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
-_REMEDY = "Install the software again, or make the networks with `leukolux train all`."
 
 
 class _Entry(BaseModel):
@@ -38,7 +37,7 @@ class Score(_Entry):
 
 
 class FileEntry(_Entry):
-    """One file beside the manifest.
+    """One file in the folder of the manifest.
 
     Attributes:
         file: name inside the folder of the manifest.
@@ -114,7 +113,7 @@ def sha256_of(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelError(f"The file {path.name} cannot be read.", remedy=_REMEDY) from error
+        raise ModelError("MODEL-FILE-UNREADABLE", file=path.name, reason=error.strerror) from error
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -128,16 +127,14 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ModelError(
-            f"{MANIFEST_NAME} cannot be read in {directory}.", remedy=_REMEDY
-        ) from error
+        raise ModelError("MODEL-MANIFEST-UNREADABLE", path=path, reason=error.strerror) from error
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise ModelError(
-            f"{MANIFEST_NAME} is not of format {FORMAT}: {where}: {first['msg']}.", remedy=_REMEDY
+            "MODEL-MANIFEST-INVALID", format=FORMAT, place=where, problem=first["msg"]
         ) from error
 
 
@@ -157,7 +154,6 @@ def verified_file(directory: Path, entry: FileEntry) -> Path:
     found = sha256_of(path)
     if found != entry.sha256:
         raise ModelError(
-            f"{entry.file} has hash {found[:12]}, the manifest says {entry.sha256[:12]}.",
-            remedy=_REMEDY,
+            "MODEL-HASH", file=entry.file, found=found[:12], expected=entry.sha256[:12]
         )
     return path

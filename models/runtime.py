@@ -91,10 +91,7 @@ def cascade_entries(manifest: Manifest) -> dict[str, NetworkEntry]:
     """Return the entries of the networks that count; raise ModelError when one is missing."""
     missing = set(CASCADE) - set(manifest.networks)
     if missing:
-        raise ModelError(
-            f"The manifest lists no {', '.join(sorted(missing))}.",
-            remedy="Install the software again.",
-        )
+        raise ModelError("MODEL-NOT-LISTED", networks=", ".join(sorted(missing)))
     return {name: manifest.networks[name] for name in CASCADE}
 
 

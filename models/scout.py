@@ -30,9 +30,9 @@ class Maps:
 
     Attributes:
         nucleus: (h / 8, w / 8), rounded up.
-        usability: likewise.
+        usability: (h / 8, w / 8), rounded up.
         red_cell: (h / 4, w / 4), rounded up to a multiple of two.
-        platelet: likewise.
+        platelet: (h / 4, w / 4), rounded up to a multiple of two.
     """
 
     nucleus: FloatMap
@@ -47,9 +47,9 @@ class Detections:
 
     Attributes:
         nuclei: float32 (N, 3): x_px, y_px, score 0..1 of white-cell candidates, best first.
-        red_cells: likewise (M, 3).
-        platelets: likewise (K, 3).
-        usability: 0..1, how sharp the surroundings of the detections are; 1 when there are none.
+        red_cells: the same of red cells, (M, 3).
+        platelets: the same of platelets, (K, 3).
+        usability: 0..1, how sharp the surroundings of the detections are; 1 without detections.
     """
 
     nuclei: FloatMap

@@ -16,7 +16,6 @@ from models.providers import Provider, provider_options
 
 log = logging.getLogger(__name__)
 
-_REMEDY = "Install the software again."
 CPU_INFO = Path("/proc/cpuinfo")
 _LEAST_GRID = 8
 _TILE_PX = (1056, 1408)
@@ -60,10 +59,11 @@ class Network:
         except ModelError:
             raise
         except Exception as error:  # onnxruntime raises its own unexported types
-            cause = f"{entry.file} cannot be opened on {provider}: {error}."
             if provider is Provider.CPU:
-                raise ModelError(cause, remedy=_REMEDY) from error
-            raise ProviderError(cause, remedy="Set analysis.provider to cpu.") from error
+                raise ModelError("MODEL-NOT-USABLE", file=entry.file, reason=error) from error
+            raise ProviderError(
+                "MODEL-PROVIDER", file=entry.file, provider=provider, reason=error
+            ) from error
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the network's first output for folded images, uint8 (n, h, w, c)."""
@@ -73,12 +73,11 @@ class Network:
     def _check_input(self, entry: NetworkEntry) -> None:
         if self._input.type != f"tensor({entry.dtype})":
             raise ModelError(
-                f"{entry.file} takes {self._input.type}, the manifest says {entry.dtype}.",
-                remedy=_REMEDY,
+                "MODEL-INPUT-TYPE", file=entry.file, found=self._input.type, expected=entry.dtype
             )
 
     def _warm_up(self, entry: NetworkEntry) -> None:
-        """Run images of the shapes to come: a GPU prepares itself anew for each larger one."""
+        """Run images of the shapes to come: a GPU prepares itself again for each larger one."""
         if entry.crop_px is None:
             tile = tuple(side // entry.block_px for side in _TILE_PX)
             shapes = [(1, _LEAST_GRID, _LEAST_GRID), (1, *tile)]
@@ -111,7 +110,7 @@ def _open(path: Path, sha256: str, provider: Provider) -> onnxruntime.InferenceS
     if not _multiplies_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
     if provider is Provider.TENSORRT:
-        log.info("%s: TensorRT builds an engine where none is kept; minutes", path.name)
+        log.info("%s: TensorRT builds an engine unless one is kept; this takes minutes", path.name)
     providers = [(provider.runtime_name, provider_options(provider, sha256, RUNTIME))]
     if provider is not Provider.CPU:
         providers.append((Provider.CPU.runtime_name, {}))

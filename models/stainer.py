@@ -197,8 +197,5 @@ def load_stainer(directory: Path | None = None) -> Stainer:
     folder = Path(__file__).parent if directory is None else directory
     entry = read_manifest(folder).networks.get(NAME)
     if entry is None:
-        raise ModelError(
-            f"The manifest lists no {NAME}.",
-            remedy="Install the software again, or make it with `leukolux train`.",
-        )
+        raise ModelError("MODEL-STAINER-NOT-LISTED")
     return Stainer(Network(folder, entry), entry)

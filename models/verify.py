@@ -51,7 +51,7 @@ class Verdict:
 
     Attributes:
         ok: whether its answers are those that were recorded.
-        detail: how near they come, or why there are none.
+        detail: how near they come, or why the network gave no answers.
         time_ms: what they took.
     """
 
@@ -85,21 +85,16 @@ def read_answers(directory: Path, manifest: Manifest) -> Answers:
     """Return the arrays of the known answers of a folder, by name.
 
     Raises:
-        ModelError: the manifest lists none, or their file is missing or damaged.
+        ModelError: the manifest does not list them, or their file is missing or damaged.
     """
     if manifest.known_answers is None:
-        raise ModelError(
-            "The manifest lists no known answers to test the networks with.",
-            remedy="Install the software again, or publish the networks again.",
-        )
+        raise ModelError("MODEL-ANSWERS-NOT-LISTED")
     path = verified_file(directory, manifest.known_answers)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path.name} cannot be read: {error}.", remedy="Install the software again."
-        ) from error
+        raise ModelError("MODEL-ANSWERS-UNREADABLE", file=path.name, reason=error) from error
 
 
 def open_model(
@@ -135,9 +130,10 @@ def load_tested_models(
         verdict = examine(name, getattr(models, name), answers)
         if not verdict.ok:
             raise AnswerError(
-                f"The {name} on {models.execution.provider} gives other answers than when it was "
-                f"made: {verdict.detail}.",
-                remedy="Set analysis.provider to cpu, or install the software again.",
+                "MODEL-ANSWER",
+                network=name,
+                provider=models.execution.provider,
+                difference=verdict.detail,
             )
     return models
 

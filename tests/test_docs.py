@@ -214,5 +214,5 @@ def test_an_anticipated_failure_is_code_cause_and_remedy_with_its_exit_code(tmp_
     path.write_text("[scan]\ntarget_cells = -1\n", encoding="utf-8")
     result = CliRunner().invoke(cli, ["settings", "--settings", str(path)])
     assert result.exit_code == 2
-    assert result.output.startswith("SETTINGS: scan.target_cells = -1")
+    assert result.output.startswith("SETTINGS-INVALID: scan.target_cells = -1")
     assert "Traceback" not in result.output

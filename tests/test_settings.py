@@ -57,15 +57,24 @@ def test_all_wrong_settings_are_named_at_once() -> None:
     assert "web.port" in caught.value.cause
 
 
-@pytest.mark.parametrize("content", [b"[scan", b"\xff\xfe", b"a = 1\na = 2\n"])
-def test_a_damaged_file_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"[scan", "SETTINGS-NOT-TOML"),
+        (b"\xff\xfe", "SETTINGS-NOT-UTF8"),
+        (b"a = 1\na = 2\n", "SETTINGS-NOT-TOML"),
+        (b"a = 1\n", "SETTINGS-INVALID"),
+    ],
+)
+def test_a_damaged_file_is_a_clear_error(tmp_path: Path, content: bytes, code: str) -> None:
     path = tmp_path / "leukolux.toml"
     path.write_bytes(content)
     with pytest.raises(SettingsError) as caught:
         load_settings(path)
-    assert str(path) in caught.value.cause
+    assert caught.value.error_code == code
+    assert str(path) in caught.value.cause or "a = 1" in caught.value.cause
 
 
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match=r"SETTINGS-UNREADABLE: .*No such file"):
         load_settings(tmp_path / "none.toml")

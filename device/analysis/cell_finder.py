@@ -32,7 +32,7 @@ class FoundCell:
 
     Attributes:
         x_px: centroid of the cell region.
-        y_px: likewise.
+        y_px: centroid of the cell region.
         bbox_px: x0, y0, x1, y1 of the cell region, end exclusive.
         mask: uint8, shape of the bounding box: 0 not this cell, 1 cytoplasm, 2 nucleus.
         shape: what was measured on it.
@@ -103,7 +103,7 @@ class CellFinder:
     def _needed_score(self, cell: FoundCell) -> float:
         """Return the scout's score that a find needs: more, the less it looks like a white cell.
 
-        The classifier calls ``other`` what the scout mistook for a cell, besides nucleated cells
+        The classifier calls ``other`` what the scout mistook for a cell, and also nucleated cells
         of further kinds, which the scout sees clearly.
         """
         doubt = cell.probabilities[CellKind.OTHER] + cell.shape.like_red_cells

@@ -30,7 +30,7 @@ class Background:
         dark_level: counts without light.
 
     Raises:
-        InputError: so dark somewhere that dividing by it would only amplify noise.
+        InputError: the image is so dark somewhere that dividing by it would only amplify noise.
     """
 
     mean: NDArray[np.float32]
@@ -40,11 +40,7 @@ class Background:
     def __post_init__(self) -> None:
         darkest = float(self.mean.min()) - self.dark_level
         if darkest < _MIN_BACKGROUND_SHARE * self.full_scale:
-            raise InputError(
-                f"The background image is too dark: {darkest:.0f} of {self.full_scale} counts "
-                "above the dark level at its darkest place.",
-                remedy="Take the background on blank glass, with the light on and in focus.",
-            )
+            raise InputError("IMAGE-BACKGROUND-DARK", darkest=darkest, full_scale=self.full_scale)
 
     @cached_property
     def gain(self) -> NDArray[np.float32]:
@@ -77,9 +73,9 @@ def flat_field(pixels: NDArray[np.uint16], background: Background) -> Image:
     """
     if pixels.shape != background.mean.shape:
         raise InputError(
-            f"The image has {_size(pixels.shape)} pixels, its background "
-            f"{_size(background.mean.shape)}.",
-            remedy="Take both with the same camera settings.",
+            "IMAGE-BACKGROUND-SIZE",
+            found=_size(pixels.shape),
+            background=_size(background.mean.shape),
         )
     scale = 1.0 / background.blank_transmission(pixels)
     lit = cv2.subtract(pixels, np.full(1, background.dark_level), dtype=cv2.CV_16U)

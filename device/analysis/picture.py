@@ -39,10 +39,10 @@ class PictureScale:
     def __post_init__(self) -> None:
         if not _MIN_FACTOR <= self.tile_um / self.network_um <= 1 + _PIXEL_TOLERANCE:
             raise InputError(
-                f"The tile has pixels of {self.tile_um:g} um, the networks want "
-                f"{_MIN_FACTOR * self.network_um:g} to {self.network_um:g} um.",
-                remedy="Set camera.pixel_um to the true value; choose magnification and "
-                "camera.binning so that it lies in that range, or use networks made for it.",
+                "TILE-PIXEL-SIZE",
+                found_um=self.tile_um,
+                low_um=_MIN_FACTOR * self.network_um,
+                high_um=self.network_um,
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Analysis beside acquisition: a bounded queue that waits, and results in order of acquisition."""
+"""Analysis during acquisition: a bounded queue that waits, and results in order of acquisition."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ STUCK_S = 30.0
 
 
 class AnalysisStuckError(LeukoluxError):
-    """The analysis of a tile does not come back."""
-
-    code = "ANALYSIS-STUCK"
+    """The analysis of a tile does not end."""
 
 
 class Analyzer(Protocol):
@@ -83,10 +81,7 @@ class AnalysisPipeline:
         now_s = time.monotonic()
         for sequence, started_s in self._started_s.copy().items():
             if now_s - max(started_s, self._excused_s) > STUCK_S:
-                raise AnalysisStuckError(
-                    f"The analysis of tile {sequence} has taken more than {STUCK_S:.0f} s.",
-                    remedy="Restart the instrument; when it happens again, check the processor.",
-                )
+                raise AnalysisStuckError("ANALYSIS-STUCK", tile=sequence, limit_s=STUCK_S)
 
     def excuse(self) -> None:
         """Begin the time limit of the analysis again: a tile waits for something else."""

@@ -1,4 +1,4 @@
-"""Virtual stain on demand: one picture at a time, beside the counting and never part of it."""
+"""Virtual stain on demand: one picture at a time, apart from the counting and never part of it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,8 @@ JPEG_QUALITY: Final = 92
 class StainBusyError(LeukoluxError):
     """Others wait for stained pictures already."""
 
-    code = "STAIN-BUSY"
-
     def __init__(self) -> None:
-        super().__init__(
-            f"No stained picture could be made within {BUSY_S:.0f} s: others are being made.",
-            remedy="Ask again in a few seconds, for fewer pictures at once.",
-        )
+        super().__init__("STAIN-BUSY", waited_s=BUSY_S)
 
 
 class Colours(Protocol):
@@ -51,7 +46,7 @@ class CellView:
 
     Attributes:
         x_px: its centre in the picture.
-        y_px: likewise.
+        y_px: its centre in the picture.
         mask_png: its mask as the records hold it, THUMBNAIL_PX on a side around the centre.
         kind: name of its class; None when not identified.
     """

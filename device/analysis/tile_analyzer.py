@@ -25,7 +25,7 @@ class TileAnalysis:
         cells: those that are whole in this tile; the ones its border cuts are left to the
             neighbour.  A cell in the overlap is reported by each tile that sees it whole.
         red_cell_count: red cells in the tile, corrected for hidden ones.
-        platelet_count: platelets in the tile, likewise.
+        platelet_count: platelets in the tile, corrected for hidden ones.
         elapsed_ms: time of the analysis.
         preview: uint8, the tile's picture at a quarter of its size.
     """

@@ -1,1 +1,1 @@
-"""One archive that tells what became of an instrument, and of no patient."""
+"""One archive that says what happened to an instrument, and nothing of any patient."""

@@ -57,11 +57,7 @@ def write_archive(path: Path, parts: Iterable[Part]) -> list[str]:
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
-        raise InputError(
-            f"The archive {path} cannot be written: {error}.",
-            remedy="Choose another place with --out.",
-            code="INPUT-ARCHIVE",
-        ) from error
+        raise InputError("INPUT-ARCHIVE", path=path, reason=error) from error
     return failed
 
 

@@ -34,7 +34,7 @@ events.json     last runs and events of the records
 system.json     disk, memory, load, temperatures, devices, clock, lines of the kernel's log
 recorder/       what went over the wires: wires-*.jsonl the last minutes, kept-*.jsonl what was put
                 aside at a failure or when somebody asked; JSON lines
-self-test.json  outcome of the self-test, or why there was none
+self-test.json  outcome of the self-test, or why it was left out
 
 NAME.failed.txt stands for a part that could not be made, and says why.
 `leukolux diagnose --replay FILE` leads the stage's driver through a file of recorder/.
@@ -46,7 +46,7 @@ class Diagnosis:
     """What to look at.
 
     Attributes:
-        settings: effective settings; the defaults where they could not be read.
+        settings: effective settings; the defaults if they could not be read.
         settings_error: why they could not be read.
         self_test: does it and returns its outcome as JSON-compatible values.
     """

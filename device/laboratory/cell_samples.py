@@ -31,7 +31,7 @@ class Example:
         gray: uint8 (THUMBNAIL_PX, THUMBNAIL_PX), normalised.
         true_mask: uint8, same shape: 0 outside, 1 cytoplasm, 2 nucleus of the true cell; empty
             for a false find.
-        found_mask: likewise of the found cell; empty for a missed one.
+        found_mask: the same of the found cell; empty for a missed one.
         true_kind: None for a false find.
         called: most probable kind; None for a missed cell.
         probability: of that kind, 0 to 1; 0 for a missed cell.
@@ -53,7 +53,7 @@ TruthOf = Callable[[int], OutlinedField]
 
 
 @dataclass
-class Album:
+class CellSamples:
     """Collects examples donor by donor; bounded, however long the evaluation.
 
     Attributes:

@@ -13,7 +13,7 @@ from device.analysis.flatfield import Background, Image, flat_field
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
-from device.laboratory.cell_samples import Album
+from device.laboratory.cell_samples import CellSamples
 from device.laboratory.figures import ObjectCount
 from device.laboratory.scores import DonorResult, Outline
 from device.laboratory.truth import Comparison, CountedCell, compare, kind_of
@@ -69,7 +69,7 @@ def evaluate_donor(
     *,
     conditions: Conditions = ORDINARY,
     background: Background | None = None,
-    album: Album | None = None,
+    samples: CellSamples | None = None,
 ) -> DonorResult:
     """Analyse the virtual tiles of a donor and compare with the truth.
 
@@ -82,7 +82,7 @@ def evaluate_donor(
         seed: of stage and focus errors.
         conditions: how the tiles are taken.
         background: taken under them; None takes it.
-        album: takes example cells.
+        samples: takes example cells.
     """
     if background is None:
         background = virtual_background(microscope, conditions.exposure_ms)
@@ -93,11 +93,11 @@ def evaluate_donor(
         analysis, found = analyzer.outline(tile)
         registry.add(analysis, tile.x_um, tile.y_um)
         seen.add(tile, analysis, found, true_um)
-        if album is not None:
+        if samples is not None:
             seen.images[tile.sequence] = flat_field(tile.pixels, background)
     comparison = compare(registry.cells, seen.places_um, microscope)
-    if album is not None:
-        album.add(name, comparison, seen.images, seen.truth)
+    if samples is not None:
+        samples.add(name, comparison, seen.images, seen.truth)
     counts, unidentified = tally(registry.cells)
     return DonorResult(
         name=name,

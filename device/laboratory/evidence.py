@@ -15,7 +15,7 @@ from hal.errors import InputError
 
 Document = Mapping[str, Any]
 
-# Which figures and which columns of a sweep speak of which network.
+# Which figures and which columns of a sweep belong to which network.
 _ROWS = {
     "scout": ("white cells found", "false finds", "red cells", "platelets"),
     "segmenter": ("Dice",),
@@ -61,21 +61,15 @@ def read_documents(paths: Sequence[Path]) -> tuple[Document, dict[str, Document]
 
     Raises:
         InputError: a file cannot be read or is of another kind, there is not exactly one
-            evaluation, or the files speak of different networks.
+            evaluation, or the files were measured with different networks.
     """
     documents = [_read(path) for path in paths]
     evaluations = [document for document in documents if "rows" in document]
     sweeps = {document["sweep"]: document for document in documents if "sweep" in document}
     if len(evaluations) != 1:
-        raise InputError(
-            f"There are {len(evaluations)} evaluations among the files, not one.",
-            remedy="Give one file of `evaluate --json` and any number of `sweep --json`.",
-        )
+        raise InputError("LAB-EVALUATION-COUNT", found=len(evaluations))
     if any(document["versions"] != evaluations[0]["versions"] for document in documents):
-        raise InputError(
-            "The files speak of different networks.",
-            remedy="Run evaluate and sweep again with the same networks.",
-        )
+        raise InputError("LAB-NETWORKS-DIFFER")
     order = [name for name in SWEEPS if name in sweeps]
     return evaluations[0], {name: sweeps[name] for name in order}
 
@@ -84,14 +78,9 @@ def _read(path: Path) -> Document:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}.", remedy="Give files written with --json."
-        ) from error
+        raise InputError("LAB-RESULT-UNREADABLE", path=path, reason=error) from error
     if not isinstance(document, dict) or not {"rows", "sweep"} & set(document):
-        raise InputError(
-            f"{path} is neither an evaluation nor a sweep.",
-            remedy="Give files written with --json.",
-        )
+        raise InputError("LAB-RESULT-UNKNOWN", path=path)
     return document
 
 
@@ -103,7 +92,7 @@ def sections(
     Args:
         evaluation: from ``leukolux lab evaluate --json``.
         sweeps: from ``leukolux lab sweep --json``, by name.
-        pictures: folder or address prefix of the pictures; without it none are shown.
+        pictures: folder or address prefix of the pictures; without it no pictures are shown.
     """
     found = {name: _network(name, evaluation, sweeps, pictures) for name in _ROWS}
     found["all"] = "\n\n".join(

@@ -58,7 +58,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
-        """Return the mean of some values; NaN of none."""
+        """Return the mean of some values; NaN without values."""
         if not values:
             return cls(math.nan, math.nan, 0)
         spread = stdev(values) if len(values) > 1 else math.nan
@@ -90,7 +90,7 @@ class ObjectCount:
 
     @property
     def error_percent(self) -> float:
-        """Signed error of the count in percent of the truth; NaN where there is none."""
+        """Signed error of the count in percent of the truth; NaN if the truth is 0."""
         return 100.0 * (self.counted - self.true) / self.true if self.true else math.nan
 
     def __add__(self, other: ObjectCount) -> ObjectCount:

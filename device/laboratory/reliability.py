@@ -61,7 +61,7 @@ class Calibration:
 
     @property
     def expected_error(self) -> float:
-        """Mean distance of confidence and share right over the answers, 0 to 1; 0 of none."""
+        """Mean distance of confidence and share right over the answers, 0 to 1; 0 without any."""
         gaps = sum(part.n * abs(part.confidence - part.right) for part in self.bins)
         return gaps / self.n if self.n else 0.0
 

@@ -22,7 +22,7 @@ class Bar:
     at_most: float | None = None
 
     def met(self, value: float) -> bool | None:
-        """Return whether a value reaches the bar; None where there is none."""
+        """Return whether a value reaches the bar; None without a bar."""
         if self.at_least is not None:
             return value >= self.at_least
         if self.at_most is not None:

@@ -44,7 +44,7 @@ class DonorResult:
         unidentified: cells below the confidence threshold.
         outlines: one per whole cell of every usable tile.
         red_cells: in all usable tiles.
-        platelets: likewise.
+        platelets: in all usable tiles.
         area_mm2: of all usable tiles.
         analysis_ms: time of each tile.
         tiles_refused: tiles that quality refused.
@@ -90,7 +90,7 @@ class Evaluation:
 
     @property
     def false_finds(self) -> Proportion:
-        """Counted cells that are none, or were counted before."""
+        """Counted cells that are not cells, or were counted before."""
         false = sum(donor.comparison.false_finds for donor in self.donors)
         return Proportion(false, false + self.found.k)
 

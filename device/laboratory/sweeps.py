@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from device.laboratory.donors import evaluate_donor
-from device.laboratory.drawing import Axes, Picture, blank, legend, ticks, write
 from device.laboratory.report import aligned
 from device.laboratory.scores import DonorResult, Evaluation
 from device.laboratory.virtual_scan import (
@@ -235,47 +234,3 @@ def _shown(name: str, value: float | None) -> str:
 def text(axis: str, found: Sequence[Mapping[str, Any]]) -> str:
     """Return a sweep for a person."""
     return aligned(table(axis, found, list(COLUMNS)))
-
-
-_LEFT = ("found", "five_part", "alive_or_dead", "dice_cell", "dice_nucleus")
-_RIGHT = ("red_cells", "platelets", "false_finds", "unidentified", "refused")
-
-
-def chart(axis: str, found: Sequence[Mapping[str, Any]]) -> Picture:
-    """Draw a sweep: what should stay at 100 % on the left, what should stay at 0 on the right."""
-    picture = blank(1180, 520)
-    for left_px, title, names, limits in (
-        (70, "should stay high", _LEFT, (0.0, 100.0)),
-        (660, "should stay at zero", _RIGHT, (-100.0, 100.0)),
-    ):
-        curves = {
-            name: [_percent(name, COLUMNS[name][1](point)) for point in found] for name in names
-        }
-        low, high = _range([value for curve in curves.values() for value in curve], limits)
-        axes = Axes(left_px, 50, 480, 290, (-0.3, len(found) - 0.7), (low, high))
-        places = [(float(i), f"{point['value']:g}") for i, point in enumerate(found)]
-        axes.draw(picture, places, ticks(low, high), f"{title}, %")
-        write(picture, axis, (left_px + 240, 380), align="middle")
-        for index, curve in enumerate(curves.values()):
-            axes.curve(picture, list(enumerate(curve)), index)
-        legend(picture, [_legend(name) for name in names], (left_px + 10, 416))
-    return picture
-
-
-def _percent(name: str, value: float | None) -> float:
-    if value is None:
-        return float("nan")
-    return 100.0 * value if name.startswith("dice") else value
-
-
-def _legend(name: str) -> str:
-    title = COLUMNS[name][0].replace(" %", "").replace(", error", ", error of the count")
-    return f"{title} x 100" if name.startswith("dice") else title
-
-
-def _range(values: Sequence[float], limits: tuple[float, float]) -> tuple[float, float]:
-    """Return round ends around the values, within limits and no closer than five points."""
-    known = [value for value in values if not np.isnan(value)]
-    low, high = (min(known), max(known)) if known else limits
-    low, high = 5.0 * np.floor(low / 5.0 - 0.1), 5.0 * np.ceil(high / 5.0 + 0.1)
-    return max(float(low), limits[0]), min(float(high), limits[1])

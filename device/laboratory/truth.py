@@ -105,7 +105,7 @@ class CountedCell(Protocol):
 
 
 def kind_of(name: str) -> CellKind:
-    """Return the kind that a simulated kind counts as: what is none of the others is ``other``."""
+    """Return the kind that a simulated kind counts as: one that fits no other kind is ``other``."""
     return CellKind(name) if name in set(CellKind) else CellKind.OTHER
 
 
@@ -118,7 +118,7 @@ class Comparison:
         matches: true kind and counted cell of every cell that was found.
         missed_cells: true cells that were imaged but not counted, each with the sequence number
             of a tile that shows it whole.
-        false_cells: counted cells where there is none, or a second count of one.
+        false_cells: counted cells where there is no cell, or a second count of one.
     """
 
     true_counts: Mapping[CellKind, int]
@@ -133,7 +133,7 @@ class Comparison:
 
     @property
     def false_finds(self) -> int:
-        """Counted cells that are none, or were counted before."""
+        """Counted cells that are not cells, or were counted before."""
         return len(self.false_cells)
 
     @property

@@ -73,7 +73,7 @@ class OutlinedField(TrueField, Protocol):
 
     @property
     def platelets(self) -> NDArray[np.float32]:
-        """Likewise."""
+        """Centres of the platelets inside the field, stage frame, (N, 2)."""
 
 
 class RenderingMicroscope(Microscope, Protocol):
@@ -130,7 +130,7 @@ def virtual_tiles(
 def virtual_background(
     microscope: RenderingMicroscope, exposure_ms: float = ORDINARY.exposure_ms
 ) -> Background:
-    """Return the mean of blank frames beside the smear, with the level of a dark one."""
+    """Return the mean of blank frames next to the smear, with the level of a dark one."""
     scan = ScanConfig()
     frames = []
     for i in range(_BLANK_FRAMES):

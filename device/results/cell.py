@@ -22,9 +22,9 @@ class Cell:
     Attributes:
         tile_sequence: tile it was measured in.
         x_um: centre of the cell region, stage frame (image frame for an image without a stage).
-        y_um: likewise.
+        y_um: centre of the cell region, as ``x_um``.
         x_px: centre in the tile's picture: see :mod:`device.analysis.picture`.
-        y_px: likewise.
+        y_px: centre in the tile's picture, as ``x_px``.
         bbox_px: x0, y0, x1, y1 of the cell region in the picture, end exclusive.
         kind: the class of highest probability.
         probabilities: calibrated, one per :class:`CellKind`, sum 1.

@@ -89,7 +89,7 @@ class Differential:
         shares: one per type of :data:`~device.results.cell.FIVE_TYPES`.
         classified: live, identified cells of the five types: the denominator of the shares.
         dead: dead or smudged cells.
-        other: further nucleated cells that are none of the five types.
+        other: further nucleated cells, not of the five types.
         unidentified: cells below the confidence threshold, in no class and no denominator.
         flags: most serious first.
     """
@@ -206,7 +206,7 @@ def differential(
     only and an INVALID flag.
 
     Args:
-        counts: identified cells per kind; a missing kind counts as none.
+        counts: identified cells per kind; a missing kind counts as 0.
         unidentified: cells below the confidence threshold.
         context: how the cells were collected; None for images without a scan.
     """
@@ -283,7 +283,7 @@ def _cell_flags(classified: int, dead: int, unidentified: int) -> list[Flag]:
             Flag(
                 "CELLS-DEAD",
                 FlagLevel.REVIEW,
-                f"{dead} dead or smudged cells beside {classified} classified ones "
+                f"{dead} dead or smudged cells for {classified} classified ones "
                 f"(more than {MANY_DEAD_PER_100:g} per 100).",
                 "Use fresh blood and spread the smear more gently.",
             )

@@ -24,7 +24,7 @@ from hal.errors import SettingsError
 
 
 class Settings(HardwareConfig):
-    """Everything that can be set; the hardware's tables stand beside those of the instrument."""
+    """Everything that can be set: the tables of the hardware and those of the instrument."""
 
     scan: ScanConfig = ScanConfig()
     analysis: AnalysisConfig = AnalysisConfig()
@@ -58,7 +58,7 @@ class Settings(HardwareConfig):
 
 
 class _Light(Section):
-    """What tells the light's line, alone."""
+    """The settings that name the light's line, alone."""
 
     light: LightConfig = LightConfig()
     simulation: SimulationConfig = SimulationConfig()
@@ -95,15 +95,12 @@ def load_light(path: Path | None = None) -> tuple[LightConfig, SimulationConfig]
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"The settings file {path} cannot be read: {error}.",
-            remedy="Check the path and the permissions.",
-        ) from error
+    except OSError as error:
+        raise SettingsError("SETTINGS-UNREADABLE", path=path, reason=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError("SETTINGS-NOT-UTF8", path=path, reason=error) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"The settings file {path} is not valid TOML: {error}.", remedy="Mend that line."
-        ) from error
+        raise SettingsError("SETTINGS-NOT-TOML", path=path, reason=error) from error
 
 
 def parse_settings(document: dict[str, Any]) -> Settings:
@@ -129,9 +126,7 @@ def changed_settings(settings: Settings, **changes: object) -> Settings:
 
 def _refusal(error: ValidationError) -> SettingsError:
     problems = [_explain(problem) for problem in error.errors(include_url=False)]
-    return SettingsError(
-        " ".join(problems), remedy="`leukolux settings` prints every key with its range."
-    )
+    return SettingsError("SETTINGS-INVALID", problems=" ".join(problems))
 
 
 def _explain(problem: Any) -> str:

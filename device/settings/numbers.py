@@ -17,7 +17,7 @@ def parse_number(text: str) -> float:
     """Return the number in ``text``; blanks around it do not matter.
 
     Raises:
-        ValueError: it is none, too large, or longer than anybody types; the message says so.
+        ValueError: it is not a number, too large, or longer than anybody types; see the message.
     """
     typed = text.strip()
     if len(typed) <= _LONGEST and _NUMBER.fullmatch(typed) and math.isfinite(float(typed)):
@@ -29,7 +29,7 @@ def parse_whole_number(text: str) -> int:
     """Return the whole number in ``text``; blanks around it do not matter.
 
     Raises:
-        ValueError: it is none, or longer than anybody types; the message says so.
+        ValueError: it is not a whole number, or longer than anybody types; see the message.
     """
     typed = text.strip()
     if len(typed) <= _LONGEST and _WHOLE.fullmatch(typed):

@@ -69,7 +69,11 @@ class AnalysisConfig(Section):
         0.4, "", 0, 1, "scout score that a find needs which looks like a white cell"
     )
     min_doubtful_score: float = quantity(
-        0.62, "", 0, 1, "scout score that a find needs which looks like none in one respect"
+        0.62,
+        "",
+        0,
+        1,
+        "scout score that a find needs which in one respect does not look like a white cell",
     )
     max_fill_fraction: float = quantity(
         0.75, "", 0.1, 1, "tiles covered more than this are too thick to count"

@@ -128,7 +128,7 @@ def _encoder_decoder(
     ]
     channels = reading.down[-1]
     for level, width in zip(reversed(range(len(reading.down))), reading.up, strict=True):
-        # The deepest level has nothing beside it to take from.
+        # The deepest level has no layer of its own size to take from.
         skip = layers[level] if level < len(reading.down) - 1 else None
         channels += skip.outputs if skip else 0
         layers.append(

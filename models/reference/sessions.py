@@ -57,9 +57,7 @@ class TimedGraph:
                 FOLDER / file, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises its own unexported types
-            raise ModelError(
-                f"{file} cannot be opened: {error}.", remedy="Install the software again."
-            ) from error
+            raise ModelError("MODEL-REFERENCE-UNREADABLE", file=file, reason=error) from error
         self._input = {self._session.get_inputs()[0].name: example}
         self.output_shape = tuple(self._session.get_outputs()[0].shape)
 

@@ -45,7 +45,7 @@ from device.laboratory.benchmark.fresh_process import (
     measure_fresh_process,
 )
 from device.laboratory.benchmark.report import BARS, Benchmark
-from device.laboratory.benchmark.step_times import Laps
+from device.laboratory.benchmark.step_times import StepTimes
 from device.laboratory.benchmark.stored_tiles import StoredTiles, store
 from device.settings.sections import AnalysisConfig
 from models.reference.architectures import READINGS
@@ -111,15 +111,15 @@ def benchmark():
 
 
 def test_all_time_is_booked_on_the_step_it_was_spent_in(clock):
-    laps = Laps(clock)
+    step_times = StepTimes(clock)
     clock.work(5)
     for step, ms in (("one", 2), ("two", 3), ("one", 4)):
-        laps.enter(step)
+        step_times.enter(step)
         clock.work(ms)
-    laps.stop()
+    step_times.stop()
     clock.work(7)
-    laps.stop()
-    assert laps.spent_ms == pytest.approx({"one": 6, "two": 3})
+    step_times.stop()
+    assert step_times.spent_ms == pytest.approx({"one": 6, "two": 3})
 
 
 def test_the_steps_of_a_tile_add_up_to_the_whole_with_registration(tiles, clock, monkeypatch):
@@ -190,7 +190,7 @@ def test_the_peak_of_a_process_does_not_begin_at_that_of_its_parent():
 
 def test_a_process_that_fails_is_an_anticipated_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(fresh_process, "_PROGRAM", "no_such_program")
-    with pytest.raises(BenchmarkError, match="ended with 1"):
+    with pytest.raises(BenchmarkError, match="ended with exit code 1"):
         measure_fresh_process(tmp_path, 1, starts=1)
 
 

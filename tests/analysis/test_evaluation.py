@@ -8,7 +8,7 @@ from drawn_microscope import DrawnMicroscope, evaluated
 from drawn_smear import DrawnScout, drawn_models
 
 from device.laboratory import report
-from device.laboratory.cell_samples import Album
+from device.laboratory.cell_samples import CellSamples
 from device.laboratory.donors import FIRST_UNSEEN_SEED, PAPER_COHORT, evaluate_donor, unseen_donors
 from device.laboratory.figures import Proportion
 from device.laboratory.pictures import write_pictures
@@ -82,17 +82,17 @@ def test_red_cells_that_are_not_seen_lower_the_count():
 
 
 def test_pictures_show_what_went_wrong(tmp_path):
-    album = Album()
+    samples = CellSamples()
     microscope = DrawnMicroscope(dead_kind=CellKind.LYMPHOCYTE)
     result = evaluate_donor(
-        "drawn:1", microscope, drawn_models(), AnalysisConfig(), tiles=4, seed=5, album=album
+        "drawn:1", microscope, drawn_models(), AnalysisConfig(), tiles=4, seed=5, samples=samples
     )
-    assert {example.true_kind for example in album.wrong} == {CellKind.DEAD}
-    assert {example.called for example in album.wrong} == {CellKind.LYMPHOCYTE}
-    assert all(example.true_mask.any() and example.found_mask.any() for example in album.wrong)
-    overlap = [np.mean(e.true_mask[e.found_mask > 0] > 0) for e in [*album.right, *album.wrong]]
+    assert {example.true_kind for example in samples.wrong} == {CellKind.DEAD}
+    assert {example.called for example in samples.wrong} == {CellKind.LYMPHOCYTE}
+    assert all(example.true_mask.any() and example.found_mask.any() for example in samples.wrong)
+    overlap = [np.mean(e.true_mask[e.found_mask > 0] > 0) for e in [*samples.right, *samples.wrong]]
     assert min(overlap) > 0.9
-    paths = write_pictures(tmp_path / "new", Evaluation((result,)), album)
+    paths = write_pictures(tmp_path / "new", Evaluation((result,)), samples)
     assert [path.name for path in paths] == [
         "confusion.png",
         "reliability.png",
@@ -104,14 +104,14 @@ def test_pictures_show_what_went_wrong(tmp_path):
 
 def test_missed_cells_come_with_their_picture(monkeypatch):
     monkeypatch.setattr(DrawnScout, "find", nothing_found)
-    album = Album()
+    samples = CellSamples()
     evaluate_donor(
-        "drawn:1", DrawnMicroscope(), drawn_models(), AnalysisConfig(), 2, 5, album=album
+        "drawn:1", DrawnMicroscope(), drawn_models(), AnalysisConfig(), 2, 5, samples=samples
     )
-    assert len(album.missed) > 3
-    assert all(example.called is None for example in album.missed)
+    assert len(samples.missed) > 3
+    assert all(example.called is None for example in samples.missed)
     # The nucleus is where the truth says.
-    assert all(e.gray[e.true_mask == 2].mean() < 150 for e in album.missed)
+    assert all(e.gray[e.true_mask == 2].mean() < 150 for e in samples.missed)
 
 
 def nothing_found(self, image, threshold=None):

@@ -1,6 +1,7 @@
 """Sweeps: the right knob is turned, and what is reported is what was measured."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -10,9 +11,9 @@ from swept_points import NOTHING, point
 
 from device.laboratory import sweeps
 from device.laboratory.donors import unseen_donors
-from device.laboratory.drawing import PALETTE
+from device.laboratory.pictures import sweep_chart, write_picture
 from device.laboratory.scores import Evaluation
-from device.laboratory.sweeps import COLUMNS, SWEEPS, chart, points, table, text
+from device.laboratory.sweeps import COLUMNS, SWEEPS, points, table, text
 from device.laboratory.virtual_scan import ORDINARY, virtual_tiles
 from hal.factory import virtual_microscope
 from webui.cli.main import cli
@@ -81,21 +82,35 @@ def test_points_of_no_tiles_are_json_without_numbers():
     json.dumps(found, allow_nan=False)
 
 
+def curves(figure):
+    return {line.get_label(): line.get_ydata() for axes in figure.axes for line in axes.lines}
+
+
 def test_chart_shows_each_curve_and_leaves_gaps():
-    full = chart("defocus, um", [point(0.0), point(1.0), point(2.0)])
-    gap = chart("defocus, um", [point(0.0), NOTHING])
-    for picture in (full, gap):
-        assert all((picture == colour).all(axis=2).sum() > 20 for colour in np.array(PALETTE[:5]))
+    drawn = curves(sweep_chart("defocus, um", [point(0.0), NOTHING]))
+    assert len(drawn) == 10
+    assert np.array_equal(drawn["found"], [90.0, np.nan], equal_nan=True)
+    assert np.array_equal(drawn["Dice cell x 100"], [97.0, np.nan], equal_nan=True)
+    assert np.array_equal(drawn["tiles refused"], [0.0, 100.0])
 
 
-def test_chart_falls_when_the_figure_falls():
-    def lowest_px(percent):
-        five = {"k": 1, "n": 2, "percent": percent, "low": 0.0, "high": 100.0}
-        picture = chart("overlap", [point(0.0), point(1.0, five_part=five, found=five)])
-        mask = cv2.inRange(picture[50:340, 300:550], PALETTE[1], PALETTE[1])
-        return mask.any(axis=1).nonzero()[0].max()
+def test_the_same_chart_is_the_same_file(tmp_path):
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for path in paths:
+        write_picture(path, sweep_chart("overlap", [point(0.0), point(1.0)]))
+    assert cv2.imread(str(paths[0])).std() > 1
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
-    assert lowest_px(50.0) > lowest_px(89.0)
+
+def test_a_missing_drawing_library_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "device.laboratory.pictures")
+    result = CliRunner().invoke(
+        cli, ["lab", "sweep", "noise", "--picture", str(tmp_path / "a.png")]
+    )
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "LAB-EXTRA-MISSING" in result.output
+    assert "leukolux[lab]" in result.output
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ def test_a_column_of_defocus_gives_the_focus_and_leaves_blurred_crops_out(scan: 
     ("name", "change", "drop", "what"),
     [
         ("tiles.csv", {}, "pixel_um", "line 1: there is no column pixel_um"),
-        ("tiles.csv", {"x_um": "left"}, None, "line 2: x_um is 'left', no number"),
+        ("tiles.csv", {"x_um": "left"}, None, "line 2: x_um is 'left', which is not a number"),
         ("tiles.csv", {"file": "tiles/none.png"}, None, "line 2: there is no file tiles/none.png"),
         ("tiles.csv", {"pixel_um": "165"}, None, "line 2: pixel_um is 165"),
         ("truth/cells.csv", {}, "kind", "line 1: there is no column kind"),

@@ -87,13 +87,13 @@ def test_a_text_that_is_no_evidence_is_refused(tmp_path: Path) -> None:
         cli, ["train", "evaluate", "--work", str(tmp_path), "--evidence", str(evidence)]
     )
     assert result.exit_code == 2
-    assert "no JSON object of network names" in result.output
+    assert "not a JSON object of network names" in result.output
 
 
 def test_networks_that_are_not_exported_are_asked_for(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["train", "compare", "--work", str(tmp_path)])
     assert result.exit_code == 2
-    assert "Export the scout first" in result.output
+    assert "TRAIN-EXPORT-MISSING" in result.output
 
 
 ROOT = Path(__file__).parents[2]

@@ -252,7 +252,7 @@ def test_the_command_ends_with_4_when_a_network_is_damaged(copied_models: Path) 
     (copied_models / "segmenter.onnx").write_bytes(b"damaged")
     result = run("--directory", str(copied_models), "--json", str(copied_models / "report.json"))
     assert result.exit_code == 4
-    assert "MODEL-ANSWER: segmenter: segmenter.onnx has hash" in result.output
+    assert "MODEL-VERIFY-FAILED: segmenter: segmenter.onnx has hash" in result.output
     document = json.loads((copied_models / "report.json").read_text(encoding="utf-8"))
     assert {row["name"]: row["verdict"]["ok"] for row in document}["segmenter"] is False
 

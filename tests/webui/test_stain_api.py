@@ -174,12 +174,12 @@ def test_missing_network_is_told_and_gray_pictures_still_come(
     screen: FlaskClient, app: Flask, run_id: int
 ) -> None:
     def load() -> TwoTones:
-        raise ModelError("The manifest lists no stainer.", remedy="Install the software again.")
+        raise ModelError("MODEL-STAINER-NOT-LISTED")
 
     use(app, VirtualStain(load))
     for path in ("cells/1/stained.png", f"runs/{run_id}/tiles/0/stained.jpg"):
         error = problem(screen, f"/api/v1/{path}", 503)
-        assert (error["code"], error["remedy"]) == ("MODEL", "Install the software again.")
+        assert error["code"] == "MODEL-STAINER-NOT-LISTED"
     assert picture(screen, f"/api/v1/runs/{run_id}/tiles/0/gray.jpg?boxes=yes").any()
 
 

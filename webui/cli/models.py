@@ -56,8 +56,10 @@ def verify_networks(directory: Path | None, provider: str, json_path: Path | Non
     bad = [report for report in reports if not report.verdict.ok]
     if bad:
         raise AnswerError(
-            " ".join(f"{report.name}: {report.verdict.detail.rstrip('.')}." for report in bad),
-            remedy="Install the software again.",
+            "MODEL-VERIFY-FAILED",
+            problems=" ".join(
+                f"{report.name}: {report.verdict.detail.rstrip('.')}." for report in bad
+            ),
         )
 
 

@@ -68,14 +68,11 @@ def collect(paths: Iterable[Path]) -> Sources:
         elif path.is_dir():
             inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not inside:
-                raise InputError(
-                    f"The folder {path} holds no image.",
-                    remedy=f"Name a folder with {', '.join(SUFFIXES)} files.",
-                )
+                raise InputError("IMAGE-FOLDER-EMPTY", path=path, suffixes=", ".join(SUFFIXES))
             for file in inside:
                 images.setdefault(file.resolve(), file)
         else:
-            raise InputError(f"There is no file {path}.", remedy="Check the path.")
+            raise InputError("IMAGE-NOT-FOUND", path=path)
     return Sources(tuple(images.values()), tuple(scans))
 
 
@@ -88,28 +85,18 @@ def read_gray(path: Path) -> GrayPixels:
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}.", remedy="Check the path."
-        ) from error
+        raise InputError("IMAGE-UNREADABLE", path=path, reason=error.strerror) from error
     pages = _decode(data, path)
     if len(pages) > 1:
-        raise InputError(
-            f"{path} has {len(pages)} pages.", remedy="Save each page as a file of its own."
-        )
+        raise InputError("IMAGE-PAGES", path=path, pages=len(pages))
     pixels = pages[0]
     if pixels.ndim != 2:
-        raise InputError(
-            f"{path} is a colour image.",
-            remedy="Save one gray channel: the networks read absorption, and how colours map to "
-            "it depends on the stain.",
-        )
+        raise InputError("IMAGE-COLOUR", path=path)
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     if pixels.dtype == np.uint16:
         return pixels.astype(np.uint16, copy=False)
-    raise InputError(
-        f"{path} has pixels of type {pixels.dtype}.", remedy="Save it with 8 or 16 bits per pixel."
-    )
+    raise InputError("IMAGE-PIXEL-TYPE", path=path, found=pixels.dtype)
 
 
 def _decode(data: NDArray[np.uint8], path: Path) -> Sequence[NDArray[np.generic]]:
@@ -118,9 +105,7 @@ def _decode(data: NDArray[np.uint8], path: Path) -> Sequence[NDArray[np.generic]
     except cv2.error:
         read, pages = False, ()
     if not read or not pages:
-        raise InputError(
-            f"{path} is no readable image.", remedy="Save it again as 8- or 16-bit PNG or TIFF."
-        )
+        raise InputError("IMAGE-FORMAT", path=path)
     return [np.asarray(page) for page in pages]
 
 
@@ -129,17 +114,13 @@ def _read_scan(folder: Path) -> ScanFolder:
     background = folder / SCAN_BACKGROUND
     if not background.is_file():
         raise InputError(
-            f"{folder} has a {SCAN_TABLE} but no {SCAN_BACKGROUND}.",
-            remedy="Write the folder again with `leukolux simulate`.",
+            "IMAGE-SCAN-BACKGROUND", folder=folder, table=SCAN_TABLE, background=SCAN_BACKGROUND
         )
     try:
         with table.open(encoding="utf-8", newline="") as file:
             tiles = tuple(_scan_tile(folder, row) for row in csv.DictReader(file))
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{table} cannot be read: {error!r}.",
-            remedy="Write the folder again with `leukolux simulate`.",
-        ) from error
+        raise InputError("IMAGE-SCAN-TABLE", path=table, reason=repr(error)) from error
     return ScanFolder(background, tiles)
 
 

@@ -238,7 +238,4 @@ def _scaled(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path} cannot be written: {error.strerror}.",
-        remedy="Name a folder that you may write to.",
-    )
+    return InputError("IMAGE-OUTPUT-UNWRITABLE", path=path, reason=error.strerror)

@@ -85,9 +85,7 @@ def analyze_images(
     """
     sources = collect(paths)
     if sources.images and pixel_um is None:
-        raise InputError(
-            "The size of a pixel is not known.", remedy="Give it with --pixel-um, in um."
-        )
+        raise InputError("IMAGE-PIXEL-SIZE")
     setup = _Setup(
         models=models if models is not None else load_models(),
         config=config if config is not None else AnalysisConfig(),

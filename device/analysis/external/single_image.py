@@ -76,7 +76,7 @@ def find_blank_level(pixels: GrayPixels) -> float:
     sample = np.ascontiguousarray(pixels[::step, ::step], dtype=np.float32)
     top = float(sample.max())
     if top <= 0:
-        raise InputError("The image is black.", remedy="Check the exposure.")
+        raise InputError("IMAGE-BLACK")
     mode = bright_mode(sample, 1.01 * top)
     return mode if mode is not None else float(np.percentile(sample, 99))
 
@@ -114,9 +114,9 @@ class ImageAnalyzer:
         scale = pixel_um / self._models.pixel_um
         if min(normalised.shape) * scale < _MIN_SIDE_PX:
             raise InputError(
-                f"The image is only {min(normalised.shape) * pixel_um:.1f} um wide or high.",
-                remedy=f"Check --pixel-um; at least {_MIN_SIDE_PX * self._models.pixel_um:.0f} um "
-                "are needed.",
+                "IMAGE-TOO-SMALL",
+                found_um=min(normalised.shape) * pixel_um,
+                least_um=_MIN_SIDE_PX * self._models.pixel_um,
             )
         image = resample(normalised, scale)
         nuclei, red_cells, platelets, usability = self._scout(image)

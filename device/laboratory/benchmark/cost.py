@@ -11,7 +11,7 @@ from device.analysis.flatfield import Background, flat_field
 from device.analysis.registry import CellRegistry
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalyzer
-from device.laboratory.benchmark.step_times import CpuClock, Laps, watched
+from device.laboratory.benchmark.step_times import CpuClock, StepTimes, watched
 from device.laboratory.benchmark.stored_tiles import StoredTiles
 from device.laboratory.benchmark.threads import count_cells
 from device.settings.sections import AnalysisConfig
@@ -76,25 +76,25 @@ def measure_steps(
     background = tiles.background
     for tile in islice(tiles, 1):
         TileAnalyzer(models, config, background).analyze(tile)
-    laps = Laps(clock_s)
-    analyzer = TileAnalyzer(watched(models, laps, _BETWEEN_NETWORKS), config, background)
+    step_times = StepTimes(clock_s)
+    analyzer = TileAnalyzer(watched(models, step_times, _BETWEEN_NETWORKS), config, background)
     registry = CellRegistry(models.pixel_um, config.merge_distance_um)
     for tile in tiles:
-        laps.enter(_BEFORE_SCOUT)
+        step_times.enter(_BEFORE_SCOUT)
         analysis = analyzer.analyze(tile)
-        laps.enter(_REGISTER)
+        step_times.enter(_REGISTER)
         registry.add(analysis, tile.x_um, tile.y_um)
-        laps.stop()
-    alone = Laps(clock_s)
+        step_times.stop()
+    alone = StepTimes(clock_s)
     for tile in tiles:
         alone.enter("flat field")
         flat_field(tile.pixels, background)
         alone.stop()
-    before_ms = laps.spent_ms.pop(_BEFORE_SCOUT)
+    before_ms = step_times.spent_ms.pop(_BEFORE_SCOUT)
     flat_ms = alone.spent_ms["flat field"]
     order = ("scout", "segment", _BETWEEN_NETWORKS, "classify", _REGISTER)
     spent_ms = {"flat field": flat_ms, "quality": before_ms - flat_ms}
-    spent_ms |= {step: laps.spent_ms.get(step, 0.0) for step in order}
+    spent_ms |= {step: step_times.spent_ms.get(step, 0.0) for step in order}
     return StepCost(
         tiles=len(tiles),
         cells=len(registry.cells),

@@ -16,9 +16,7 @@ _PROGRAM = "device.laboratory.benchmark.analysis_alone"
 
 
 class BenchmarkError(LeukoluxError):
-    """Something could not be measured."""
-
-    code = "BENCH"
+    """A figure of the benchmark could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,6 @@ def _start(folder: Path, tiles: int) -> tuple[float, dict[str, float]]:
         check=False,
     )
     if done.returncode != 0:
-        raise BenchmarkError(
-            f"The analysis in a process of its own ended with {done.returncode}.",
-            remedy="Read what it wrote above.",
-        )
+        raise BenchmarkError("BENCH-PROCESS-FAILED", exit_code=done.returncode)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures["first_tile_s"] - start_s, figures

@@ -1,4 +1,4 @@
-"""Everything ``leukolux bench`` measured in one run: ratios first, each figure beside its bar."""
+"""Everything ``leukolux bench`` measured in one run: ratios first, each figure next to its bar."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ CpuClock = Callable[[], float]
 """Returns the CPU time of the calling thread in seconds."""
 
 
-class Laps:
+class StepTimes:
     """Books all CPU time between :meth:`enter` and :meth:`stop` on the step entered last.
 
     Attributes:
@@ -43,9 +43,9 @@ class Laps:
 class _Watched:
     """Passes everything on to a network; its methods enter a step, and another one after."""
 
-    def __init__(self, network: object, laps: Laps, step: str, after: str) -> None:
+    def __init__(self, network: object, step_times: StepTimes, step: str, after: str) -> None:
         self._network = network
-        self._laps = laps
+        self._step_times = step_times
         self._step = step
         self._after = after
 
@@ -55,26 +55,26 @@ class _Watched:
             return value
 
         def timed(*args: Any, **options: Any) -> Any:
-            self._laps.enter(self._step)
+            self._step_times.enter(self._step)
             try:
                 return value(*args, **options)
             finally:
-                self._laps.enter(self._after)
+                self._step_times.enter(self._after)
 
         return timed
 
 
-def watched(models: ModelSet, laps: Laps, after: str) -> ModelSet:
+def watched(models: ModelSet, step_times: StepTimes, after: str) -> ModelSet:
     """Return the same networks, which book their time on ``scout``, ``segment``, ``classify``.
 
     Args:
         models: the networks.
-        laps: where they book.
+        step_times: where they book their time.
         after: step that follows each of them.
     """
     return replace(
         models,
-        scout=cast(Any, _Watched(models.scout, laps, "scout", after)),
-        segmenter=cast(Any, _Watched(models.segmenter, laps, "segment", after)),
-        classifier=cast(Any, _Watched(models.classifier, laps, "classify", after)),
+        scout=cast(Any, _Watched(models.scout, step_times, "scout", after)),
+        segmenter=cast(Any, _Watched(models.segmenter, step_times, "segment", after)),
+        classifier=cast(Any, _Watched(models.classifier, step_times, "classify", after)),
     )

@@ -17,7 +17,7 @@ _BACKGROUND = "background.npz"
 
 
 class StoredTiles:
-    """Tiles and their background; each pass over them reads them anew."""
+    """Tiles and their background; each pass over them reads them again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -21,7 +21,7 @@ def _keep(work: Workspace, file: str, result: BaseModel) -> None:
 
 @click.command()
 @work_option
-@click.option("--cells", type=click.IntRange(1), help="At most so many cells of a domain.")
+@click.option("--cells", type=click.IntRange(1), help="Greatest number of cells of a domain.")
 def compare(work: Path, cells: int | None) -> None:
     """Measure what quantization costs each network."""
     space = Workspace(work)
@@ -41,7 +41,7 @@ def compare(work: Path, cells: int | None) -> None:
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Use one single-cell picture in so many.",
+    help="Use every n-th single-cell picture.",
 )
 def robustness(work: Path, real: Path, every: int) -> None:
     """Measure real morphology under other conversions, blur, absorption and size."""

@@ -95,7 +95,7 @@ commands = click.Group("train")
 
 
 def prepare(threads: int) -> None:
-    """Show progress in the log, and compute on so many threads."""
+    """Show progress in the log, and compute on ``threads`` threads."""
     logging.getLogger().setLevel(logging.INFO)
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
@@ -133,7 +133,7 @@ def data(
 
 
 def _or_default(wanted: int | None, usual: int, train_donors: int) -> int:
-    """Return what was asked for, else the usual number, or none where nothing is simulated."""
+    """Return what was asked for, else the usual number, or 0 if nothing is simulated."""
     if wanted is not None:
         return wanted
     return usual if train_donors else 0

@@ -119,7 +119,7 @@ def randomise_compartments(
     Args:
         image: uint8 (h, w).
         cell: mask of the whole cell, uint8 (h, w), 0 to 255.
-        nucleus: mask of its nucleus, likewise.
+        nucleus: mask of its nucleus, of the same form.
         rng: random stream.
     """
     inner = cv2.GaussianBlur(nucleus, (0, 0), 1.0).astype(np.float32) / 255

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hal.errors import InputError
 from hal.sim.blood.donors import KINDS
 from hal.sim.optics.microscope import CellTruth, FieldTruth
-from models.train.data.lab_files import CODE, Row, gray_image, table
+from models.train.data.lab_files import Row, gray_image, table
 from models.train.data.lab_files import points as listed_points
 from models.train.data.samples import (
     CLASSES,
@@ -100,17 +100,13 @@ def read_scan(folder: Path) -> list[LabTile]:
     for row in cells:
         if (row.values["kind"] or UNKNOWN_KIND) not in KNOWN_KINDS:
             raise row.error(
-                f"there is no kind {row.values['kind']!r}",
-                f"Write one of {', '.join(sorted(KNOWN_KINDS))}.",
+                "ANNOTATION-KIND-UNKNOWN",
+                found=row.values["kind"],
+                kinds=", ".join(sorted(KNOWN_KINDS)),
             )
     background = gray_image(folder / "background.png").astype(np.float32)
     if float(background.min()) <= 0:
-        raise InputError(
-            f"{folder / 'background.png'} has pixels without light.",
-            remedy="Write the mean of several tiles of blank glass; for tiles that are flat"
-            " already, an image that has the gray value of blank glass everywhere.",
-            code=CODE,
-        )
+        raise InputError("ANNOTATION-BACKGROUND-DARK", path=folder / "background.png")
     points = {name: listed_points(truth / f"{name}.csv") for name in ("red_cells", "platelets")}
     tiles = [
         _tile(folder, row, background, cells, points)
@@ -129,14 +125,14 @@ def _tile(
 ) -> LabTile:
     path = folder / row.values["file"]
     if not path.is_file():
-        raise row.error(f"there is no file {row.values['file']}", "Write each tile as gray PNG.")
+        raise row.error("ANNOTATION-TILE-MISSING", file=row.values["file"])
     image = gray_image(path, background.shape)
     labels = gray_image(folder / "truth" / "labels" / path.name, image.shape)
     instances = gray_image(folder / "truth" / "instances" / path.name, image.shape)
     _check(row, labels, instances, len(cells))
     pixel_um = row.number("pixel_um")
     if not 0.02 < pixel_um < 2:
-        raise row.error(f"pixel_um is {pixel_um}", "Write the size of a pixel on the slide, in um.")
+        raise row.error("ANNOTATION-PIXEL-SIZE", pixel_um=pixel_um)
     centre_um = (row.number("x_um"), row.number("y_um"))
     defocus_um = row.number("defocus_um") if row.values.get("defocus_um") else None
     size = _resampled_size(image.shape, pixel_um)
@@ -167,21 +163,12 @@ def _check(
 ) -> None:
     """Refuse truth images that contradict themselves or the table of cells."""
     if int(labels.max()) > 2:
-        raise row.error(
-            f"its labels hold {int(labels.max())}",
-            "Labels are 0 background, 1 cytoplasm, 2 nucleus.",
-        )
+        raise row.error("ANNOTATION-LABEL-UNKNOWN", found=int(labels.max()))
     if int(instances.max()) > cells:
-        raise row.error(
-            f"its instances hold {int(instances.max())}, but there are {cells} cells in the table",
-            "An instance is the row of its cell in truth/cells.csv, the first being 1.",
-        )
+        raise row.error("ANNOTATION-INSTANCE-UNKNOWN", found=int(instances.max()), cells=cells)
     differing = int(np.count_nonzero((labels > 0) != (instances > 0)))
     if differing:
-        raise row.error(
-            f"labels and instances differ on {differing} pixels",
-            "Every pixel of a white cell has a label and the number of its cell.",
-        )
+        raise row.error("ANNOTATION-LABELS-DIFFER", pixels=differing)
 
 
 def _resampled_size(shape: tuple[int, ...], pixel_um: float) -> tuple[int, int]:
@@ -266,8 +253,10 @@ def _check_place(
         found_px = (place_um[axis] - centre_um[axis]) / pixel_um + middle_px
         if not box_px[axis] - reach_px <= found_px <= box_px[axis + 2] + reach_px:
             raise listed.error(
-                f"the cell is drawn at {name} = {box_px[axis]} to {box_px[axis + 2]} px of"
-                f" {tile.values['file']}, but {name}_um puts it at {found_px:.0f} px",
-                "x_um and y_um are stage positions; image x and y run with the stage's, and the"
-                " place of a tile is its centre.",
+                "ANNOTATION-CELL-PLACE",
+                axis=name,
+                low_px=box_px[axis],
+                high_px=box_px[axis + 2],
+                file=tile.values["file"],
+                listed_px=found_px,
             )

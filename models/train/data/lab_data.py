@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from hal.errors import InputError
 from models.train.data.lab import TILE_TABLE, field_set, read_scan
-from models.train.data.lab_files import CODE, table
+from models.train.data.lab_files import table
 from models.train.data.samples import CropSet
 
 SPLITS = ("train", "val", "test")
@@ -37,11 +37,7 @@ def scans_of(roots: Iterable[Path]) -> dict[str, list[Path]]:
     for root in roots:
         tables = sorted(root.rglob(TILE_TABLE))
         if not tables:
-            raise InputError(
-                f"There is no {TILE_TABLE} in {root} or below.",
-                remedy="A laboratory's folder has the files that `leukolux simulate` writes.",
-                code=CODE,
-            )
+            raise InputError("ANNOTATION-SCAN-MISSING", table=TILE_TABLE, folder=root)
         for path in tables:
             way = path.parent.relative_to(root).parts
             scans[way[0] if way else root.resolve().name].append(path.parent)
@@ -67,7 +63,7 @@ def assigned(path: Path, donors: Iterable[str], seed: int) -> dict[str, str]:
     for row in table(path, ("donor", "split")) if path.exists() else ():
         if row.values["split"] not in SPLITS:
             raise row.error(
-                f"there is no split {row.values['split']!r}", f"Write one of {', '.join(SPLITS)}."
+                "ANNOTATION-SPLIT-UNKNOWN", found=row.values["split"], splits=", ".join(SPLITS)
             )
         written[row.values["donor"]] = row.values["split"]
     return {donor: split_of(donor, seed) for donor in sorted(donors)} | written

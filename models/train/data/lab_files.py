@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from hal.errors import InputError
 
 POINT_COLUMNS = ("x_um", "y_um")
-CODE = "INPUT-LAB"
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Row:
     line: int
     values: Mapping[str, str]
 
-    def error(self, what: str, remedy: str) -> InputError:
+    def error(self, code: str, **values: Any) -> InputError:
         """Return an error that names file and line."""
-        return InputError(f"{self.path}, line {self.line}: {what}.", remedy=remedy, code=CODE)
+        return InputError(code, path=self.path, line=self.line, **values)
 
     def number(self, column: str) -> float:
         """Return the number in a column."""
@@ -37,7 +37,7 @@ class Row:
         except ValueError:
             value = float("nan")
         if not np.isfinite(value):
-            raise self.error(f"{column} is {text!r}, no number", "Write a decimal number.")
+            raise self.error("ANNOTATION-NUMBER", column=column, found=text)
         return value
 
 
@@ -53,34 +53,33 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
             rows = [Row(path, reader.line_num, values) for values in reader]
             names = reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}.",
-            remedy="A laboratory's folder has the files that `leukolux simulate` writes.",
-            code=CODE,
-        ) from error
+        raise InputError("ANNOTATION-TABLE-UNREADABLE", path=path, reason=error) from error
     missing = [name for name in columns if name not in names]
     if missing:
         raise InputError(
-            f"{path}, line 1: there is no column {', '.join(missing)}.",
-            remedy=f"The columns needed are {', '.join(columns)}.",
-            code=CODE,
+            "ANNOTATION-COLUMN-MISSING",
+            path=path,
+            missing=", ".join(missing),
+            columns=", ".join(columns),
         )
     return rows
 
 
 def gray_image(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[np.integer]:
     """Read a gray image, of a given shape if one is given."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    if not path.is_file():
+        raise InputError("ANNOTATION-IMAGE-MISSING", path=path)
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 2:
-        what = "is no gray image" if path.is_file() else "is missing"
-        raise InputError(
-            f"{path} {what}.", remedy="Write an 8- or 16-bit gray PNG with this name.", code=CODE
-        )
+        raise InputError("ANNOTATION-IMAGE-NOT-GRAY", path=path)
     if shape is not None and image.shape != shape:
         raise InputError(
-            f"{path} is {image.shape[1]}x{image.shape[0]} px, its tile {shape[1]}x{shape[0]} px.",
-            remedy="Background, tile, labels and instances are of one size.",
-            code=CODE,
+            "ANNOTATION-IMAGE-SIZE",
+            path=path,
+            width_px=image.shape[1],
+            height_px=image.shape[0],
+            expected_width_px=shape[1],
+            expected_height_px=shape[0],
         )
     return np.asarray(image)
 

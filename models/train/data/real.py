@@ -47,7 +47,7 @@ def _read(path: Path, pixel_um: float) -> NDArray[np.uint8]:
     """Read a BGR image and resample it to the networks' pixel size."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(f"{path} is not an image.", remedy="Check the folder of real images.")
+        raise InputError("TRAIN-REAL-IMAGE-UNREADABLE", path=path)
     scale = pixel_um / PIXEL_UM
     return np.asarray(
         cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
@@ -57,7 +57,7 @@ def _read(path: Path, pixel_um: float) -> NDArray[np.uint8]:
 def _read_mask(path: Path) -> NDArray[np.uint8]:
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
-        raise InputError(f"{path} is not an image.", remedy="Check the folder of real images.")
+        raise InputError("TRAIN-REAL-MASK-UNREADABLE", path=path)
     return np.asarray(mask, np.uint8)
 
 
@@ -112,7 +112,7 @@ def single_pictures(
     """
     paths = sorted((root / "pbc" / split).glob("*/*.jpg"))
     if not paths:
-        raise InputError(f"No pictures in {root / 'pbc' / split}.", remedy="Check --real PATH.")
+        raise InputError("TRAIN-REAL-IMAGES-MISSING", folder=root / "pbc" / split)
     for path in paths:
         name = path.parent.name
         kind = CLASSES.index("other" if name in OTHER else name)

@@ -86,8 +86,8 @@ class FieldSet:
     Attributes:
         gray: one uint8 (h, w) normalised image per field.
         nuclei: per field float32 (n, 2), x_px, y_px of the centre of each white cell.
-        red_cells: likewise; an empty array with ``red_cells_known`` False where nobody listed them.
-        platelets: likewise.
+        red_cells: of each red cell; an empty array, ``red_cells_known`` False, if not listed.
+        platelets: of each platelet, in the same way.
         red_cells_known: per field.
         platelets_known: per field.
         in_focus: per field 0..1, how sharp the field is; NaN where nobody knows.

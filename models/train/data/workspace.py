@@ -15,11 +15,11 @@ from models.scout import Scout
 from models.segmenter import Segmenter
 from models.session import Network
 from models.train.data import real, simulated
-from models.train.data.lab_data import SPLITS, write_lab
+from models.train.data.lab_data import SPLIT_TABLE, SPLITS, write_lab
 from models.train.data.samples import CLASSES, CropSet, FieldSet
 
 CALIBRATION_EVERY = 12
-"""One real training image in so many is kept out of training, to calibrate on."""
+"""Every n-th real training image is kept out of training, to calibrate on."""
 
 MINED = "mined.npz"
 
@@ -77,10 +77,7 @@ class Workspace:
             if next((folder / split).glob("*.cells.npz"), None) is not None
         }
         if not found:
-            raise InputError(
-                f"There are no samples of {split} in {self.folder}.",
-                remedy="Make them with `leukolux train data`.",
-            )
+            raise InputError("TRAIN-SAMPLES-MISSING", split=split, folder=self.folder)
         return found
 
     def real(self, name: str) -> Path:
@@ -116,7 +113,7 @@ class Workspace:
         """
         path = self.folder / f"{network}.json"
         if not path.exists():
-            raise InputError(f"{path} is missing.", remedy=f"Export the {network} first.")
+            raise InputError("TRAIN-EXPORT-MISSING", path=path, network=network)
         return NetworkEntry.model_validate_json(path.read_text(encoding="utf-8"))
 
     def write_entry(self, network: str, entry: NetworkEntry) -> None:
@@ -166,11 +163,7 @@ def make_data(work: Workspace, plan: Plan, real_root: Path | None) -> None:
         (work.simulated() / MINED).unlink(missing_ok=True)
     for split, donors in plan.donors().items():
         if donors + lab_donors[split] == 0:
-            raise InputError(
-                f"There is no donor for {split}.",
-                remedy=f"Simulate some, or move donors of the laboratory in"
-                f" {work.lab() / 'split.csv'} and make the data again.",
-            )
+            raise InputError("TRAIN-SPLIT-EMPTY", split=split, path=work.lab() / SPLIT_TABLE)
     for split, donors in plan.donors().items():
         simulated.write_split(work.simulated(), split, donors, plan.tiles)
     if real_root is not None:

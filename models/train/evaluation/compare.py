@@ -103,7 +103,7 @@ def float_networks(work: Workspace) -> tuple[Scout, Segmenter, Classifier]:
 
 
 def some(crops: CropSet, most: int | None) -> CropSet:
-    """Return at most so many crops, drawn at random, always the same ones."""
+    """Return at most ``most`` crops, drawn at random, always the same ones."""
     if most is None or most >= len(crops):
         return crops
     return crops.select(np.sort(np.random.default_rng(4).permutation(len(crops))[:most]))

@@ -131,7 +131,7 @@ def measured(work: Workspace, root: Path, every: int) -> Robustness:
     Args:
         work: with exported networks.
         root: folder of stained images.
-        every: one single-cell picture in so many is used; whole fields all are.
+        every: use every n-th single-cell picture; whole fields are all used.
 
     Raises:
         InputError: a network or a picture is missing.

@@ -24,9 +24,7 @@ class FloatNetwork(Network):
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise InputError(
-                f"{path} is missing.", remedy="Export the network with `leukolux train`."
-            )
+            raise InputError("TRAIN-FLOAT-MISSING", path=path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._float_session = onnxruntime.InferenceSession(

@@ -64,8 +64,8 @@ class ScoutNet(nn.Module):
     """Whole-tile detector.
 
     Per cell of the 8 px grid: logits of a nucleus and of usability, then of a red cell in each of
-    the four 4 px sub-cells, then of a platelet likewise.  A stem of stride two keeps the costly
-    dense convolutions off the finest grid.
+    the four 4 px sub-cells, then of a platelet in each of them.  A stem of stride two keeps the
+    costly dense convolutions off the finest grid.
     """
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ def with_predicted_labels(crops: CropSet, segmenter: Segmenter) -> CropSet:
 
 
 def false_finds(fields: FieldSet, scout: Scout, most_per_field: int) -> CropSet:
-    """Return crops, class ``other`` with empty labels, where the scout sees a cell and none is."""
+    """Return crops, class ``other`` with empty labels, where the scout sees a cell by mistake."""
     gray, groups = [], []
     for image, nuclei, group in zip(fields.gray, fields.nuclei, fields.group, strict=True):
         found = scout.find(image, threshold=MINING_THRESHOLD).nuclei

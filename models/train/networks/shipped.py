@@ -2,8 +2,8 @@
 
 Checkpoints do not ship.  The file has everything but the batch statistics: each batch
 normalisation is folded into the convolution before it.  The weights keep the names they have in
-the module, so they find their place by name and shape; the normalisations are made anew from
-images, such that the network computes what the file computes.
+the module, so they find their place by name and shape; the normalisations are made again
+from images, so that the network computes what the file computes.
 """
 
 from __future__ import annotations
@@ -48,10 +48,7 @@ def initial_file(folder: Path, network: str) -> Path:
         entry = read_manifest(folder).networks.get(network)
         if entry is not None:
             return verified_file(folder, entry)
-    raise InputError(
-        f"{folder} has neither {checkpoint.name} nor a {MANIFEST_NAME} with the {network}.",
-        remedy="Give a folder with checkpoints, or one with the networks that ship.",
-    )
+    raise InputError("TRAIN-START-MISSING", folder=folder, network=network)
 
 
 def restore(net: nn.Module, path: Path) -> None:
@@ -66,14 +63,23 @@ def restore(net: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file cannot be read, or its weights are not those of the network.
     """
+    network = type(net).__name__
     found = _dequantized(path)
     wanted = _weights(net)
     for name, tensor in wanted.items():
-        if name not in found or found[name].shape != tuple(tensor.shape):
-            shape = found[name].shape if name in found else "missing"
-            raise _misfit(net, path, f"{name} is {shape}, not {tuple(tensor.shape)}")
+        if name not in found:
+            raise InputError("TRAIN-WEIGHTS-MISSING", path=path, network=network, name=name)
+        if found[name].shape != (shape := tuple(tensor.shape)):
+            raise InputError(
+                "TRAIN-WEIGHTS-SHAPE",
+                path=path,
+                network=network,
+                name=name,
+                found=found[name].shape,
+                expected=shape,
+            )
     if left := sorted(set(found) - set(wanted)):
-        raise _misfit(net, path, f"the network has no {left[0]}")
+        raise InputError("TRAIN-WEIGHTS-UNKNOWN", path=path, network=network, name=left[0])
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(torch.from_numpy(found[name]))
@@ -159,9 +165,7 @@ def _dequantized(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         graph = onnx.load(path).graph
     except (OSError, DecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as a network file: {error}.", remedy="Install it again."
-        ) from error
+        raise InputError("TRAIN-NETWORK-UNREADABLE", path=path, reason=error) from error
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     found = {}
     for node in graph.node:
@@ -185,10 +189,3 @@ def _scaled(
         shape[axis] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
     return np.asarray((values.astype(np.float64) - zero) * scale, np.float32)
-
-
-def _misfit(net: nn.Module, path: Path, what: str) -> InputError:
-    return InputError(
-        f"{path} does not fit the {type(net).__name__} of this software: {what}.",
-        remedy="Use the networks that ship with this version, or a checkpoint.",
-    )

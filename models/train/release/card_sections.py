@@ -34,10 +34,7 @@ def keep_evidence(work: Path, file: Path) -> None:
     try:
         _EVIDENCE.validate_json(text)
     except ValidationError as error:
-        raise InputError(
-            f"{file} is no JSON object of network names and Markdown texts.",
-            remedy="Write it with `leukolux lab evidence`.",
-        ) from error
+        raise InputError("TRAIN-EVIDENCE-INVALID", path=file) from error
     (work / EVIDENCE).write_text(text, encoding="utf-8")
 
 

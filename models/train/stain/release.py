@@ -115,8 +115,8 @@ def evaluate_stainer(work: Workspace) -> NetworkEntry:
 def publish_stainer(work_folder: Path, out: Path) -> Manifest:
     """Add the evaluated network to the manifest of ``out``, or replace the one there.
 
-    Network files and card are copied, the known answers of all networks asked for anew; the other
-    networks of the manifest stay as they are.
+    Network files and card are copied, the known answers of all networks are recorded again; the
+    other networks of the manifest stay as they are.
     """
     work = Workspace(work_folder)
     entry = work.entry(NAME)

@@ -181,8 +181,5 @@ def read_split(folder: Path, split: str) -> list[StainSet]:
     """
     paths = sorted((folder / split).glob("*.stain.npz"))
     if not paths:
-        raise InputError(
-            f"There are no fields for the stain in {folder / split}.",
-            remedy="Make them with `leukolux train stain-data`.",
-        )
+        raise InputError("TRAIN-STAIN-SAMPLES-MISSING", folder=folder / split)
     return [StainSet.load(path) for path in paths]

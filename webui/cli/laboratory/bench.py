@@ -1,4 +1,4 @@
-"""``leukolux bench``: the cost of the analysis beside that of the paper's networks."""
+"""``leukolux bench``: the cost of the analysis next to that of the paper's networks."""
 
 from __future__ import annotations
 

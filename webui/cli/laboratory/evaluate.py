@@ -12,7 +12,7 @@ import click
 import cv2
 
 from device.laboratory import report
-from device.laboratory.cell_samples import Album
+from device.laboratory.cell_samples import CellSamples
 from device.laboratory.donors import (
     FIRST_UNSEEN_SEED,
     PAPER_COHORT,
@@ -20,7 +20,6 @@ from device.laboratory.donors import (
     unseen_donors,
 )
 from device.laboratory.output_files import write_text
-from device.laboratory.pictures import write_pictures
 from device.laboratory.scores import DonorResult, Evaluation
 from device.laboratory.virtual_scan import virtual_background
 from device.settings.sections import AnalysisConfig
@@ -105,7 +104,7 @@ def cohort_options(donors: int, tiles: int, enrichment: float) -> Callable[[_Com
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Draw confusion, reliability and example cells into this folder.",
+    help="Draw confusion, reliability and example cells into this folder (needs leukolux[lab]).",
 )
 def evaluate(
     donors: int,
@@ -121,9 +120,11 @@ def evaluate(
 
     The donors are drawn like the paper's cohort: neutropenia, healthy, sickle, thrombocytopenia.
     """
+    if pictures is not None:  # a missing extra is told before the work
+        from device.laboratory.pictures import write_pictures
     cv2.setNumThreads(1)
     models = load_models(folder)
-    album = Album() if pictures is not None else None
+    samples = CellSamples() if pictures is not None else None
     results: list[DonorResult] = []
     balanced: list[DonorResult] = []
     for number, name in enumerate(unseen_donors(donors, seed)):
@@ -136,7 +137,7 @@ def evaluate(
             seed=seed + number,
             background=virtual_background(microscope),
         )
-        results.append(measure(microscope=microscope, tiles=tiles, album=album))
+        results.append(measure(microscope=microscope, tiles=tiles, samples=samples))
         if balanced_tiles:
             even = virtual_microscope(name, 2.0 * enrichment, composition=_ALL_KINDS_ALIKE)
             balanced.append(measure(microscope=even, tiles=balanced_tiles))
@@ -150,6 +151,6 @@ def evaluate(
             "versions": versions_with(models.versions),
         }
         write_text(json_path, json.dumps(document, indent=2) + "\n")
-    if pictures is not None and album is not None:
-        for path in write_pictures(pictures, cohort, album):
+    if pictures is not None and samples is not None:
+        for path in write_pictures(pictures, cohort, samples):
             click.echo(f"wrote {path}", err=True)

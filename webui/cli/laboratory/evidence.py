@@ -26,7 +26,7 @@ from device.laboratory.output_files import write_text
 @click.option(
     "--pictures",
     default="",
-    help="Prefix of the pictures of `evaluate --pictures`, such as evidence/; none without it.",
+    help="Prefix of the pictures of `evaluate --pictures`, such as evidence/.",
 )
 def evidence(results: tuple[Path, ...], out: Path | None, pictures: str) -> None:
     """Turn RESULTS of evaluate and sweep (--json) into Markdown.

@@ -9,8 +9,8 @@ import click
 import cv2
 
 from device.laboratory.donors import unseen_donors
-from device.laboratory.output_files import write_picture, write_text
-from device.laboratory.sweeps import SWEEPS, chart, points, run_sweep, text
+from device.laboratory.output_files import write_text
+from device.laboratory.sweeps import SWEEPS, points, run_sweep, text
 from device.system.version import versions_with
 from models.runtime import load_models
 from webui.cli.laboratory.evaluate import cohort_options
@@ -20,7 +20,9 @@ from webui.cli.laboratory.evaluate import cohort_options
 @click.argument("name", type=click.Choice(sorted(SWEEPS)))
 @cohort_options(donors=6, tiles=8, enrichment=20.0)
 @click.option(
-    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the curves, PNG."
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the curves, PNG (needs leukolux[lab]).",
 )
 def sweep(
     name: str,
@@ -37,6 +39,8 @@ def sweep(
     defocus: focal plane off, both ways.  noise: less light.  density: from thin to thick blood.
     overlap: kinds of white cells drawn more and more alike.
     """
+    if picture is not None:  # a missing extra is told before the work
+        from device.laboratory.pictures import sweep_chart, write_picture
     cv2.setNumThreads(1)
     models = load_models(folder)
     chosen = SWEEPS[name]
@@ -61,4 +65,4 @@ def sweep(
         }
         write_text(json_path, json.dumps(document, indent=2) + "\n")
     if picture is not None:
-        write_picture(picture, chart(chosen.axis, found))
+        write_picture(picture, sweep_chart(chosen.axis, found))

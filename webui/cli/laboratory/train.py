@@ -42,8 +42,4 @@ def _commands() -> click.Group:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        raise InputError(
-            f"Training needs the library {error.name}, which is not installed.",
-            remedy="Install the extra: pip install 'leukolux[train]'.",
-            code="TRAIN-EXTRA-MISSING",
-        ) from error
+        raise InputError("TRAIN-EXTRA-MISSING", library=error.name) from error
