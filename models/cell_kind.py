@@ -50,10 +50,5 @@ def kinds_named(names: Sequence[str]) -> tuple[CellKind, ...]:
         said = "; ".join(
             f"{fault}: {', '.join(listed)}" for fault, listed in faults.items() if listed
         )
-        raise ModelError(
-            f"The manifest must list each class of the classifier once ({said}).",
-            code="MODEL-CLASSES",
-            remedy="Restore manifest.json from the installed software, or publish the networks "
-            "again.",
-        )
+        raise ModelError("MODEL-CLASSES", faults=said)
     return tuple(CellKind(name) for name in names)
