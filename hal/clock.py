@@ -53,7 +53,7 @@ class SystemClock:
         return time.monotonic() * self.speed
 
     def sleep(self, duration_s: float, cancel: Event | None = None) -> None:
-        """Wait ``duration_s`` scaled seconds; raise :class:`Cancelled` when ``cancel`` is set."""
+        """Wait ``duration_s`` scaled seconds; raise :class:`Cancelled` if ``cancel`` is set."""
         if cancel is None:
             time.sleep(max(0.0, duration_s) / self.speed)
         elif cancel.wait(max(0.0, duration_s) / self.speed):
@@ -81,7 +81,7 @@ class ManualClock:
         self._now_s += max(0.0, duration_s)
 
     def sleep(self, duration_s: float, cancel: Event | None = None) -> None:
-        """Advance by ``duration_s``, or raise :class:`Cancelled` when ``cancel`` is set."""
+        """Advance by ``duration_s``, or raise :class:`Cancelled` if ``cancel`` is set."""
         if cancel is not None and cancel.is_set():
             raise Cancelled("The wait")
         self.advance(duration_s)

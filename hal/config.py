@@ -30,7 +30,7 @@ class CameraConfig(Section):
         0.165, "um", 0.02, 2.0, "size of a pixel in the sample, as it is with the binning"
     )
     pixel_format: Literal["Mono8", "Mono10", "Mono10p", "Mono12", "Mono12p", "Mono12Packed"] = (
-        Field("Mono12", description="pixel format; the packed ones take less of the cable")
+        Field("Mono12", description="pixel format; the packed ones need less bandwidth")
     )
     exposure_ms: float = quantity(50.0, "ms", 1.0, 100.0, "exposure time")
     gain_db: float = quantity(0.0, "dB", 0.0, 24.0, "analog gain")
@@ -151,8 +151,12 @@ class AptConfig(Section):
         500.0, "mm/s2", 1.0, 20_000.0, "acceleration of x and y"
     )
     acceleration_z_mm_per_s2: float = quantity(4.0, "mm/s2", 0.1, 20_000.0, "acceleration of z")
-    window_xy_counts: int = quantity(10, "counts", 1, 1000, "so near x and y have arrived")
-    window_z_counts: int = quantity(10, "counts", 1, 1000, "so near z has arrived")
+    window_xy_counts: int = quantity(
+        10, "counts", 1, 1000, "largest distance from the target at which x and y have arrived"
+    )
+    window_z_counts: int = quantity(
+        10, "counts", 1, 1000, "largest distance from the target at which z has arrived"
+    )
     settled_bit_xy: bool = Field(True, description="whether x and y report that they have settled")
     settled_bit_z: bool = Field(True, description="whether z reports that it has settled")
     limit_bits_swapped_xy: bool = Field(
@@ -180,7 +184,7 @@ class LightConfig(Section):
         0, "BOARD pin", 0, 40, "input that is high while current flows through the LED; 0 = none"
     )
     max_pulse_ms: float = quantity(150.0, "ms", 1.0, 200.0, "hard maximum of one pulse")
-    supervisor: bool = Field(True, description="give no light without a live light supervisor")
+    supervisor: bool = Field(True, description="refuse light without a live light supervisor")
     supervisor_socket: str = Field(
         "/run/leukolux-light/light.sock", description="where the light supervisor listens"
     )
@@ -190,7 +194,9 @@ class LightConfig(Section):
     warm_up_pause_s: float = quantity(
         30.0, "s", 1.0, 3600.0, "after this long without light the next frame is dropped"
     )
-    led: str = Field("1", description="name of the LED that is fitted; a new name, a new life")
+    led: str = Field(
+        "1", description="name of the LED that is fitted; a new name starts the life of a new LED"
+    )
     worn_fraction: float = quantity(
         0.5, "", 0.05, 1.0, "share of its first brightness below which the LED is worn"
     )

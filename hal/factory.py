@@ -74,8 +74,8 @@ class Hardware:
         """Close what is open, then open every device, the light first; a simulation goes on.
 
         Raises:
-            DeviceError: a device failed; those after it stay closed, but for the panel, whose
-                lamps tell of a light that failed.
+            DeviceError: a device failed; those after it stay closed, except the panel, whose lamps
+                show the failure.
         """
         devices = (self.light, self.panel, self.stage, self.camera)
         for device in devices:
@@ -121,10 +121,7 @@ def build_hardware(
         return _simulated(config, clock, safety_clock, recorder)
     if any(simulated.values()):
         real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
-        raise SettingsError(
-            f"Simulated and real devices cannot be mixed: {real} is real, the others are not.",
-            remedy=f'Set {", ".join(simulated)} to "sim", or none of them.',
-        )
+        raise SettingsError("HARDWARE-MIXED", real=real, settings=", ".join(simulated))
     camera = _genicam_camera(config.camera, clock, recorder)
     gpio = load_gpio(config.light.gpio)
     light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock, recorder)
@@ -155,7 +152,7 @@ def camera_alone(config: HardwareConfig, clock: Clock) -> Iterator[Camera]:
 
 
 def build_clock(config: HardwareConfig) -> SystemClock:
-    """Return the clock of the configured hardware: scaled only where everything is simulated."""
+    """Return the clock of the configured hardware: scaled only if everything is simulated."""
     if not simulates(config):
         return SystemClock()
     return SystemClock(config.simulation.speed, SIMULATED_PATIENCE_S)
@@ -292,14 +289,14 @@ def _simulated(
 
 
 def _stage_driver(config: StageConfig, apt: AptConfig, clock: Clock, recorder: Recorder) -> Stage:
-    """Return the driver, which must be put inside its guard: nobody moves it past that."""
+    """Return the driver; put it inside its guard, which every move must pass."""
     if config.driver == "apt":
         return AptStage(config, apt, clock, recorder)
     return GrblStage(config, clock, recorder)
 
 
 def _genicam_camera(config: CameraConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> Camera:
-    # Imported here, so that only who uses such a camera needs its libraries.
+    # Imported here, so that only such a camera needs its libraries.
     from hal.camera.genicam.driver import GenicamCamera
 
     return GenicamCamera(config, clock, recorder=recorder)
@@ -348,10 +345,7 @@ def build_light_supervisor(config: HardwareConfig) -> LightSupervisor:
     light = config.light
     gpio = _lines_outside(light, config.simulation)
     if gpio is None:
-        raise SettingsError(
-            "The simulated instrument has its light supervisor inside.",
-            remedy="Nothing to do; or set simulation.gpio_directory to have lines in files.",
-        )
+        raise SettingsError("HARDWARE-SUPERVISOR-INSIDE")
     return LightSupervisor(
         gpio, light.pin, Path(light.supervisor_socket), max_pulse_ms=light.max_pulse_ms
     )

@@ -46,7 +46,7 @@ class Frame:
         timestamp_ns: camera clock at the start of the exposure.
         exposure_us: exposure time the camera reports.
         gain_db: analog gain.
-        temperature_c: sensor temperature, or None where the camera does not tell.
+        temperature_c: sensor temperature, or None if the camera does not report it.
     """
 
     pixels: NDArray[np.uint16] | NDArray[np.uint8]
@@ -81,7 +81,7 @@ class Camera(Protocol):
         """Connect, apply the settings, start acquisition.  Raises CameraError."""
 
     def set_exposure(self, exposure_us: float) -> None:
-        """Set the exposure of the following frames, us.  Raises CameraError when out of range."""
+        """Set the exposure of the following frames, us.  Raises CameraError if out of range."""
 
     def set_gain(self, gain_db: float) -> None:
         """Set the analog gain of the following frames, dB.  Raises CameraError."""

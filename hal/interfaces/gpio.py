@@ -58,12 +58,7 @@ def load_gpio(provider: str) -> Gpio:
         gpio.setmode(gpio.BOARD)
         gpio.setwarnings(False)
     except GPIO_FAILURES as error:
-        raise DeviceError(
-            f"The GPIO provider {provider} cannot be used here: {error}.",
-            remedy="Install leukolux[jetson] or leukolux[pi] on the board, and let the user of the "
-            'instrument access GPIO; without a board set light.gpio = "sim".',
-            code="GPIO",
-        ) from error
+        raise DeviceError("GPIO", provider=provider, reason=error) from error
     return gpio
 
 

@@ -8,7 +8,7 @@ from hal.clock import Clock
 from hal.interfaces.panel import Press
 
 LOOKS: Final = 3
-"""So many looks in a row must agree: two alone may fall on two bounces."""
+"""Number of equal looks in a row that count: two alone may fall on two bounces."""
 
 
 class Button:

@@ -176,7 +176,7 @@ class GpioPanel:
             yield
         except GPIO_FAILURES as error:
             self._go_dark()
-            raise _panel_failed(error) from error
+            raise DeviceError("PANEL", reason=error) from error
 
     def _reads(self, pin: int, level: int) -> bool:
         self._require_open()
@@ -185,12 +185,4 @@ class GpioPanel:
 
     def _require_open(self) -> None:
         if not self._open:
-            raise DeviceClosedError("The front panel is closed.", remedy="Open the panel first.")
-
-
-def _panel_failed(error: Exception) -> DeviceError:
-    return DeviceError(
-        f"The front panel's lines failed: {error}.",
-        remedy="Restart the instrument; if it stays, have the panel's cable checked.",
-        code="PANEL",
-    )
+            raise DeviceClosedError("PANEL-CLOSED")

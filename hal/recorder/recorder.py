@@ -2,8 +2,8 @@
 
 A driver notes what it sends and hears; a thread writes it down a moment later.  Noting does no
 input or output, formats nothing and takes no lock, because a pulse of light must never wait for a
-disk.  Who is killed loses the last tenth of a second, not the last minutes: what the thread has
-written belongs to the kernel.
+disk.  A process that is killed loses the last tenth of a second, not the last minutes: what the
+thread has written belongs to the kernel.
 
 The notes lie in files of JSON lines that form a ring, see :mod:`hal.recorder.recording`.
 Nothing of a picture, and nothing of a sample, is ever noted.
@@ -93,11 +93,11 @@ class FileRecorder:
     there also when the instrument was restarted three times since.
 
     Args:
-        folder: of the files; created when missing.  When it cannot be used, notes are kept in
-            memory and a warning is logged.
+        folder: of the files; created if missing.  If it cannot be used, notes are kept in memory
+            and a warning is logged.
         minutes: what the ring holds at least, as long as it is not too much.
         max_mb: what all files together take at most.
-        speed: simulated seconds per real second, for who replays it.
+        speed: simulated seconds per real second, for a replay.
         clock: real time; paces the writing only.
     """
 
@@ -205,7 +205,7 @@ class FileRecorder:
     def _previous_died(self) -> bool:
         """Find files of a process that did not come to its end, to be put aside.
 
-        Who dies at every start must not push out how it began, so not twice in an hour.
+        Not twice in an hour: a process that dies at every start must not push out the first death.
         """
         try:
             there = ring_files(self._folder)
@@ -221,13 +221,13 @@ class FileRecorder:
         return True
 
     def _claim_folder(self) -> None:
-        """Show others that the instrument runs; it goes on without when it cannot."""
+        """Show others that the instrument runs; go on without if the folder cannot be used."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock_file = os.open(
                 self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
             )
-            # Who asks whether somebody records holds it for a moment only.
+            # Another process that asks whether somebody records holds it only for a moment.
             fcntl.flock(self._lock_file, fcntl.LOCK_SH)
 
     def _write_notes(self) -> None:

@@ -1,6 +1,6 @@
 r"""Recordings of what went over the wires: their format, and how they are read.
 
-One JSON object a line, ASCII.  The first line of a recording of the instrument tells what it is::
+One JSON object a line, ASCII.  The first line of a recording of the instrument says what it is::
 
     {"recording": "leukolux", "version": 1, "utc": "2026-01-31T12:00:00.000+00:00",
      "monotonic_s": 1234.5, "speed": 1.0, "process": 321}
@@ -11,7 +11,7 @@ simulated seconds a real one had.  Every further line is one event::
     {"t": 0.031, "wire": "stage.port", "tx": "?"}
     {"t": 0.034, "wire": "stage.port", "rx": "<Idle|MPos:0.000,0.000,0.000|FS:0,0>\r\n"}
 
-``t`` are real seconds; ``wire`` names the connection; one more key tells what happened.  In ``tx``
+``t`` are real seconds; ``wire`` names the connection; one more key says what happened.  In ``tx``
 (sent to the device) and ``rx`` (heard from it) a character stands for the byte of its number, and
 one ``rx`` is what one reading gave, be it less or more than a line.  ``"again": true`` marks an
 event of an earlier file, repeated because a conversation is not understood without its beginning.
@@ -98,9 +98,7 @@ def read_recording(path: Path) -> Recording:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"The recording {path} cannot be read: {error}.", remedy="Check the path."
-        ) from error
+        raise InputError("RECORDING-UNREADABLE", path=path, reason=error) from error
     lines = data.split(b"\n")[:-1]
     head = _parsed(path, 1, lines[0]) if lines else {}
     is_transcript = "recording" not in head
@@ -111,7 +109,7 @@ def read_recording(path: Path) -> Recording:
         if is_transcript or number > 1
     ]
     if not entries:
-        raise InputError(f"The recording {path} is empty.", remedy="Use another one.")
+        raise InputError("RECORDING-EMPTY", path=path)
     return Recording(path, speed, entries)
 
 
@@ -128,7 +126,7 @@ def kept_files(folder: Path) -> list[Path]:
 def is_recording(folder: Path) -> bool:
     """Return whether an instrument that records into ``folder`` runs now.
 
-    Who may not look has to take it that one does.
+    A process that may not look must assume that one does.
     """
     try:
         file = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
@@ -149,9 +147,9 @@ def _parsed(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(line.decode("ascii"))
     except ValueError as error:
-        raise _damaged(path, number, str(error)) from error
+        raise InputError("INPUT-RECORDING", path=path, line=number, reason=error) from error
     if not isinstance(value, dict):
-        raise _damaged(path, number, "it is no JSON object")
+        raise InputError("RECORDING-NOT-OBJECT", path=path, line=number)
     return value
 
 
@@ -159,13 +157,10 @@ def _checked_header(path: Path, head: Mapping[str, Any]) -> float:
     """Return the speed.  Raises InputError."""
     speed = head.get("speed")
     if head["recording"] != FORMAT or not _is_number(speed) or speed <= 0.0:
-        raise _damaged(path, 1, "it is not the first line of a recording")
+        raise InputError("RECORDING-HEADER", path=path)
     if head.get("version") != VERSION:
-        raise InputError(
-            f"The recording {path} has version {head.get('version')}, and only {VERSION} is known.",
-            remedy="Use the version of the software that made it.",
-            code="INPUT-RECORDING",
-        )
+        found = head.get("version")
+        raise InputError("RECORDING-VERSION", path=path, found=found, known=VERSION)
     return float(speed)
 
 
@@ -173,15 +168,15 @@ def _entry(path: Path, number: int, value: Mapping[str, Any], *, is_transcript: 
     kinds = [key for key in value if key not in ("t", "wire", "again")]
     wire = value.get("wire", TRANSCRIPT_WIRE if is_transcript else None)
     if not _is_number(value.get("t")) or not isinstance(wire, str) or len(kinds) != 1:
-        raise _damaged(path, number, "it needs t, wire, and one thing that happened")
+        raise InputError("RECORDING-EVENT", path=path, line=number)
     kind, what = kinds[0], value[kinds[0]]
     if is_transcript and kind not in _TRANSCRIPT_KINDS:
-        raise _damaged(path, number, f"a transcript has no {kind}")
+        raise InputError("RECORDING-TRANSCRIPT", path=path, line=number, kind=kind)
     if kind in _BYTES:
         try:
             what = what.encode("latin-1")
         except (AttributeError, UnicodeEncodeError) as error:
-            raise _damaged(path, number, f"{kind} holds no bytes") from error
+            raise InputError("RECORDING-BYTES", path=path, line=number, kind=kind) from error
         if is_transcript and kind == "rx":
             what += b"\r\n"
     return Entry(number, float(value["t"]), wire, kind, what)
@@ -189,11 +184,3 @@ def _entry(path: Path, number: int, value: Mapping[str, Any], *, is_transcript: 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _damaged(path: Path, number: int, why: str) -> InputError:
-    return InputError(
-        f"Line {number} of the recording {path} is damaged: {why}.",
-        remedy="Use an undamaged copy; what comes before that line can be used by itself.",
-        code="INPUT-RECORDING",
-    )

@@ -51,11 +51,7 @@ def serpentine(smear: Smear, tiles: int, width_um: float, height_um: float) -> l
     most_columns = int((MONOLAYER_X_UM[1] - MONOLAYER_X_UM[0] - width_um) // step_x_um) + 1
     most_rows = int((MONOLAYER_Y_UM[1] - MONOLAYER_Y_UM[0] - height_um) // step_y_um) + 1
     if not 1 <= tiles <= most_columns * most_rows:
-        raise InputError(
-            f"{tiles} tiles do not fit on the monolayer.",
-            remedy=f"Ask for 1 to {most_columns * most_rows} tiles.",
-            code="INPUT-TILES",
-        )
+        raise InputError("INPUT-TILES", tiles=tiles, most=most_columns * most_rows)
     columns = min(most_columns, math.ceil(math.sqrt(tiles * step_y_um / step_x_um)))
     columns = max(columns, math.ceil(tiles / most_rows))
     rows = math.ceil(tiles / columns)
@@ -158,17 +154,9 @@ def _claim(out: Path) -> None:
             for name in ("tiles", "truth/labels", "truth/instances"):
                 (out / name).mkdir(parents=True)
     except OSError as error:
-        raise InputError(
-            f"The folder {out} cannot be written: {error.strerror}.",
-            remedy="Name a folder that you may write to.",
-            code="INPUT-FOLDER",
-        ) from error
+        raise InputError("DATASET-UNWRITABLE", folder=out, reason=error.strerror) from error
     if occupied:
-        raise InputError(
-            f"The folder {out} is not empty.",
-            remedy="Name a new or empty folder.",
-            code="INPUT-FOLDER",
-        )
+        raise InputError("INPUT-FOLDER", folder=out)
 
 
 def _write_truth(truth_dir: Path, truths: Sequence[FieldTruth]) -> None:
@@ -216,8 +204,4 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 def _write_image(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     if not cv2.imwrite(str(path), image):
-        raise InputError(
-            f"The image {path} cannot be written.",
-            remedy="Check that the disk is not full.",
-            code="INPUT-FOLDER",
-        )
+        raise InputError("DATASET-IMAGE", path=path)

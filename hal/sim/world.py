@@ -47,13 +47,13 @@ class SimulatedWorld:
         microscope: renders it; ``microscope.faults`` and ``microscope.sensor`` are fault switches.
         emulator: the stage's controllers; its methods are fault switches.
         stage_config: the stage's settings with the ports of the emulated controllers.
-        apt_config: likewise.
+        apt_config: the settings of the APT controllers, with the same ports.
         camera: the camera, or with ``simulation.wire`` the process of the camera that a driver
             finds behind ``camera.producer``; ``camera.inject(...)`` and ``camera.unplug()`` are
             fault switches of either.
         gpio: the lines, with every edge recorded; ``gpio.fail(pin)`` is a fault switch, and so are
             ``gpio.lines.stick(...)`` and, for the current of the LED, ``gpio.lines.couple(...)``.
-        supervisor: watches the light from inside; None where a process of its own does.
+        supervisor: watches the light from inside; None if a process of its own does.
 
     Raises:
         DeviceError: with ``simulation.wire``, the producer cannot be built or does not start.
@@ -93,7 +93,7 @@ class SimulatedWorld:
         self.camera = self._process or self._camera()
 
     def _stage_emulator(self) -> tuple[StageEmulator, str]:
-        """Return what the stage's driver talks to, and the port of z where it is another one."""
+        """Return what the stage's driver talks to, and the port of z if it is another one."""
         stage, apt = self._config.stage, self._config.apt
         if stage.driver == "apt":
             controllers = AptEmulator(apt, self._clock)
@@ -113,10 +113,10 @@ class SimulatedWorld:
         camera, simulation = self._config.camera, self._config.simulation
         if (camera.width_px | camera.height_px) % SIZE_STEP_PX:
             raise DeviceError(
-                f"The simulated camera behind the wire has no images of {camera.width_px} x "
-                f"{camera.height_px} pixels.",
-                remedy=f"Set camera.width_px and camera.height_px to multiples of {SIZE_STEP_PX}.",
-                code="SIM-CAMERA",
+                "SIM-CAMERA-SIZE",
+                width_px=camera.width_px,
+                height_px=camera.height_px,
+                step_px=SIZE_STEP_PX,
             )
         self._folder = ProducerFolder()
         options = {

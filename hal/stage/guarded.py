@@ -23,7 +23,7 @@ AXES = "xyz"
 Z = 2
 _SLACK_UM = 1e-6
 MOVED_BY_OTHERS_UM = 1.0
-"""A stage that stands farther from where it was left was moved by somebody else."""
+"""A stage that stands farther from where it was left was moved from outside."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StageRules:
         slide_low_um: corner of the slide, x and y.
         slide_high_um: the opposite corner.
         safe_z_um: up to this height the objective is clear of slide and holder.
-        approach_um: last stretch of a move, always upwards; 0 for none.
+        approach_um: last stretch of a move, always upwards; 0 for no such stretch.
     """
 
     low_um: Place
@@ -60,10 +60,7 @@ class StageRules:
         for axis, low, high, end in zip(AXES, low_um, (x_um, y_um, z_um), ends_um, strict=True):
             if not low < high <= end + _SLACK_UM:
                 raise SettingsError(
-                    f"The stage's limits in {axis}, {low:g} to {high:g} um, are not a stretch of "
-                    f"its travel of 0 to {end:g} um.",
-                    remedy="Correct the stage.limit_ settings; 0 as upper limit is the travel's "
-                    "end.",
+                    "STAGE-LIMIT-SETTINGS", axis=axis, low_um=low, high_um=high, end_um=end
                 )
         return cls(
             low_um,
@@ -78,7 +75,7 @@ class StageRules:
         )
 
     def is_down(self, z_um: float) -> bool:
-        """Return whether the objective is so near that it could touch what is beside the slide."""
+        """Return whether the objective is so near that it could touch what is next to the slide."""
         return z_um > self.safe_z_um + _SLACK_UM
 
     def is_on_slide(self, x_um: float, y_um: float) -> bool:
@@ -94,32 +91,27 @@ class StageRules:
         """Return where ``leg`` leads to.
 
         Raises:
-            StageLimitError: outside the limits, no number, or beside the slide with the objective
+            StageLimitError: outside the limits, no number, or off the slide with the objective
                 down.
         """
         for axis, target_um in leg.items():
             low, high = self.low_um[axis], self.high_um[axis]
             if not low - _SLACK_UM <= target_um <= high + _SLACK_UM:
                 raise StageLimitError(
-                    f"{AXES[axis]} = {target_um:g} um is outside the limits of {low:g} to "
-                    f"{high:g} um.",
-                    remedy="Choose a target inside the limits.",
+                    "STAGE-LIMIT", axis=AXES[axis], target_um=target_um, low_um=low, high_um=high
                 )
         target = _after(start, leg)
         if self.is_down(target[Z]) and not self.is_on_slide(target[0], target[1]):
+            x_um, y_um, z_um = target
             raise StageLimitError(
-                f"x = {target[0]:g}, y = {target[1]:g} um is beside the slide, where z = "
-                f"{target[Z]:g} um would bring the objective into the holder.",
-                remedy=f"Go to z = {self.safe_z_um:g} um or less first, or correct the "
-                "stage.slide_ settings.",
-                code="STAGE-OFF-SLIDE",
+                "STAGE-OFF-SLIDE", x_um=x_um, y_um=y_um, z_um=z_um, safe_z_um=self.safe_z_um
             )
         return target
 
     def legs(self, start: Place, leg: Leg) -> list[Leg]:
         """Return the moves that lead safely from ``start`` to where ``leg`` wants.
 
-        Beside the slide the objective is up before x or y moves, and goes down only after.
+        Off the slide the objective goes up before x or y moves, and goes down only after.
         Raises StageLimitError as :meth:`check`.
         """
         target = self.check(start, leg)
@@ -199,7 +191,7 @@ class GuardedStage:
     ) -> Position:
         """Move the named axes and wait for rest.  Raises: as :meth:`Stage.move_to`.
 
-        The error code STAGE-OFF-SLIDE tells a target beside the slide with the objective down.
+        The error code STAGE-OFF-SLIDE means a target off the slide with the objective down.
         """
         self._stopped.clear()
         position = self._stage.position()
@@ -224,12 +216,12 @@ class GuardedStage:
         self._stage.close()
 
     def _from_below(self, position: Position, leg: Leg) -> Iterator[Leg]:
-        """Yield ``leg``, after one that leads below its targets where they would be met falling."""
+        """Yield ``leg``, before it one that leads below the targets that it would meet falling."""
         start = self._exactly(position)
         target = _after(start, leg)
         before: Leg = {}
         for axis, at in leg.items():
-            # From no known side, only a way longer than the approach takes up the play.
+            # From no known side, only a way longer than the approach takes up the backlash.
             known = self._stands_where_sent(axis, position)
             least_um = start[axis] if known else start[axis] + self._rules.approach_um[axis]
             falls = at < least_um - _SLACK_UM

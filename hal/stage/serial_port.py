@@ -79,14 +79,12 @@ class SerialPort:
         except (OSError, ValueError) as error:
             self._recorder.note(self._setting, "error", f"not opened: {error}")
             raise DeviceError(
-                f"The stage's serial port {self.port} cannot be opened: {error}.",
-                remedy=f"Check the cable, the setting {self._setting}, and the rights to the port.",
-                code="STAGE-PORT",
+                "STAGE-PORT", port=self.port, reason=error, setting=self._setting
             ) from error
         self._recorder.note(self._setting, "open", self.port)
 
     def write(self, data: bytes) -> None:
-        """Send ``data``.  Raises DeviceError when the port is gone, DeviceClosedError."""
+        """Send ``data``.  Raises DeviceError if the port is gone, DeviceClosedError."""
         with self._write_lock:
             port = self.require_open()
             # Before it is sent, so that no answer is noted before its question.
@@ -126,15 +124,9 @@ class SerialPort:
     def require_open(self) -> serial.Serial:
         """Return the open port.  Raises DeviceClosedError."""
         if self._serial is None:
-            raise DeviceClosedError(
-                "The stage is not connected.", remedy="Open the stage first.", code="STAGE-CLOSED"
-            )
+            raise DeviceClosedError("STAGE-CLOSED")
         return self._serial
 
     def _gone(self, error: Exception) -> DeviceError:
         self._recorder.note(self._setting, "error", str(error))
-        return DeviceError(
-            f"The stage's serial port {self.port} failed: {error}.",
-            remedy="Check the USB cable and the controller's power, then reconnect and home.",
-            code="STAGE-UNPLUGGED",
-        )
+        return DeviceError("STAGE-UNPLUGGED", port=self.port, reason=error)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal.config import AptConfig, StageConfig
+from hal.error_catalogue import error_catalogue
 from hal.errors import DeviceError
 from hal.stage.apt.axis import AxisProfile
 
@@ -18,7 +19,7 @@ pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not instal
 
 from hal.clock import SystemClock
 from hal.stage.apt.driver import AptStage
-from hal.stage.apt.messages import AptCodec, Complaint, Done, FrameReader, Info, Status
+from hal.stage.apt.messages import FAULTS, AptCodec, Complaint, Done, FrameReader, Info, Status
 
 BAY = 0x21
 SOURCES = frozenset({0x11, BAY, 0x22})
@@ -147,3 +148,8 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(DeviceError, match="extra 'apt'") as caught:
         AptStage(StageConfig(driver="apt"), AptConfig(), SystemClock())
     assert caught.value.error_code == "STAGE-LIBRARY"
+
+
+def test_every_fault_of_a_channel_has_a_code() -> None:
+    codes = {f"STAGE-FAULT-{fault.upper().replace('_', '-')}" for fault in FAULTS}
+    assert codes == {code for code in error_catalogue() if code.startswith("STAGE-FAULT-")}

@@ -233,7 +233,7 @@ def test_an_axis_that_goes_elsewhere_is_stopped(rig: Rig, monkeypatch: pytest.Mo
     rig.clock.set_speed(SLOW)
     with pytest.raises(StageError) as caught:
         rig.stage.move_to(x_um=1000.0)
-    assert caught.value.error_code == "STAGE-ASTRAY"
+    assert caught.value.error_code == "STAGE-AXIS-ASTRAY"
     assert stands_still(rig)
     assert rig.emulator.true_position_um()[0] < 10_000.0
     assert rig.stage.homed
@@ -288,7 +288,7 @@ def test_a_blocked_axis_is_an_alarm_and_home_recovers(rig: Rig, axis: str) -> No
     rig.emulator.block(axis)
     with pytest.raises(StageAlarmError) as caught:
         rig.stage.move_to(6000.0, z_um=3000.0)
-    assert caught.value.error_code == "STAGE-ALARM-MOTION-ERROR"
+    assert caught.value.error_code == "STAGE-FAULT-MOTION-ERROR"
     assert not rig.stage.homed
     rig.emulator.block(axis, blocked=False)
     home_and_move(rig)
@@ -310,7 +310,7 @@ def test_a_power_loss_is_noticed_and_the_position_is_lost(rig: Rig, board: str) 
     rig.emulator.restart(board)
     with pytest.raises(StageError) as caught:
         rig.stage.move_to(x_um=4000.0)
-    assert caught.value.error_code == "STAGE-REBOOTED"
+    assert caught.value.error_code == "STAGE-AXIS-REBOOTED"
     assert not rig.stage.homed
     home_and_move(rig)
 
@@ -320,7 +320,7 @@ def test_a_power_loss_in_motion_is_noticed(rig: Rig) -> None:
     rig.emulator.restart()
     thread.join(30.0)
     assert isinstance(raised[0], StageError)
-    assert raised[0].error_code == "STAGE-REBOOTED"
+    assert raised[0].error_code == "STAGE-AXIS-REBOOTED"
     assert not rig.stage.homed
 
 
@@ -328,7 +328,7 @@ def test_a_channel_that_was_switched_off_must_be_homed(rig: Rig) -> None:
     rig.emulator.axes["Y"].enable(False, rig.clock.monotonic_s())
     with pytest.raises(StageError) as caught:
         rig.stage.position()
-    assert caught.value.error_code == "STAGE-DISABLED"
+    assert caught.value.error_code == "STAGE-AXIS-DISABLED"
     assert not rig.stage.homed
     home_and_move(rig)
 
@@ -378,7 +378,7 @@ def test_an_axis_that_fails_ends_the_motion_of_the_others(rig: Rig, motion: str)
     rig.emulator.block("Y")
     thread.join(30.0)
     assert isinstance(raised[0], StageAlarmError)
-    assert raised[0].error_code == "STAGE-ALARM-MOTION-ERROR"
+    assert raised[0].error_code == "STAGE-FAULT-MOTION-ERROR"
     assert stands_still(rig)
     assert rig.emulator.true_position_um()[0] > 5000.0
 
@@ -387,10 +387,10 @@ def test_silence_means_unplugged_and_opening_again_recovers(rig: Rig) -> None:
     rig.emulator.inject("z", silent=True)
     with rig.clock.impatient(), pytest.raises(DeviceTimeoutError) as caught:
         rig.stage.move_to(z_um=1000.0)
-    assert caught.value.error_code == "STAGE-UNPLUGGED"
+    assert caught.value.error_code == "STAGE-AXIS-SILENT"
     with rig.clock.impatient(), pytest.raises(DeviceTimeoutError) as caught:
         rig.stage.open()
-    assert caught.value.error_code == "STAGE-IDENTITY"
+    assert caught.value.error_code == "STAGE-AXIS-ABSENT"
     rig.emulator.inject("z", silent=False)
     rig.stage.open()
     assert not rig.stage.homed
@@ -414,7 +414,7 @@ def test_a_stage_that_somebody_drives_is_stopped(rig: Rig) -> None:
     wait_until(lambda: rig.emulator.true_position_um()[1] > 500.0)
     with pytest.raises(StageError) as caught:
         rig.stage.move_to(x_um=1000.0)
-    assert caught.value.error_code == "STAGE-NOT-IDLE"
+    assert caught.value.error_code == "STAGE-AXIS-MOVING"
     assert stands_still(rig)
 
 
@@ -446,7 +446,7 @@ def test_a_move_that_takes_too_long_is_stopped(rig: Rig) -> None:
     rig.clock.set_speed(SLOW)
     with rig.clock.impatient(), pytest.raises(DeviceTimeoutError) as caught:
         stage.move_to(x_um=FAR_UM)
-    assert caught.value.error_code == "STAGE-MOVE-TIMEOUT"
+    assert caught.value.error_code == "STAGE-AXIS-MOVE-TIMEOUT"
     assert stage.homed
     assert stands_still(rig)
     stage.close()

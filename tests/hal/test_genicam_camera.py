@@ -223,7 +223,7 @@ def test_an_unplugged_camera_says_so_and_works_again_when_it_is_back(
     camera.close()
     with pytest.raises(CameraError) as caught:
         camera.open()
-    assert caught.value.error_code == "CAMERA-NOT-FOUND"
+    assert caught.value.error_code == "CAMERA-NONE"
     camera_process.unplug(unplugged=False)
     camera.open()
     assert shows(shoot(camera), exposure=0)

@@ -61,5 +61,5 @@ def test_a_lost_frame_and_an_unplugged_camera_are_there_with_their_codes(
         finally:
             camera.close()
     errors = [e.what["code"] for e in recorded(tmp_path) if e.kind == "error"]
-    assert errors[0] == "CAMERA-FRAME"
+    assert errors[0] == "CAMERA-FRAME-LATE"
     assert errors[-1] == "CAMERA-UNPLUGGED"

@@ -84,23 +84,24 @@ def test_what_only_some_cameras_have_is_not_needed(opened: OpenCamera, exchanged
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "code", "words"),
     [
-        ({"width_px": 84}, ["Width", "84", "80"]),
-        ({"width_px": 66}, ["Width", "66", "4"]),
-        ({"height_px": 8192}, ["Height", "8192", "64"]),
-        ({"offset_x_px": 4}, ["OffsetX", "4"]),
-        ({"gain_db": 24.0 + 1e-3}, ["Gain", "24"]),
-        ({"strobe_line": "Line7"}, ["LineSelector", "Line7", "Line2"]),
-        ({"width_px": 65, "pixel_format": "Mono12p"}, ["65", "Mono12p"]),
-        ({"width_px": 66, "pixel_format": "Mono10p"}, ["66", "Mono10p"]),
+        ({"width_px": 84}, "CAMERA-RANGE", ["Width", "84", "80"]),
+        ({"width_px": 66}, "CAMERA-STEP", ["Width", "66", "4"]),
+        ({"height_px": 8192}, "CAMERA-RANGE", ["Height", "8192", "64"]),
+        ({"offset_x_px": 4}, "CAMERA-RANGE", ["OffsetX", "4"]),
+        ({"gain_db": 24.0 + 1e-3}, "CAMERA-RANGE", ["Gain", "24"]),
+        ({"strobe_line": "Line7"}, "CAMERA-CHOICE", ["LineSelector", "Line7", "Line2"]),
+        ({"width_px": 65, "pixel_format": "Mono12p"}, "CAMERA-WIDTH", ["65", "Mono12p"]),
+        ({"width_px": 66, "pixel_format": "Mono10p"}, "CAMERA-WIDTH", ["66", "Mono10p"]),
     ],
 )
 def test_a_setting_the_camera_does_not_allow_is_named(
-    opened: OpenCamera, changes: dict[str, object], words: Sequence[str]
+    opened: OpenCamera, changes: dict[str, object], code: str, words: Sequence[str]
 ) -> None:
     with pytest.raises(CameraError) as caught:
         opened(**changes)
+    assert caught.value.error_code == code
     for word in words:
         assert word in caught.value.cause + caught.value.remedy
 

@@ -94,8 +94,8 @@ def test_firmware_that_fits_is_taken(lines: tuple[str, ...]) -> None:
         (("[OPT:V,15,128]",), "STAGE-IDENTITY"),
         (("[VER:0.9j.20160303:]",), "STAGE-FIRMWARE"),
         (("[VER:soon:]",), "STAGE-FIRMWARE"),
-        (("[VER:1.1h.20190830:]", "[OPT:VZ,15,128]"), "STAGE-FIRMWARE"),
-        (("[VER:1.1h.20190830:]", "[OPT:V,15,64]"), "STAGE-FIRMWARE"),
+        (("[VER:1.1h.20190830:]", "[OPT:VZ,15,128]"), "STAGE-FIRMWARE-ORIGIN"),
+        (("[VER:1.1h.20190830:]", "[OPT:V,15,64]"), "STAGE-FIRMWARE-BUFFER"),
     ],
 )
 def test_firmware_that_does_not_fit_is_refused(lines: tuple[str, ...], code: str) -> None:

@@ -225,7 +225,7 @@ ASKED: dict[str, Callable[[Controller], object]] = {
         Told("14-errors", "$J=X1\n", "jog", "STAGE-REFUSED-8"),
         Told("15-jog-state-rejects-gcode", "G0 X0\n", "jog", "STAGE-REFUSED-9"),
         # Here the recording ends before anybody resets, so the driver's reset stays unanswered.
-        Told("18-check-mode", "G53 G0 X-150\n", "jog", "STAGE-UNPLUGGED"),
+        Told("18-check-mode", "G53 G0 X-150\n", "jog", "STAGE-MUTE"),
     ],
     ids=lambda told: f"{told.name}-{told.code}",
 )

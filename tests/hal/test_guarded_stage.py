@@ -227,7 +227,7 @@ def test_after_a_disturbance_a_small_step_up_is_approached_from_below(disturbanc
     if disturbance == "failed":
 
         def fail() -> None:
-            raise StageError("stopped", remedy="Try again.")
+            raise StageError("STAGE-NOT-IDLE", state="Hold")
 
         stage.during_move = fail
         with pytest.raises(StageError):

@@ -17,7 +17,7 @@ from hal.recorder.recorder import FileRecorder
 from hal.recorder.recording import Entry, Recording, read_recording, ring_files
 from hal.sim.apt.emulator import AptEmulator
 from hal.sim.grbl.emulator import GrblEmulator
-from hal.sim.replay.board import ReplayBoard
+from hal.sim.replay.controller import ReplayController
 from hal.sim.replay.emulator import ReplayEmulator
 from hal.sim.replay.steps import step_through
 from hal.stage.apt.driver import AptStage
@@ -184,16 +184,16 @@ def test_a_driver_that_does_something_else_is_told_the_line(
 
 def test_after_a_deviation_the_board_is_silent_until_it_is_opened_anew() -> None:
     recording = read_recording(FIXTURES / "01-poweron-locked.jsonl")
-    board = ReplayBoard(recording.path, recording.entries, recording.speed)
+    controller = ReplayController(recording.path, recording.entries, recording.speed)
     for start_s in (0.0, 100.0):
-        board.connected(start_s)
-        banner = b"".join(board.exchange(b"", start_s + 1.0))
+        controller.connected(start_s)
+        banner = b"".join(controller.exchange(b"", start_s + 1.0))
         assert b"Grbl 1.1h" in banner
-        [report] = board.exchange(b"?", start_s + 1.0)
+        [report] = controller.exchange(b"?", start_s + 1.0)
         assert report.startswith(b"<Alarm|MPos:0.000")
-        assert board.exchange(b"$X\n", start_s + 1.0) == []
-        assert board.deviation is not None
-        assert board.exchange(b"?", start_s + 2.0) == []
+        assert controller.exchange(b"$X\n", start_s + 1.0) == []
+        assert controller.deviation is not None
+        assert controller.exchange(b"?", start_s + 2.0) == []
 
 
 def test_after_an_order_without_reports_the_state_is_as_it_was_reported_last() -> None:
@@ -210,12 +210,12 @@ def test_after_an_order_without_reports_the_state_is_as_it_was_reported_last() -
         Entry(number, float(number), "stage.port", kind, what)
         for number, (kind, what) in enumerate(said, 2)
     ]
-    board = ReplayBoard(Path("wires.jsonl"), entries, 1.0)
-    board.connected(0.0)
-    board.exchange(b"$J=G90 X1 F100\n", 2.0)
-    board.exchange(b"\x85", 3.0)
-    assert board.exchange(b"?", 3.0) == [b"<Idle|MPos:1.000,0.000,0.000|FS:0,0>\r\n"]
-    assert board.deviation is None
+    controller = ReplayController(Path("wires.jsonl"), entries, 1.0)
+    controller.connected(0.0)
+    controller.exchange(b"$J=G90 X1 F100\n", 2.0)
+    controller.exchange(b"\x85", 3.0)
+    assert controller.exchange(b"?", 3.0) == [b"<Idle|MPos:1.000,0.000,0.000|FS:0,0>\r\n"]
+    assert controller.deviation is None
 
 
 def connected(replay: ReplayEmulator, clock: AdjustableClock) -> Controller:

@@ -1,4 +1,4 @@
-"""Loads the GenICam libraries when a camera needs them, and makes their failures ours."""
+"""Loads the GenICam libraries if a camera needs them, and turns their exceptions into ours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from hal.errors import CameraError, DeviceError
-
-UNPLUGGED = "CAMERA-UNPLUGGED"
-_CHECK_CABLE = "Check the camera's cable and power, then start again."
+from hal.interfaces.failures import camera_unplugged
 
 
 @dataclass(frozen=True)
@@ -46,16 +44,9 @@ class Binding:
         try:
             yield
         except self.silences as error:
-            raise CameraError(
-                f"{doing}: the camera does not answer ({first_words(error)}).",
-                remedy=_CHECK_CABLE,
-                code=UNPLUGGED,
-            ) from error
+            raise camera_unplugged(doing, first_words(error)) from error
         except self.failures as error:
-            raise CameraError(
-                f"{doing}: the camera refused ({first_words(error)}).",
-                remedy="Compare the settings with `leukolux camera features`, then start again.",
-            ) from error
+            raise CameraError("CAMERA-REFUSED", doing=doing, said=first_words(error)) from error
 
 
 def first_words(error: BaseException) -> str:
@@ -79,12 +70,7 @@ def load_binding() -> Binding:
             from harvesters import core
     except ImportError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise DeviceError(
-            f"The GenICam libraries cannot be loaded: {error}.",
-            remedy="Install leukolux[genicam] and Python's shared library (apt install "
-            f"libpython{version}).",
-            code="CAMERA-DRIVER",
-        ) from error
+        raise DeviceError("CAMERA-DRIVER", reason=error, python_version=version) from error
     # What it reports is raised as well, and said by us.
     log = logging.getLogger("hal.genicam.harvesters")
     log.setLevel(logging.CRITICAL)

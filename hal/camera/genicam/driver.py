@@ -22,8 +22,15 @@ from hal.camera.genicam.setup import check_width, configure
 from hal.camera.genicam.unpacking import PFNC_VALUES, unpack
 from hal.clock import Clock, SystemClock
 from hal.config import CameraConfig
-from hal.errors import CameraError, DeviceClosedError, DeviceError, FrameError
+from hal.errors import CameraError, DeviceError, FrameError
 from hal.interfaces.camera import Frame, PixelFormat
+from hal.interfaces.failures import (
+    camera_closed,
+    frame_incomplete,
+    frame_late,
+    frame_stale,
+    not_triggered,
+)
 from hal.recorder.recorder import UNRECORDED, Recorder
 
 log = logging.getLogger(__name__)
@@ -46,13 +53,13 @@ class _Triggered:
 class GenicamCamera:
     """Opened and used by one thread; only :meth:`close` may be called from any.
 
-    Frames are numbered by trigger, from 0 at each opening.  Whenever the frame of a trigger has
-    not come, the acquisition is started anew, so that a late frame can never be taken for a later
-    one.  That happens as soon as it is known, when the light is off.
+    Frames are numbered by trigger, from 0 at each opening.  If the frame of a trigger does not
+    come, the acquisition is restarted, so that a late frame can never be taken for a later one.  It
+    is restarted at once, while the light is off.
 
     Args:
         config: which camera, and how it is set.
-        clock: paces the exposure; scaled only where the camera is simulated.
+        clock: paces the exposure; scaled only if the camera is simulated.
         link_clock: real time, in which frames travel.
         recorder: notes what is read, set, ordered and delivered, but no pixels.
 
@@ -127,13 +134,13 @@ class GenicamCamera:
             self._owner, self._owner_id = current_thread().name, current_thread().ident
 
     def set_exposure(self, exposure_us: float) -> None:
-        """Set the exposure of the following frames, us.  Raises CameraError when out of range."""
+        """Set the exposure of the following frames, us.  Raises CameraError if out of range."""
         with self._used() as link:
             link.nodes.put("ExposureTime", exposure_us)
             self._exposure_us = link.nodes.number("ExposureTime")
 
     def set_gain(self, gain_db: float) -> None:
-        """Set the gain of the following frames, dB.  Raises CameraError when out of range."""
+        """Set the gain of the following frames, dB.  Raises CameraError if out of range."""
         with self._used() as link:
             link.nodes.put("Gain", gain_db)
             self._gain_db = link.nodes.number("Gain")
@@ -186,10 +193,7 @@ class GenicamCamera:
         """
         with self._using:
             if self._link is not None:
-                raise CameraError(
-                    "Cameras cannot be listed while one is open.",
-                    remedy="Close the camera first.",
-                )
+                raise CameraError("CAMERA-OPEN")
             link = CameraLink(self._binding)
             try:
                 return link.find(find_producers(self._config.producer))
@@ -214,12 +218,12 @@ class GenicamCamera:
 
     @contextmanager
     def _used(self) -> Iterator[CameraLink]:
-        # Asked before the lock: a stranger is told at once, and does not wait for a frame to come.
+        # Checked before the lock: another thread gets its error at once and waits for no frame.
         if self._link is not None:
             self._require_owner()
         with self._using, self._errors_noted():
             if self._link is None:
-                raise DeviceClosedError("The camera is closed.", remedy="Open the camera first.")
+                raise camera_closed()
             yield self._link
 
     @contextmanager
@@ -232,16 +236,11 @@ class GenicamCamera:
 
     def _require_owner(self) -> None:
         if current_thread().ident != self._owner_id:
-            raise CameraError(
-                f"The camera belongs to the thread {self._owner}, and {current_thread().name} "
-                "used it.",
-                remedy="Report this as a fault of the software.",
-                code="CAMERA-THREAD",
-            )
+            raise CameraError("CAMERA-THREAD", owner=self._owner, user=current_thread().name)
 
     def _require_pending(self) -> _Triggered:
         if self._pending is None:
-            raise FrameError("No exposure was triggered.", remedy="Trigger the camera first.")
+            raise not_triggered()
         return self._pending
 
     def _finish_exposure(self, pending: _Triggered, cancel: Event | None) -> None:
@@ -251,7 +250,7 @@ class GenicamCamera:
             self._clock.sleep(left_s, cancel)
 
     def _give_up(self, link: CameraLink, pending: _Triggered) -> None:
-        """Drop the frame that nobody read; when it has not come yet, make that it never will."""
+        """Drop the frame that nobody read; if it has not come yet, see that it never does."""
         self._pending = None
         came = self._drain(link) > 0 or link.incomplete > pending.incomplete_before
         if not came:
@@ -268,7 +267,7 @@ class GenicamCamera:
     def _drop_old_frames(self, link: CameraLink) -> None:
         """Take out what lies in the buffers before a trigger: nobody asked for it.
 
-        Raises CameraError when that happens twice in a row: then the camera runs by itself.
+        Raises CameraError if that happens twice in a row: then the camera runs without triggers.
         """
         strays = self._drain(link)
         if not strays:
@@ -277,12 +276,7 @@ class GenicamCamera:
         log.warning("%d frames came without a trigger", strays)
         self._strays += 1
         if self._strays > 1:
-            raise CameraError(
-                "The camera sends frames without being triggered.",
-                remedy="Start again; if it stays, restart the camera, and see that no other "
-                "program uses it.",
-                code="CAMERA-UNTRIGGERED",
-            )
+            raise CameraError("CAMERA-UNTRIGGERED")
         self._restart(link)
 
     def _drain(self, link: CameraLink) -> int:
@@ -316,29 +310,24 @@ class GenicamCamera:
                     old_id = delivery.frame_id
                     log.warning("an old frame was dropped: %d", old_id)
             if link.incomplete > pending.incomplete_before:
-                raise _lost(f"Frame {pending.number} came with parts missing.")
+                raise frame_incomplete(pending.number)
             if self._link_clock.monotonic_s() >= deadline_s:
-                # Pulling the cable makes no event: only a register that is really read tells.
+                # A pulled cable raises no event: only reading a register shows it.
                 link.nodes.fresh_number("ExposureTime")
-                raise _lost(
-                    f"Frame {pending.number} did not come within {timeout_ms:g} ms."
-                    if old_id is None
-                    else f"The camera's old frame {old_id} came instead of frame {pending.number}."
-                )
+                if old_id is None:
+                    raise frame_late(pending.number, timeout_ms)
+                raise frame_stale(old_id, pending.number)
             self._link_clock.sleep(POLL_S, cancel)
 
     def _received(self, link: CameraLink, pending: _Triggered, delivery: Delivery) -> Frame:
         """Check that the frame is the one that was triggered, and copy it out of its buffer."""
         expected = None if self._last_id is None else self._last_id + 1
         if expected is not None and not _follows(delivery.frame_id, expected):
-            raise _lost(f"The camera's frame {delivery.frame_id} came instead of {expected}.")
+            raise FrameError("CAMERA-FRAME-SKIPPED", came=delivery.frame_id, expected=expected)
         got = (delivery.width_px, delivery.height_px, delivery.pixel_format)
         wanted = (self.width_px, self.height_px, PFNC_VALUES[self.pixel_format])
         if got != wanted:
-            raise _lost(
-                f"Frame {pending.number} has {got[0]} x {got[1]} pixels of format {got[2]:#x} "
-                f"instead of {wanted[0]} x {wanted[1]} of {wanted[2]:#x}."
-            )
+            raise FrameError("CAMERA-FRAME-FORMAT", frame=pending.number, got=got, wanted=wanted)
         try:
             pixels = unpack(
                 delivery.data,
@@ -348,7 +337,7 @@ class GenicamCamera:
                 self.pixel_format,
             )
         except ValueError as error:
-            raise _lost(f"Frame {pending.number} is not whole: {error}.") from error
+            raise FrameError("CAMERA-FRAME-DAMAGED", frame=pending.number, reason=error) from error
         self._seen(delivery)
         self._pending = None
         return Frame(
@@ -370,12 +359,8 @@ class GenicamCamera:
         return self._temperature[1]
 
 
-def _lost(cause: str) -> FrameError:
-    return FrameError(cause, remedy="Try again; if it happens often, check the camera's cable.")
-
-
 def _follows(frame_id: int, expected: int) -> bool:
-    """Return whether a frame has the expected number, or -1 where the camera does not number.
+    """Return whether a frame has the expected number, or -1 if the camera does not number.
 
     Counters of 16 bits go from 65535 to 0 or 1.
     """

@@ -124,7 +124,7 @@ class CameraLink:
 
     @contextmanager
     def delivery(self) -> Iterator[Delivery | None]:
-        """Look for a frame, and give its buffer back at the end; None when there is none yet."""
+        """Look for a frame, and give its buffer back at the end; None if no frame has come yet."""
         with self._binding.translated("Fetching a frame"):
             buffer = self._acquirer.try_fetch(timeout=_LOOK_S, is_raw=True)
         if buffer is None:
@@ -172,10 +172,7 @@ class CameraLink:
             producer.close()
         except self._binding.failures as error:
             raise CameraError(
-                f"The GenTL producer {path} does not load: {first_words(error)}.",
-                remedy="Check that it is meant for this computer, that no other program of this "
-                "instrument uses it, and that the maker's software is installed whole.",
-                code="CAMERA-PRODUCER",
+                "CAMERA-PRODUCER-LOAD", path=path, reason=first_words(error)
             ) from error
 
     def _described(self, info: Any) -> FoundCamera:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hal.camera.genicam.binding import Binding
 from hal.errors import CameraError
+from hal.interfaces.failures import camera_out_of_range
 from hal.recorder.recorder import UNRECORDED, Recorder
 
 WIRE = "camera"
@@ -17,7 +18,8 @@ class Nodes:
     """Features of one open camera; used by one thread.
 
     Every method raises CameraError: with the code ``CAMERA-FEATURE`` for what this camera does
-    not have or does not allow, ``CAMERA-UNPLUGGED`` when it is gone.
+    not have, ``CAMERA-RANGE``, ``-STEP``, ``-CHOICE`` or ``-READ-ONLY`` for what it does not allow,
+    ``CAMERA-UNPLUGGED`` if it is gone.
 
     Args:
         binding: the loaded libraries.
@@ -42,7 +44,7 @@ class Nodes:
             )
 
     def require(self, name: str) -> None:
-        """Raise CameraError when the camera does not have the feature."""
+        """Raise CameraError if the camera does not have the feature."""
         self._node(name)
 
     def number(self, name: str) -> float:
@@ -70,17 +72,13 @@ class Nodes:
         with self._binding.translated(f"Setting {name} to {value:g}"):
             low, high = node.min, node.max
             if not low <= value <= high:
-                raise self._not_allowed(
-                    name,
-                    {"low": low, "high": high},
-                    f"{name} = {value:g} is outside {low:g} to {high:g}",
-                )
+                self._note_allowed(name, {"low": low, "high": high})
+                raise camera_out_of_range(name, value, low, high)
             if isinstance(node, self._binding.genapi.IInteger):
                 if (value - low) % node.inc:
-                    raise self._not_allowed(
-                        name,
-                        {"step": node.inc},
-                        f"{name} = {value:g} is not in the steps of {node.inc} from {low:g}",
+                    self._note_allowed(name, {"step": node.inc})
+                    raise CameraError(
+                        "CAMERA-STEP", feature=name, value=value, step=node.inc, low=low
                     )
                 value = int(value)
             if abs(node.value - value) > _SAME * abs(value):
@@ -94,10 +92,9 @@ class Nodes:
         with self._binding.translated(f"Setting {name} to {entry}"):
             if entry not in node.symbolics:
                 entries = [str(known) for known in node.symbolics]
-                raise self._not_allowed(
-                    name,
-                    {"entries": entries},
-                    f"{name} has no {entry}, but only {', '.join(entries)}",
+                self._note_allowed(name, {"entries": entries})
+                raise CameraError(
+                    "CAMERA-CHOICE", feature=name, entry=entry, entries=", ".join(entries)
                 )
             if node.value != entry:
                 self._require_writable(name, node)
@@ -129,22 +126,13 @@ class Nodes:
             node = getattr(self._node_map, name, None)
         if node is None:
             self._recorder.note(WIRE, "missing", name)
-            raise CameraError(
-                f"This camera has no feature {name}.",
-                remedy="Change the setting that needs it, or use a camera that has it; `leukolux "
-                "camera features` shows what this one has.",
-                code="CAMERA-FEATURE",
-            )
+            raise CameraError("CAMERA-FEATURE", feature=name)
         return node
 
     def _require_writable(self, name: str, node: Any) -> None:
         if node.get_access_mode() not in self._writable:
-            raise self._not_allowed(name, {"writable": False}, f"{name} cannot be changed")
+            self._note_allowed(name, {"writable": False})
+            raise CameraError("CAMERA-READ-ONLY", feature=name)
 
-    def _not_allowed(self, name: str, allowed: dict[str, object], cause: str) -> CameraError:
+    def _note_allowed(self, name: str, allowed: dict[str, object]) -> None:
         self._recorder.note(WIRE, "allowed", {name: allowed})
-        return CameraError(
-            f"{cause} on this camera.",
-            remedy="Choose a value that `leukolux camera features` allows.",
-            code="CAMERA-FEATURE",
-        )

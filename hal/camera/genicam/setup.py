@@ -14,13 +14,14 @@ _FALSE_WHERE_THERE = ("ChunkModeActive", "GammaEnable", "LUTEnable")
 
 
 def check_width(config: CameraConfig) -> None:
-    """Raise CameraError when lines of a packed format would end inside a byte."""
+    """Raise CameraError if lines of a packed format would end inside a byte."""
     group = group_px(PixelFormat(config.pixel_format))
     if config.width_px % group:
         raise CameraError(
-            f"{config.width_px} pixels of {config.pixel_format} do not fill whole bytes.",
-            remedy=f"Set camera.width_px to a multiple of {group}.",
-            code="CAMERA-FEATURE",
+            "CAMERA-WIDTH",
+            width_px=config.width_px,
+            pixel_format=config.pixel_format,
+            step_px=group,
         )
 
 
@@ -39,11 +40,7 @@ def configure(nodes: Nodes, config: CameraConfig) -> tuple[float, float]:
     nodes.put("ExposureTime", config.exposure_ms * 1000.0)
     unit = nodes.unit("Gain")
     if unit and unit.lower() != "db":
-        raise CameraError(
-            f"This camera's Gain is in {unit}, not in dB.",
-            remedy="Use a camera whose Gain is in dB, as those of the standard are.",
-            code="CAMERA-FEATURE",
-        )
+        raise CameraError("CAMERA-GAIN-UNIT", unit=unit)
     nodes.put("Gain", config.gain_db)
     return nodes.number("ExposureTime"), nodes.number("Gain")
 

@@ -42,10 +42,10 @@ class AxisMechanics:
 
     Attributes:
         counts_per_mm: of the encoder.
-        sample_time_s: of the servo loop, in which speeds are told.
+        sample_time_s: of the servo loop; the unit of time of speeds.
         travel_mm: length between the limit switches.
-        swapped_limits: whether the limit bits are told the wrong way round.
-        backlash_um: play between the encoder and the slide.
+        swapped_limits: whether the limit bits are reported the wrong way round.
+        backlash_um: backlash between the encoder and the slide.
         repeatability_um: standard deviation of where the slide stops.
         home_mm_per_s: speed of homing.
     """
@@ -127,7 +127,7 @@ class SimulatedAxis:
             self._homing = True
 
     def move(self, target_counts: int, now_s: float) -> None:
-        """Begin an absolute move; it ends at the mechanical stop where that comes first."""
+        """Begin an absolute move; it ends at the mechanical stop if that comes first."""
         if not self.enabled:
             return
         goal_mm = target_counts / self.mechanics.counts_per_mm + self._zero_mm
@@ -176,9 +176,9 @@ class SimulatedAxis:
         return self._rest_mm + math.copysign(covered_mm, self._goal_mm - self._rest_mm)
 
     def slide_mm(self, now_s: float) -> float:
-        """Return where the slide is: behind the play, with the error of the last stop.
+        """Return where the slide is: with backlash and the error of the last stop.
 
-        The drive alone takes up the play; drive and slide swing as one.
+        The drive alone takes up the backlash; drive and slide swing as one.
         """
         self._drag(self._way_mm(now_s))
         return self._slide_mm + self._error_mm + self._swing(now_s)

@@ -61,7 +61,7 @@ class AptFaults:
 
 @dataclass
 class _Bay:
-    """One channel: its axis, and what it owes to the host."""
+    """One channel: its axis, and what it still has to report."""
 
     axis: SimulatedAxis
     unacknowledged: int = 0
@@ -73,7 +73,7 @@ class _Bay:
 
 @dataclass
 class AptController:
-    """Implements :class:`~hal.sim.serial.pseudo_terminal.Board` for the bays of one controller.
+    """An :class:`~hal.sim.serial.pseudo_terminal.EmulatedController` with its bays.
 
     Attributes:
         axes: by address.
@@ -96,7 +96,7 @@ class AptController:
 
     @property
     def has_work(self) -> bool:
-        """Whether something moves, is to be told by itself, or waits to be sent."""
+        """Whether something moves, is to be reported unasked, or waits to be sent."""
         return bool(self._out) or any(
             bay.axis.end_s is not None or bay.updates for bay in self._bays.values()
         )

@@ -47,14 +47,14 @@ class AptEmulator:
         ]
         self.axes = dict(zip("XYZ", axes, strict=True))
         x, y, z = axes
-        # Addresses here are those of the boards' own numbering, whatever the host believes.
+        # Addresses here are those of the controllers' own numbering, whatever the host believes.
         self._stage = AptController({config.address_x: x, config.address_y: y}, "BBD302")
         self._focus = AptController({config.address_z: z}, "KDC101")
-        self._boards = {"xy": self._stage, "z": self._focus}
+        self._controllers = {"xy": self._stage, "z": self._focus}
         self._places = PlaceLog()
         self._terminals = {
-            name: PseudoTerminal(board, clock, self._lock, f"stage-{name}", self._note_place)
-            for name, board in self._boards.items()
+            name: PseudoTerminal(controller, clock, self._lock, f"stage-{name}", self._note_place)
+            for name, controller in self._controllers.items()
         }
 
     @property
@@ -68,7 +68,7 @@ class AptEmulator:
         return self._terminals["z"].port
 
     def true_position_um(self) -> Vector:
-        """Return where the slide really is, stage frame, um: with play, error and swinging."""
+        """Return where the slide really is, stage frame, um: with backlash, error and swinging."""
         with self._lock:
             return self._true_um(self._clock.monotonic_s())
 
@@ -77,36 +77,36 @@ class AptEmulator:
         with self._lock:
             return self._places.at(time_s, self._true_um(self._clock.monotonic_s()))
 
-    def orders(self, board: str = "xy") -> list[tuple[float, int, int]]:
+    def orders(self, controller: str = "xy") -> list[tuple[float, int, int]]:
         """Return what a controller understood: time, address and number of each message."""
         with self._lock:
-            return list(self._boards[board].orders)
+            return list(self._controllers[controller].orders)
 
-    def inject(self, board: str = "xy", **switches: int | bool) -> None:
+    def inject(self, controller: str = "xy", **switches: int | bool) -> None:
         """Set switches of :class:`~hal.sim.apt.controller.AptFaults`, e.g. ``lost_moves=1``."""
         with self._lock:
             for name, value in switches.items():
                 if name not in AptFaults.__dataclass_fields__:
                     raise ValueError(f"no fault of an APT controller is called {name}")
-                setattr(self._boards[board].faults, name, value)
+                setattr(self._controllers[controller].faults, name, value)
 
     def block(self, axis: str, blocked: bool = True) -> None:
         """Let something hold an axis (X, Y or Z), or take it away."""
         with self._lock:
             self.axes[axis].blocked = blocked
 
-    def restart(self, board: str = "xy") -> None:
+    def restart(self, controller: str = "xy") -> None:
         """Let a controller lose its power for a moment; its port stays."""
         with self._lock:
-            self._boards[board].powered_off(self._clock.monotonic_s())
+            self._controllers[controller].powered_off(self._clock.monotonic_s())
 
-    def unplug(self, board: str = "xy") -> None:
+    def unplug(self, controller: str = "xy") -> None:
         """Pull a controller's cable and power."""
-        self._terminals[board].unplug()
+        self._terminals[controller].unplug()
 
-    def plug_in(self, board: str = "xy") -> None:
+    def plug_in(self, controller: str = "xy") -> None:
         """Put them back."""
-        self._terminals[board].plug_in()
+        self._terminals[controller].plug_in()
 
     def close(self) -> None:
         """Stop the threads and remove the ports.  Can be called twice."""
@@ -114,8 +114,8 @@ class AptEmulator:
             terminal.close()
 
     def _true_um(self, now_s: float) -> Vector:
-        for board in self._boards.values():
-            board.advance(now_s)
+        for controller in self._controllers.values():
+            controller.advance(now_s)
         x, y, z = (axis.slide_mm(now_s) * 1000.0 for axis in self.axes.values())
         return (x, y, z)
 

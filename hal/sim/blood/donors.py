@@ -110,11 +110,7 @@ def make_donor(spec: str) -> Donor:
     disease, _, seed_text = spec.partition(":")
     if disease not in _DISEASES or not re.fullmatch("[0-9]{1,32}", seed_text):
         names = ", ".join(sorted(_DISEASES))
-        raise InputError(
-            f"There is no simulated donor {spec[:60]!r}.",
-            remedy=f"Give NAME:SEED with a whole SEED, such as healthy:42. Names: {names}.",
-            code="INPUT-DONOR",
-        )
+        raise InputError("INPUT-DONOR", donor=spec[:60], names=names)
     return _DISEASES[disease](disease, int(seed_text), generator("donor", disease, int(seed_text)))
 
 
@@ -125,11 +121,7 @@ def with_class_overlap(donor: Donor, class_overlap: float) -> Donor:
         InputError: the overlap is out of 0 to 1.
     """
     if not 0.0 <= class_overlap <= 1.0:
-        raise InputError(
-            f"The class overlap {class_overlap} is out of range.",
-            remedy="Give a number from 0 (types as they are) to 1 (types alike).",
-            code="INPUT-OVERLAP",
-        )
+        raise InputError("INPUT-OVERLAP", overlap=class_overlap)
     return replace(donor, class_overlap=class_overlap)
 
 

@@ -96,17 +96,9 @@ class Smear:
         shares = donor.kind_shares if composition is None else composition
         unknown = sorted(set(shares) - set(KINDS))
         if unknown or min(shares.values(), default=0.0) < 0 or not sum(shares.values()) > 0:
-            raise InputError(
-                f"The composition {dict(shares)} is not a set of shares.",
-                remedy=f"Give shares >= 0, one at least positive, of: {', '.join(KINDS)}.",
-                code="INPUT-COMPOSITION",
-            )
+            raise InputError("INPUT-COMPOSITION", composition=dict(shares), kinds=", ".join(KINDS))
         if not 0.0 <= white_cell_enrichment <= MOST_ENRICHMENT:
-            raise InputError(
-                f"The white-cell enrichment {white_cell_enrichment} is out of range.",
-                remedy=f"Give a factor from 0 to {MOST_ENRICHMENT:g}.",
-                code="INPUT-ENRICHMENT",
-            )
+            raise InputError("INPUT-ENRICHMENT", factor=white_cell_enrichment, most=MOST_ENRICHMENT)
         self.donor = donor
         self.white_cell_enrichment = white_cell_enrichment
         self._cumulated_shares = np.cumsum([shares.get(kind, 0.0) for kind in KINDS])

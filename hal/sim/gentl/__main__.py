@@ -1,4 +1,4 @@
-"""The camera process: ``python -m hal.sim.gentl --folder DIR``, beside a copy of the producer.
+"""The camera process: ``python -m hal.sim.gentl --folder DIR``, next to a copy of the producer.
 
 Commands come as JSON lines on standard input, one answer line each: ``{"faults": {"drop": 1}}``
 sets fault switches, ``{"plugged": false}`` pulls the cable, ``{"exchange": {"x_padding": 8}}`` puts

@@ -48,12 +48,7 @@ def build_producer(folder: Path | None = None) -> Path:
         return library
     compiler = find_compiler()
     if compiler is None:
-        raise DeviceError(
-            "The simulated GenTL producer must be compiled, and there is no C compiler.",
-            remedy="Install one (apt install gcc libc6-dev), or simulate without it: "
-            "simulation.wire = false.",
-            code="SIM-COMPILER",
-        )
+        raise DeviceError("SIM-COMPILER")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as workplace:
@@ -62,11 +57,7 @@ def build_producer(folder: Path | None = None) -> Path:
             # Renamed into place whole, so that two builds at once do no harm.
             made.replace(library)
     except OSError as error:
-        raise DeviceError(
-            f"The simulated GenTL producer cannot be built in {folder}: {error}.",
-            remedy="Make the folder writable, or set XDG_CACHE_HOME to one that is.",
-            code="SIM-COMPILER",
-        ) from error
+        raise DeviceError("SIM-BUILD-FOLDER", folder=folder, reason=error) from error
     return library
 
 
@@ -82,8 +73,4 @@ def _compile(compiler: str, made: Path) -> None:
     except subprocess.TimeoutExpired:
         said, failed = f"no end after {_TIMEOUT_S:g} s", True
     if failed:
-        raise DeviceError(
-            f"{compiler} cannot compile the simulated GenTL producer: {said}.",
-            remedy="Install a C compiler with its headers (apt install gcc libc6-dev).",
-            code="SIM-COMPILER",
-        )
+        raise DeviceError("SIM-BUILD", compiler=compiler, said=said)

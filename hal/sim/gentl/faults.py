@@ -39,7 +39,7 @@ class FaultSwitches:
         self._lock = Lock()
 
     def set(self, **counts: float) -> None:
-        """Set switches by name.  Raises ValueError for a name or number that is none."""
+        """Set switches by name.  Raises ValueError for an unknown name or no number."""
         known = {field.name for field in fields(WireFaults)}
         with self._lock:
             for name, value in counts.items():

@@ -27,7 +27,7 @@ MIN_SIZE_PX = 16
 
 
 class Kind(Enum):
-    """What a feature is, with the node of its description."""
+    """Kind of a feature, with the node of its description."""
 
     INTEGER = "Integer"
     FLOAT = "Float"

@@ -105,7 +105,7 @@ class FrameMaker:
             self._scene = ((width_px, height_px), self._scenes(width_px, height_px))
 
     def start(self, send: Send) -> None:
-        """Begin to take frames, numbered anew; ``send`` has all of them until the next start."""
+        """Begin to take frames and to number them; ``send`` takes them until the next start."""
         with self._changed:
             self._send = send
             self._next_id = self._chip.first_id
@@ -128,7 +128,7 @@ class FrameMaker:
         self._thread.join()
 
     def trigger(self) -> None:
-        """Begin an exposure now; during another one the trigger is ignored, as by cameras."""
+        """Begin an exposure now; during another one the trigger is ignored, as cameras do."""
         triggered = self._registers.entry("TriggerMode") == "On"
         from_software = self._registers.entry("TriggerSource") == "Software"
         with self._changed:

@@ -1,4 +1,4 @@
-"""Starts camera processes beside a copy of the producer, and holds their switches."""
+"""Starts camera processes next to a copy of the producer, and holds their switches."""
 
 from __future__ import annotations
 
@@ -151,11 +151,7 @@ class CameraProcess:
             raise self._gone()
 
     def _gone(self) -> DeviceError:
-        return DeviceError(
-            f"The process of the simulated camera {self.serial} does not answer.",
-            remedy="Start again; its messages are on standard error.",
-            code="SIM-CAMERA",
-        )
+        return DeviceError("SIM-CAMERA", serial=self.serial)
 
     def _read(self) -> None:
         """Hand on the answers; the last one is empty and says that the process has ended."""

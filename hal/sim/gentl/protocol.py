@@ -92,7 +92,7 @@ class FrameHeader:
 
 
 def receive(connection: socket.socket, length: int) -> bytes:
-    """Return exactly ``length`` bytes.  Raises WireError when the other side is gone."""
+    """Return exactly ``length`` bytes.  Raises WireError if the other side is gone."""
     data = bytearray()
     while len(data) < length:
         try:
@@ -122,7 +122,7 @@ def receive_request(connection: socket.socket) -> Request:
 
 
 def send_answer(connection: socket.socket, status: Status, data: bytes = b"") -> None:
-    """Answer a question.  Raises WireError when the other side is gone."""
+    """Answer a question.  Raises WireError if the other side is gone."""
     try:
         connection.sendall(ANSWER.pack(ANSWER_MAGIC, status, len(data)) + data)
     except OSError as error:
@@ -130,7 +130,7 @@ def send_answer(connection: socket.socket, status: Status, data: bytes = b"") ->
 
 
 def send_frame(connection: socket.socket | None, header: FrameHeader, pixels: Bytes) -> None:
-    """Send a frame.  Raises WireError when nobody listens any more."""
+    """Send a frame.  Raises WireError if nobody listens any more."""
     if connection is None:
         raise WireError("nobody listens")
     try:

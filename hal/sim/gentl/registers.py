@@ -116,7 +116,7 @@ class Registers:
             return self._values[name] if calculated is None else calculated
 
     def number(self, name: str, default: float = 0) -> float:
-        """Return a numeric feature, or ``default`` where this camera does not have it."""
+        """Return a numeric feature, or ``default`` if this camera does not have it."""
         if name not in self._features:
             return default
         value = self.value(name)
@@ -125,7 +125,7 @@ class Registers:
         return value
 
     def entry(self, name: str) -> str:
-        """Return the name of an enumeration's present entry, or nothing without the feature."""
+        """Return the name of an enumeration's present entry, or "" without the feature."""
         feature = self._features.get(name)
         if feature is None:
             return ""

@@ -18,13 +18,13 @@ SceneMaker = Callable[[int, int], Scene]
 _ROW_STEP = 3
 _ROWS_PER_FRAME = 12
 _PERIOD_ROWS = 4096
-"""After so many rows the pattern repeats at every full scale."""
+"""Number of rows after which the pattern repeats at every full scale."""
 
 
 class Pattern:
     """A slanted ramp that moves on by twelve rows with every frame, whatever light and place are.
 
-    Costs next to nothing, so that what is measured with it is the way of a frame, not its making.
+    Costs next to nothing, so that it measures the transport of a frame, not its rendering.
     """
 
     def __init__(self, width_px: int, height_px: int) -> None:

@@ -98,7 +98,7 @@ class CameraServer:
             self._owner = self._stream = None
         self._path.unlink(missing_ok=True)
         for connection in [*connections, *([listener] if listener is not None else [])]:
-            # Wakes whoever waits for it; closed by its own thread.
+            # Wakes the thread that waits for it and closes it.
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         if listener is not None:
@@ -151,7 +151,7 @@ class CameraServer:
                 send_answer(connection, self._open(connection))
             case Operation.STREAM:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-                # Whoever has the answer starts the acquisition, and its frames go this way.
+                # The host that has the answer starts the acquisition, and its frames go this way.
                 with self._lock:
                     self._stream = connection
                 send_answer(connection, Status.OK)
@@ -160,7 +160,7 @@ class CameraServer:
 
     def _open(self, connection: socket.socket) -> Status:
         with self._lock:
-            # The owner before may have hung up a moment ago, and its thread not have noticed yet.
+            # The former owner may just have hung up without its thread having noticed.
             if self._owner is not None and not _hung_up(self._owner):
                 return Status.RESOURCE_IN_USE
             if not self._lock.wait_for(lambda: self._owner is None, _HANG_UP_S):
@@ -187,7 +187,7 @@ class CameraServer:
 
 
 def _hung_up(connection: socket.socket) -> bool:
-    """Return whether the other side has closed; told by the kernel, whichever thread knows yet."""
+    """Return whether the other side has closed; the kernel knows before any thread."""
     hearer = select.poll()
     hearer.register(connection, select.POLLRDHUP)
     return bool(hearer.poll(0))

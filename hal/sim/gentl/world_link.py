@@ -34,7 +34,7 @@ class WorldClient:
         self._connection = connection
 
     def ask(self, start_s: float, end_s: float) -> tuple[tuple[float, float, float], float]:
-        """Return place in um and lit share; when the world has ended, so does this process."""
+        """Return place in um and lit share; if the world has ended, end this process too."""
         try:
             self._connection.sendall(_QUESTION.pack(_MAGIC, start_s, end_s))
             magic, x_um, y_um, z_um, lit = _ANSWER.unpack(receive(self._connection, _ANSWER.size))
@@ -74,7 +74,7 @@ class WorldServer:
                 self._ours.sendall(_ANSWER.pack(_MAGIC, *place_um, lit))
         except (OSError, WireError) as error:
             log.info("the camera asks no more: %s", error)
-            # Whoever still asks must not wait for an answer that never comes.
+            # A camera that still asks must not wait for an answer that never comes.
             with contextlib.suppress(OSError):
                 self._ours.shutdown(socket.SHUT_RDWR)
 

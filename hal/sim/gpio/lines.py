@@ -46,7 +46,7 @@ class Lines:
             self._coupled[source] = target
 
     def stick(self, pin: int, level: int | None) -> None:
-        """Keep ``pin`` at ``level`` whoever drives it, as a short circuit does; None mends it."""
+        """Keep ``pin`` at ``level`` whatever drives it, as a short circuit does; None mends it."""
         if level is None:
             self._stuck.pop(pin, None)
         else:
@@ -61,7 +61,7 @@ class Lines:
             self._drive(self._coupled[pin], level)
 
     def level(self, pin: int) -> int | None:
-        """Return the level of ``pin``, None when nobody ever drove it."""
+        """Return the level of ``pin``, None if nobody ever drove it."""
         raise NotImplementedError
 
     def edges(self) -> Sequence[Edge]:
@@ -69,7 +69,7 @@ class Lines:
         raise NotImplementedError
 
     def claim(self, pin: int) -> None:
-        """Take ``pin`` for this process.  Raises OSError (EBUSY) when another one has it."""
+        """Take ``pin`` for this process.  Raises OSError (EBUSY) if another one has it."""
 
     def release(self, pin: int) -> None:
         """Give ``pin`` back."""
@@ -88,7 +88,7 @@ class MemoryLines(Lines):
         self._edges: deque[Edge] = deque(maxlen=_EDGES_KEPT)
 
     def level(self, pin: int) -> int | None:
-        """Return the level of ``pin``, None when nobody ever drove it."""
+        """Return the level of ``pin``, None if nobody ever drove it."""
         with self._lock:
             return self._levels.get(pin)
 
@@ -111,7 +111,7 @@ class FileLines(Lines):
         folder: holds the lines.
 
     Args:
-        folder: created when missing; holds the levels, the log of edges and a lock per pin.
+        folder: created if missing; holds the levels, the log of edges and a lock per pin.
         exclusive: whether a pin has one owner at a time, as with the kernel's GPIO character
             device, which frees it when its owner dies; else anybody may drive it at any time, as
             with access to the registers.
@@ -136,7 +136,7 @@ class FileLines(Lines):
             os.close(levels)
 
     def level(self, pin: int) -> int | None:
-        """Return the level of ``pin``, None when nobody ever drove it."""
+        """Return the level of ``pin``, None if nobody ever drove it."""
         stored = self._levels[pin]
         return stored - 1 if stored else None
 
@@ -151,7 +151,7 @@ class FileLines(Lines):
         ]
 
     def claim(self, pin: int) -> None:
-        """Take ``pin`` for this object.  Raises OSError (EBUSY) when another one has it."""
+        """Take ``pin`` for this object.  Raises OSError (EBUSY) if another one has it."""
         if not self._exclusive or pin in self._claims:
             return
         file = os.open(self.folder / f"pin-{pin}", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""A GPIO module that is not there: the ``RPi.GPIO`` interface over simulated lines."""
+"""A simulated GPIO module: the ``RPi.GPIO`` interface over simulated lines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FakeGpio:
         """Nothing warns here."""
 
     def setup(self, channel: int, direction: int, *, initial: int | None = None) -> None:
-        """Claim a pin.  Raises OSError when another process has it."""
+        """Claim a pin.  Raises OSError if another process has it."""
         with self._lock:
             self._check(channel)
             self.lines.claim(channel)
@@ -47,7 +47,7 @@ class FakeGpio:
                 self.lines.drive(channel, initial)
 
     def output(self, channel: int, level: int) -> None:
-        """Drive an output.  Raises RuntimeError for a pin that is not one."""
+        """Drive an output.  Raises RuntimeError for a pin that is no output."""
         with self._lock:
             self._check(channel)
             if self._directions.get(channel) != self.OUT:

@@ -16,7 +16,7 @@ class Axes:
     Args:
         settings: steps, speeds, accelerations and travel.
         start_mm: where the axes physically are, in the frame that homing establishes.
-        mechanics: play and stopping error.
+        mechanics: backlash and stopping error.
         seed: of the stopping errors.
     """
 
@@ -25,7 +25,7 @@ class Axes:
     ) -> None:
         self._settings = settings
         self.mover = Mover((0.0, 0.0, 0.0))
-        # Physical place minus machine position: what the controller does not know.
+        # Physical place minus machine position: the controller does not know it.
         self._shift_mm = start_mm
         self._carriage = Carriage(mechanics, start_mm, seed)
 
@@ -82,7 +82,7 @@ class Axes:
     def end_block(self, now_s: float) -> None:
         """End the current block and begin the next one."""
         self.mover.finish()
-        # Play is taken up along a straight way, so the ends of the blocks are all that counts.
+        # Backlash is taken up along a straight way, so only the ends of the blocks count.
         self._carriage.follow(self.motor_mm(now_s))
         self.start(now_s)
 

@@ -28,8 +28,8 @@ class WireFaults:
     silent: bool = False
 
 
-class _GrblBoard:
-    """The controller and its USB chip, as :class:`~hal.sim.serial.pseudo_terminal.Board`."""
+class _GrblController:
+    """An :class:`~hal.sim.serial.pseudo_terminal.EmulatedController`: firmware and USB chip."""
 
     def __init__(self, firmware: GrblFirmware, *, resets_on_open: bool) -> None:
         self.firmware = firmware
@@ -60,7 +60,7 @@ class _GrblBoard:
         return [line + b"\r\n" for line in said if line is not None]
 
     def _on_the_wire(self, line: str) -> bytes | None:
-        """Return what becomes of a line on its way, or None when it is lost."""
+        """Return what becomes of a line on its way, or None if it is lost."""
         if line == "ok" and self.faults.lost_oks > 0:
             self.faults.lost_oks -= 1
             return None
@@ -72,7 +72,7 @@ class _GrblBoard:
 
 
 class GrblEmulator:
-    """A stage on a serial port that is not there: :attr:`port` opens like any other.
+    """A stage on an emulated serial port: :attr:`port` opens like any other.
 
     All switches are safe from any thread.
 
@@ -80,9 +80,9 @@ class GrblEmulator:
         config: profile the controller is set to; travel and homing pull-off give the stage frame.
         clock: paces motion and delays.
         start_um: where the slide is at power-up, stage frame.
-        mechanics: play and stopping error.
+        mechanics: backlash and stopping error.
         seed: of the stopping errors.
-        resets_on_open: whether opening the port restarts the controller, as on most boards.
+        resets_on_open: whether opening the port restarts the controller, as most do.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class GrblEmulator:
         )
         self._firmware = GrblFirmware(settings, (x, y, z), mechanics or Mechanics(), seed)
         self._firmware.power_cycle(clock.monotonic_s())
-        board = _GrblBoard(self._firmware, resets_on_open=resets_on_open)
-        self._faults = board.faults
+        controller = _GrblController(self._firmware, resets_on_open=resets_on_open)
+        self._faults = controller.faults
         self._places = PlaceLog()
-        self._terminal = PseudoTerminal(board, clock, self._lock, "stage", self._note_place)
+        self._terminal = PseudoTerminal(controller, clock, self._lock, "stage", self._note_place)
 
     @property
     def port(self) -> str:
@@ -116,7 +116,7 @@ class GrblEmulator:
         return self._terminal.port
 
     def true_position_um(self) -> Vector:
-        """Return where the slide really is, stage frame, um: with play and stopping error."""
+        """Return where the slide really is, stage frame, um: with backlash and stopping error."""
         with self._lock:
             return self._true_um(self._clock.monotonic_s())
 
@@ -163,7 +163,7 @@ class GrblEmulator:
             self._firmware.release_limit(axis)
 
     def wear(self, mechanics: Mechanics) -> None:
-        """Let the mechanics be worn: play, stopping error, slip."""
+        """Let the mechanics be worn: backlash, stopping error, slip."""
         with self._lock:
             self._firmware.wear(mechanics)
 
@@ -173,7 +173,7 @@ class GrblEmulator:
             self._firmware.fail_next_homing = alarm
 
     def unplug(self) -> None:
-        """Pull the cable: the port is gone and the board has no power."""
+        """Pull the cable: the port is gone and the controller has no power."""
         self._terminal.unplug()
 
     def plug_in(self) -> None:

@@ -39,7 +39,7 @@ class GrblFirmware:
     Args:
         settings: the ``$n`` values.
         start_mm: where the axes physically are at power-up, in the frame homing would establish.
-        mechanics: play and stopping error of the axes.
+        mechanics: backlash and stopping error of the axes.
         seed: of the stopping errors.
     """
 
@@ -78,7 +78,7 @@ class GrblFirmware:
             self._work(next_s)
 
     def next_event_s(self) -> float | None:
-        """Return when something will happen by itself, or None when nothing will."""
+        """Return when something will happen by itself, or None if nothing will."""
         times = [self._mover.end_s, self._uart.next_s]
         if self._events:
             times.append(self._events[0][0])

@@ -74,7 +74,7 @@ class Mover:
         self._queue.append(block)
 
     def start_next(self, now_s: float) -> None:
-        """Begin the next queued block, when at rest and there is one."""
+        """Begin the next queued block, if there is one and nothing moves."""
         while self._block is None and self._queue:
             self._begin(self._queue.popleft(), now_s)
 
@@ -146,7 +146,7 @@ class Mechanics:
     """How far the carriage is from where the motor should have put it, um per axis.
 
     Attributes:
-        backlash_um: play.
+        backlash_um: way that a reversing motor turns before the carriage follows.
         repeatability_um: standard deviation of the stopping error.
         slip_um: what the carriage falls behind with every move of the axis.
         switch_slip_um: how far the home switch has moved at every homing.
@@ -159,7 +159,7 @@ class Mechanics:
 
 
 class Carriage:
-    """The slide itself: follows the motors with play, and stops a little elsewhere each time."""
+    """The slide: follows the motors with backlash, and stops a little elsewhere each time."""
 
     def __init__(self, mechanics: Mechanics, motor_mm: Vector, seed: int) -> None:
         self.mechanics = mechanics

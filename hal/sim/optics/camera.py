@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 
 from hal.clock import Clock
 from hal.config import CameraConfig
-from hal.errors import CameraError, DeviceClosedError, FrameError
+from hal.errors import CameraError
 from hal.interfaces.camera import Frame, PixelFormat
+from hal.interfaces.failures import (
+    camera_closed,
+    camera_out_of_range,
+    camera_unplugged,
+    frame_incomplete,
+    frame_late,
+    frame_stale,
+    not_triggered,
+)
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +141,9 @@ class SimCamera:
         return sensor_temperature_c(self._clock.monotonic_s() - self._opened_s)
 
     def open(self) -> None:
-        """Connect.  Raises CameraError when unplugged."""
+        """Connect.  Raises CameraError if unplugged."""
         if self._unplugged:
-            raise _unplugged()
+            raise _pulled()
         if not self._open:
             self._open = True
             self._opened_s = self._clock.monotonic_s()
@@ -142,24 +151,17 @@ class SimCamera:
             self._pending = None
 
     def set_exposure(self, exposure_us: float) -> None:
-        """Set the exposure of the following frames, us.  Raises CameraError when out of range."""
+        """Set the exposure of the following frames, us.  Raises CameraError if out of range."""
         self._require_open()
         if not MIN_EXPOSURE_US <= exposure_us <= MAX_EXPOSURE_US:
-            raise CameraError(
-                f"An exposure of {exposure_us:g} us is outside {MIN_EXPOSURE_US:g} to "
-                f"{MAX_EXPOSURE_US:g} us.",
-                remedy="Choose an exposure inside the range.",
-            )
+            raise camera_out_of_range("ExposureTime", exposure_us, MIN_EXPOSURE_US, MAX_EXPOSURE_US)
         self._exposure_us = float(exposure_us)
 
     def set_gain(self, gain_db: float) -> None:
-        """Set the gain of the following frames, dB.  Raises CameraError when out of range."""
+        """Set the gain of the following frames, dB.  Raises CameraError if out of range."""
         self._require_open()
         if not 0.0 <= gain_db <= MAX_GAIN_DB:
-            raise CameraError(
-                f"A gain of {gain_db:g} dB is outside 0 to {MAX_GAIN_DB:g} dB.",
-                remedy="Choose a gain inside the range.",
-            )
+            raise camera_out_of_range("Gain", gain_db, 0.0, MAX_GAIN_DB)
         self._gain_db = float(gain_db)
 
     def trigger(self) -> None:
@@ -194,20 +196,11 @@ class SimCamera:
         late_ms = self._take_fault("late", self.faults.late_ms)
         if self._take_fault("drop") or READOUT_MS + late_ms > timeout_ms:
             self._clock.sleep(timeout_ms / 1000.0, cancel)
-            raise FrameError(
-                f"Frame {exposure.frame_id} did not come within {timeout_ms:g} ms.",
-                remedy="Try again; if it happens often, check the camera's cable.",
-            )
+            raise frame_late(exposure.frame_id, timeout_ms)
         if self._take_fault("incomplete"):
-            raise FrameError(
-                f"Frame {exposure.frame_id} came with missing lines.",
-                remedy="Try again; if it happens often, check the camera's cable.",
-            )
+            raise frame_incomplete(exposure.frame_id)
         if self._take_fault("stale"):
-            raise FrameError(
-                f"Frame {exposure.frame_id - 1} came instead of frame {exposure.frame_id}.",
-                remedy="Try again.",
-            )
+            raise frame_stale(exposure.frame_id - 1, exposure.frame_id)
         pixels = self._render(exposure)
         self._clock.sleep(ready_s + late_ms / 1000.0 - self._clock.monotonic_s(), cancel)
         self._require_open()
@@ -279,14 +272,14 @@ class SimCamera:
     def _require_pending(self) -> _Exposure:
         self._require_open()
         if self._pending is None:
-            raise FrameError("No exposure was triggered.", remedy="Trigger the camera first.")
+            raise not_triggered()
         return self._pending
 
     def _require_open(self) -> None:
         if not self._open:
-            raise DeviceClosedError("The camera is closed.", remedy="Open the camera first.")
+            raise camera_closed()
         if self._unplugged:
-            raise _unplugged()
+            raise _pulled()
 
 
 def sensor_temperature_c(age_s: float) -> float:
@@ -294,9 +287,5 @@ def sensor_temperature_c(age_s: float) -> float:
     return _COLD_C + _WARMING_C * (1.0 - math.exp(-age_s / _WARMING_S))
 
 
-def _unplugged() -> CameraError:
-    return CameraError(
-        "The camera does not answer.",
-        remedy="Check the camera's cable and power, then start again.",
-        code="CAMERA-UNPLUGGED",
-    )
+def _pulled() -> CameraError:
+    return camera_unplugged("simulation", "its cable is pulled")

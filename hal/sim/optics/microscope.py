@@ -64,7 +64,7 @@ class FieldTruth:
         labels: uint8 (h, w), 0 background, 1 white-cell cytoplasm, 2 white-cell nucleus.
         instances: uint16 (h, w), 0 or the 1-based index into ``cells``.
         red_cells: float32 (N, 2), x_um, y_um of the centres in the stage frame.
-        platelets: float32 (N, 2), likewise.
+        platelets: float32 (N, 2), x_um, y_um of the centres in the stage frame.
     """
 
     cells: tuple[CellTruth, ...]
@@ -207,7 +207,7 @@ class VirtualMicroscope:
         instances: NDArray[np.uint16],
         index: int,
     ) -> CellTruth | None:
-        """Draw a cell's masks where no earlier cell lies; None when no pixel is in the field."""
+        """Draw a cell's masks where no earlier cell lies; None if no pixel is in the field."""
         stamp = self._specimen.stamp(cell)
         place = grid.column_row(cell.x_um, cell.y_um)
         depths = [moved_to(depth_um, place, cv2.INTER_LINEAR) for depth_um in stamp.depth_um]

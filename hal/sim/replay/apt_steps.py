@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hal.clock import Clock
 from hal.errors import InputError, LeukoluxError
 from hal.recorder.recording import Recording
-from hal.sim.replay.board import Step, read_steps
+from hal.sim.replay.controller import Step, read_steps
 from hal.sim.replay.dialects import AptDialect
 from hal.sim.replay.emulator import ReplayEmulator
 from hal.stage.apt.bus import AptBus
@@ -191,11 +191,7 @@ def _order(data: bytes) -> tuple[str, int, dict[str, int]]:
             return "mot_move_absolute", address, {"chan_ident": channel, "position": position}
         case 0x0465:
             return "mot_move_stop", address, {"chan_ident": channel, "stop_mode": second}
-    raise InputError(
-        f"The recording has an order that this driver never gives: {data.hex(' ')}.",
-        remedy="Use a recording of this software.",
-        code="INPUT-RECORDING",
-    )
+    raise InputError("REPLAY-ORDER", order=data.hex(" "))
 
 
 def _shown(step: Step) -> str:

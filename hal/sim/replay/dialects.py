@@ -23,7 +23,7 @@ class Dialect(Protocol):
         """Take bytes of the host and return the messages that are now whole."""
 
     def heard(self, data: bytes) -> list[bytes]:
-        """Likewise of the controller."""
+        """The same for the controller."""
 
     def question(self, message: bytes) -> Hashable | None:
         """Return what a message of the host asks, None for an order."""
@@ -86,7 +86,7 @@ class AptDialect:
         return _frames(self._sent, data)
 
     def heard(self, data: bytes) -> list[bytes]:
-        """Likewise of the controller."""
+        """The same for the controller."""
         return _frames(self._heard, data)
 
     def question(self, message: bytes) -> Hashable | None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from hal.clock import Clock
 from hal.errors import InputError
 from hal.recorder.recording import Recording
-from hal.sim.replay.board import ReplayBoard
+from hal.sim.replay.controller import ReplayController
 from hal.sim.serial.pseudo_terminal import PseudoTerminal
 
 
@@ -31,19 +31,15 @@ class ReplayEmulator:
         self.lock = Lock()
         spoken = {entry.wire for entry in recording.entries if entry.kind == "tx"}
         if not spoken:
-            raise InputError(
-                f"The recording {recording.path} has no serial conversation to replay.",
-                remedy="Use a recording of an instrument whose stage was opened.",
-                code="INPUT-RECORDING",
-            )
-        self._boards = {
-            wire: ReplayBoard(recording.path, recording.of(wire), recording.speed)
+            raise InputError("REPLAY-NO-SERIAL", path=recording.path)
+        self._controllers = {
+            wire: ReplayController(recording.path, recording.of(wire), recording.speed)
             for wire in recording.wires()
             if wire in spoken
         }
         self._terminals = {
-            wire: PseudoTerminal(board, clock, self.lock, "replay", lambda now_s: None)
-            for wire, board in self._boards.items()
+            wire: PseudoTerminal(controller, clock, self.lock, "replay", lambda now_s: None)
+            for wire, controller in self._controllers.items()
         }
 
     @property
@@ -55,18 +51,18 @@ class ReplayEmulator:
     def steps_left(self) -> int:
         """Recorded orders that the driver has not given yet."""
         with self.lock:
-            return sum(board.steps_left for board in self._boards.values())
+            return sum(controller.steps_left for controller in self._controllers.values())
 
     def check(self) -> None:
-        """Raise InputError when a driver sent what was not recorded; names the line.
+        """Raise InputError if a driver sent what was not recorded; names the line.
 
         Of several connections it is the first deviation: the others follow from it.
         """
         with self.lock:
             deviations = [
-                (board.deviated_s, board.deviation)
-                for board in self._boards.values()
-                if board.deviation is not None
+                (controller.deviated_s, controller.deviation)
+                for controller in self._controllers.values()
+                if controller.deviation is not None
             ]
         if deviations:
             raise min(deviations, key=lambda found: found[0])[1]

@@ -9,7 +9,7 @@ from hal.clock import Clock
 from hal.errors import InputError, LeukoluxError
 from hal.recorder.recording import TRANSCRIPT_WIRE, Recording, read_recording
 from hal.sim.replay.apt_steps import step_through_apt
-from hal.sim.replay.board import Step, read_steps
+from hal.sim.replay.controller import Step, read_steps
 from hal.sim.replay.dialects import AptDialect, dialect_of
 from hal.sim.replay.emulator import ReplayEmulator
 from hal.stage.grbl.controller import BOOT_TIMEOUT_S, Controller
@@ -35,11 +35,7 @@ def step_through(path: Path, clock: Clock) -> Iterator[str]:
     recording = read_recording(path)
     entries = recording.of(TRANSCRIPT_WIRE)
     if not entries:
-        raise InputError(
-            f"The recording {path} has no conversation with a stage.",
-            remedy="Use a recording of an instrument whose stage was opened.",
-            code="INPUT-RECORDING",
-        )
+        raise InputError("REPLAY-NO-STAGE", path=path)
     dialect = dialect_of(b"".join(entry.what for entry in entries if entry.kind == "tx"))
     if isinstance(dialect, AptDialect):
         return step_through_apt(recording, clock)

@@ -20,7 +20,7 @@ class PlaceLog:
         self._places.append((time_s, place_um))
 
     def at(self, time_s: float, now_um: Vector) -> Vector:
-        """Return the place at ``time_s``, when the slide was at rest then.
+        """Return the place at ``time_s``, if the slide was at rest then.
 
         Args:
             time_s: of the clock of the notes.

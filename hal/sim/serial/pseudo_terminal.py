@@ -1,4 +1,4 @@
-"""A serial port that is not there: a pseudo-terminal with an emulated board behind it."""
+"""An emulated serial port: a pseudo-terminal with an emulated controller behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TICK_S = 0.001
 _IDLE_TICK_S = 0.02
 
 
-class Board(Protocol):
+class EmulatedController(Protocol):
     """What the host talks to.  Called with the lock held, in seconds of the given clock."""
 
     @property
@@ -37,25 +37,25 @@ class Board(Protocol):
 
 
 class PseudoTerminal:
-    """Runs a board in a thread of its own; :attr:`port` opens like any other serial port.
+    """Runs a controller in a thread of its own; :attr:`port` opens like any other serial port.
 
     Args:
-        board: what is behind the port.
-        clock: the board's time.
-        lock: held while the board is called; its owner's other methods take it as well.
+        controller: what is behind the port.
+        clock: the controller's time.
+        lock: held while the controller is called; its owner's other methods take it as well.
         name: of the thread and of the folder.
-        before: called with the lock held before the host's bytes reach the board.
+        before: called with the lock held before the host's bytes reach the controller.
     """
 
     def __init__(
         self,
-        board: Board,
+        controller: EmulatedController,
         clock: Clock,
         lock: Lock,
         name: str,
         before: Callable[[float], None],
     ) -> None:
-        self._board = board
+        self._controller = controller
         self._clock = clock
         self._lock = lock
         self._before = before
@@ -74,9 +74,9 @@ class PseudoTerminal:
         return str(self._link)
 
     def unplug(self) -> None:
-        """Pull the cable: the port is gone and the board has no power."""
+        """Pull the cable: the port is gone and the controller has no power."""
         with self._lock:
-            self._board.powered_off(self._clock.monotonic_s())
+            self._controller.powered_off(self._clock.monotonic_s())
             self._close_master()
             self._link.unlink(missing_ok=True)
 
@@ -86,7 +86,7 @@ class PseudoTerminal:
             if self._master is not None:
                 return
             self._master, slave = os.openpty()
-            # Raw before anybody opens it, or the terminal would echo the board back to itself.
+            # Raw before anybody opens it, or the terminal would echo the controller back to itself.
             tty.setraw(slave, termios.TCSANOW)
             os.set_blocking(self._master, False)
             self._link.symlink_to(os.ttyname(slave))
@@ -113,7 +113,7 @@ class PseudoTerminal:
         while not self._stop.is_set():
             with self._lock:
                 master = self._master
-                tick_s = _TICK_S if self._board.has_work else _IDLE_TICK_S
+                tick_s = _TICK_S if self._controller.has_work else _IDLE_TICK_S
             if master != registered:
                 if registered is not None:
                     with contextlib.suppress(KeyError):
@@ -139,14 +139,14 @@ class PseudoTerminal:
                 self._before(now_s)
             if events & select.POLLHUP:
                 if self._connected:
-                    # What the host wrote before it went still reaches the board.
-                    self._board.exchange(data, now_s)
+                    # What the host wrote before it went still reaches the controller.
+                    self._controller.exchange(data, now_s)
                 self._connected = False
                 return False
             if not self._connected:
                 self._connected = True
-                self._board.connected(now_s)
-            for answer in self._board.exchange(data, now_s):
+                self._controller.connected(now_s)
+            for answer in self._controller.exchange(data, now_s):
                 # A host that does not read loses bytes, as on a line without flow control.
                 with contextlib.suppress(OSError):
                     os.write(master, answer)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 
 from hal.clock import Clock
 from hal.errors import DeviceTimeoutError, StageAlarmError, StageError
 from hal.stage.apt.bus import AptBus
-from hal.stage.apt.messages import DISABLE, ENABLE, FAULTS, STOP_PROFILED, Done, Status
+from hal.stage.apt.messages import DISABLE, ENABLE, STOP_PROFILED, Done, Status
 from hal.stage.serial_port import Deadline
+
+log = logging.getLogger(__name__)
 
 STATUS_TRIES = 3
 STATUS_TIMEOUT_S = 0.5 / STATUS_TRIES
@@ -104,12 +107,7 @@ class AptAxis:
                     info = self.bus.infos[address]
                     return f"{info.model} {info.firmware}"
             self.bus.forget_partial()
-        raise DeviceTimeoutError(
-            f"No APT controller answers for {self.profile.name} at address 0x{address:02x}.",
-            remedy="Check the controller's power and cable, and the settings stage.port and "
-            "apt.port_z and apt.address_.",
-            code="STAGE-IDENTITY",
-        )
+        raise DeviceTimeoutError("STAGE-AXIS-ABSENT", axis=self.profile.name, address=address)
 
     def status(self) -> Status:
         """Ask for the state, at most three times.
@@ -135,11 +133,7 @@ class AptAxis:
                     return self._status
             self.bus.forget_partial()
         self.bus.close()
-        raise DeviceTimeoutError(
-            f"The stage controller of {self.profile.name} does not answer.",
-            remedy="Check its power and the USB cable, then reconnect and home.",
-            code="STAGE-UNPLUGGED",
-        )
+        raise DeviceTimeoutError("STAGE-AXIS-SILENT", axis=self.profile.name)
 
     def enable(self) -> None:
         """Switch the channel on and set its speed; a fault is cleared by switching it off first.
@@ -160,11 +154,7 @@ class AptAxis:
                 break
             if deadline.passed:
                 self.require_no_fault(status)
-                raise StageError(
-                    f"The controller does not switch {self.profile.name} on.",
-                    remedy="Check the stage's motor cable and the controller's interlock.",
-                    code="STAGE-NOT-ENABLED",
-                )
+                raise StageError("STAGE-NOT-ENABLED", axis=self.profile.name)
             self._clock.sleep(0.1)
         self._send(
             "mot_set_velparams",
@@ -189,14 +179,11 @@ class AptAxis:
         self._send("mot_move_stop", chan_ident=self.profile.channel, stop_mode=STOP_PROFILED)
 
     def require_no_fault(self, status: Status) -> None:
-        """Raise StageAlarmError when the channel has a fault."""
+        """Raise StageAlarmError if the channel has a fault; the log names all of several."""
         if status.faults:
-            faults = ", ".join(FAULTS[name] for name in status.faults)
-            raise StageAlarmError(
-                f"Stage axis {self.profile.name} has stopped: {faults}.",
-                remedy="Check that nothing blocks the stage, then home it.",
-                code="STAGE-ALARM-" + status.faults[0].upper().replace("_", "-"),
-            )
+            log.warning("faults of stage axis %s: %s", self.profile.name, ", ".join(status.faults))
+            fault = status.faults[0].upper().replace("_", "-")
+            raise StageAlarmError(f"STAGE-FAULT-{fault}", axis=self.profile.name)
 
     def limit_switch(self, status: Status) -> str | None:
         """Return ``lower`` or ``upper`` when that limit switch is active."""

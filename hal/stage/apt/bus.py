@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 MOTHERBOARD = 0x11
 NOBODY = 0x00
-"""Some controllers sign what they send by themselves so."""
+"""Some controllers send unasked messages under this address."""
 
 
 class AptBus:
     """Sends orders and hands every message to the one who waits for it.
 
-    A controller falls silent when its reports are not acknowledged: it takes the host for dead.  So
-    each report is acknowledged as it is read.
+    A controller falls silent when its reports are not acknowledged: it takes the host for dead.
+    Therefore each report is acknowledged as it is read.
 
     Args:
         port: device file of the port.
@@ -70,7 +70,7 @@ class AptBus:
         self._port.close()
 
     def require_open(self) -> None:
-        """Raise DeviceClosedError when the port is not open."""
+        """Raise DeviceClosedError if the port is not open."""
         self._port.require_open()
 
     def send(self, message: str, address: int, **values: int) -> None:

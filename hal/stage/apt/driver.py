@@ -20,8 +20,8 @@ from hal.errors import (
     LeukoluxError,
     StageAlarmError,
     StageError,
-    StageLimitError,
 )
+from hal.interfaces.failures import not_homed, outside_travel
 from hal.interfaces.stage import Position, Travel
 from hal.recorder.recorder import UNRECORDED, Recorder
 from hal.stage.apt.axis import AptAxis
@@ -210,57 +210,38 @@ class AptStage:
                 continue
             length_um = axis.profile.travel_um
             if not -_LIMIT_SLACK_UM <= target_um <= length_um + _LIMIT_SLACK_UM:
-                raise StageLimitError(
-                    f"{axis.profile.name} = {target_um:g} um is outside the travel of 0 to "
-                    f"{length_um:g} um.",
-                    remedy="Choose a target inside the travel.",
-                )
+                raise outside_travel(axis.profile.name, target_um, length_um)
             targets[axis] = axis.profile.counts(target_um)
         return targets
 
     def _require_homed(self) -> None:
         if not self._position_known:
-            raise StageError(
-                "The stage does not know its position.",
-                remedy="Home the stage first.",
-                code="STAGE-NOT-HOMED",
-            )
+            raise not_homed()
 
     def _sound_status(self, axis: AptAxis) -> Status:
-        """Return the status of a homed axis; raise when it lost power, its place or its health."""
+        """Return the status of a homed axis; raise if it lost power or position, or has a fault."""
         status = axis.status()
         self._raise_complaint(axis)
         if status.homed and status.enabled and not status.faults:
             return status
         self._position_known = False
         axis.require_no_fault(status)
-        what = "is switched off" if status.homed else "has restarted on its own"
-        raise StageError(
-            f"The stage controller of {axis.profile.name} {what}, so the position is unknown.",
-            remedy="Check the controller's power supply, then home the stage.",
-            code="STAGE-DISABLED" if status.homed else "STAGE-REBOOTED",
-        )
+        if status.homed:
+            raise StageError("STAGE-AXIS-DISABLED", axis=axis.profile.name)
+        raise StageError("STAGE-AXIS-REBOOTED", axis=axis.profile.name)
 
     def _raise_complaint(self, axis: AptAxis) -> None:
         """Raise StageError for what the controllers reported by themselves."""
         if axis.bus.complaints:
             text = "; ".join(complaint.text for complaint in axis.bus.complaints)
             axis.bus.complaints.clear()
-            raise StageError(
-                f"The stage controller refused an order: {text}.",
-                remedy="Home the stage; if it happens again, check the apt settings.",
-                code="STAGE-REFUSED",
-            )
+            raise StageError("STAGE-REFUSED", said=text)
 
     def _ready_status(self, axis: AptAxis) -> Status:
         status = self._sound_status(axis)
         if status.moving or status.homing:
             self._halt()
-            raise StageError(
-                f"Stage axis {axis.profile.name} was moving by itself and was stopped.",
-                remedy="Leave the joystick alone, then try again.",
-                code="STAGE-NOT-IDLE",
-            )
+            raise StageError("STAGE-AXIS-MOVING", axis=axis.profile.name)
         return status
 
     def _watch(self, what: str, ends: list[Iterator[None]], cancel: Event | None) -> None:
@@ -294,19 +275,14 @@ class AptStage:
                 repeated = True
             if deadline.passed:
                 raise DeviceTimeoutError(
-                    f"Homing of {axis.profile.name} did not end within "
-                    f"{self._config.homing_timeout_s:g} s; it was stopped.",
-                    remedy="Check that nothing blocks the stage, then home again.",
-                    code="STAGE-HOME-TIMEOUT",
+                    "STAGE-AXIS-HOME-TIMEOUT",
+                    axis=axis.profile.name,
+                    timeout_s=self._config.homing_timeout_s,
                 )
             yield
         at_um = axis.profile.place_um(status.position_counts)
         if abs(at_um) > HOME_TOLERANCE_UM:
-            raise StageError(
-                f"After homing {axis.profile.name} reports {at_um:g} um instead of 0.",
-                remedy="Check the controller's homing offset, then home again.",
-                code="STAGE-HOME-POSITION",
-            )
+            raise StageError("STAGE-AXIS-HOME-POSITION", axis=axis.profile.name, at_um=at_um)
 
     def _until_arrived(
         self, axis: AptAxis, start: int, target: int, deadline: Deadline
@@ -321,12 +297,8 @@ class AptStage:
         while True:
             status = self._sound_status(axis)
             if not axis.is_between(status, start, target):
-                raise StageError(
-                    f"Stage axis {axis.profile.name} left its way and was stopped at "
-                    f"{axis.profile.place_um(status.position_counts):g} um.",
-                    remedy="Check the cables, then try again.",
-                    code="STAGE-ASTRAY",
-                )
+                at_um = axis.profile.place_um(status.position_counts)
+                raise StageError("STAGE-AXIS-ASTRAY", axis=axis.profile.name, at_um=at_um)
             if status.moving:
                 resting = Deadline(self._clock, GRACE_S)
             # Before the motion begins, a near target looks as if it were reached.
@@ -341,10 +313,9 @@ class AptStage:
                 resting = Deadline(self._clock, GRACE_S)
             if deadline.passed:
                 raise DeviceTimeoutError(
-                    f"Stage axis {axis.profile.name} did not come to rest at its target within "
-                    f"{self._config.move_timeout_s:g} s.",
-                    remedy="Check that nothing blocks the stage and that move_timeout_s is enough.",
-                    code="STAGE-MOVE-TIMEOUT",
+                    "STAGE-AXIS-MOVE-TIMEOUT",
+                    axis=axis.profile.name,
+                    timeout_s=self._config.move_timeout_s,
                 )
             yield
 
@@ -356,16 +327,8 @@ class AptStage:
         side = axis.limit_switch(status)
         if side is not None:
             self._position_known = False
-            return StageAlarmError(
-                f"Stage axis {name} hit its {side} limit switch at {at_um:g} um.",
-                remedy="Check travel and limits of the stage in the settings, then home it.",
-                code="STAGE-LIMIT-SWITCH",
-            )
-        return StageError(
-            f"Stage axis {name} stands at {at_um:g} um instead of {goal_um:g} um.",
-            remedy="Try again; if it happens often, check the cables.",
-            code="STAGE-NOT-ARRIVED",
-        )
+            return StageAlarmError("STAGE-LIMIT-SWITCH", axis=name, side=side, at_um=at_um)
+        return StageError("STAGE-AXIS-NOT-ARRIVED", axis=name, at_um=at_um, goal_um=goal_um)
 
     def _check_wanted(self, what: str, cancel: Event | None) -> None:
         if self._stop_asked.is_set() or (cancel is not None and cancel.is_set()):

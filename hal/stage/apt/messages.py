@@ -23,7 +23,8 @@ LONGEST_DATA = 255
 STOP_PROFILED = 2
 ENABLE, DISABLE = 1, 2
 
-# What stops a channel by itself; controllers without one of these leave its bit clear.
+# What stops a channel by itself, the most telling first; controllers without one of these leave
+# its bit clear.
 FAULTS: dict[str, str] = {
     "motion_error": "the axis does not follow",
     "instrument_error": "the controller reports a fault of the instrument",
@@ -108,11 +109,7 @@ class AptCodec:
             self._library: Any = importlib.import_module("thorlabs_apt_protocol")
             parsing = importlib.import_module("thorlabs_apt_protocol.parsing")
         except ImportError as error:
-            raise DeviceError(
-                f'stage.driver = "apt" needs a library that is missing: {error}.',
-                remedy="Install the instrument's software with its extra 'apt'.",
-                code="STAGE-LIBRARY",
-            ) from error
+            raise DeviceError("STAGE-LIBRARY", reason=error) from error
         self._parsers: dict[int, Any] = parsing.id_to_func
 
     def encode(self, message: str, address: int, **values: int) -> bytes:
@@ -125,7 +122,7 @@ class AptCodec:
         return message_id in self._parsers
 
     def decode(self, frame: bytes) -> Message | None:
-        """Return what a whole frame means; None for what does not matter here or is damaged."""
+        """Return what a whole frame means; None for what is of no use here or is damaged."""
         try:
             told = self._parsers[HEADER.unpack_from(frame)[0]](frame)
         except (struct.error, AssertionError, UnicodeDecodeError) as error:
@@ -176,7 +173,7 @@ class FrameReader:
         return frames
 
     def _frame_size(self) -> int | None:
-        """Return the length of the frame that begins the buffer; None where none can begin."""
+        """Return the length of the frame that begins the buffer; None if no frame does."""
         message_id, length, destination, source = HEADER.unpack_from(self._buffer)
         to_host = destination & ~LONG_FORM in (0, HOST)
         if not (to_host and source in self._sources and self._codec.is_known(message_id)):

@@ -69,17 +69,9 @@ class Controller:
                 return reply
             heard = heard or reply is not None
         if heard:
-            raise StageError(
-                f"The stage controller's reports were damaged {STATUS_TRIES} times in a row.",
-                remedy="Check the serial cable and its shielding.",
-                code="STAGE-GARBLED",
-            )
+            raise StageError("STAGE-GARBLED", tries=STATUS_TRIES)
         self.soft_reset()
-        raise StageError(
-            "The stage controller had stopped answering and was reset; the position is lost.",
-            remedy="Home the stage.",
-            code="STAGE-SILENT",
-        )
+        raise StageError("STAGE-SILENT")
 
     def command(self, line: str, timeout_s: float = COMMAND_TIMEOUT_S) -> list[wire.Reply]:
         """Send ``line`` and return what came before its ``ok``.
@@ -101,11 +93,7 @@ class Controller:
                     raise refusal_error(code, line)
                 case _:
                     replies.append(reply)
-        raise DeviceTimeoutError(
-            f"The stage controller did not acknowledge {line!r} within {timeout_s:g} s.",
-            remedy="Try again; if it happens often, check the serial cable.",
-            code="STAGE-NO-ANSWER",
-        )
+        raise DeviceTimeoutError("STAGE-NO-ANSWER", line=line, timeout_s=timeout_s)
 
     def home(self, timeout_s: float, cancel: Event | None) -> None:
         """Run ``$H``.  An alarm before the ``ok`` is a failure: the firmware sends both.
@@ -131,11 +119,7 @@ class Controller:
             self.soft_reset()
             raise Cancelled("Homing") from None
         self.soft_reset()
-        raise DeviceTimeoutError(
-            f"Homing did not end within {timeout_s:g} s; the controller was reset.",
-            remedy="Check that nothing blocks the stage, then home again.",
-            code="STAGE-HOME-TIMEOUT",
-        )
+        raise DeviceTimeoutError("STAGE-HOME-TIMEOUT", timeout_s=timeout_s)
 
     def send_realtime(self, byte: bytes) -> None:
         """Send a real-time byte; safe from any thread.  Raises DeviceError."""
@@ -152,11 +136,7 @@ class Controller:
         version = self._await_banner(RESET_TIMEOUT_S)
         if version is None:
             self._lose_connection()
-            raise DeviceTimeoutError(
-                "The stage controller answers nothing, not even a reset.",
-                remedy="Check its power and the USB cable, then reconnect and home.",
-                code="STAGE-UNPLUGGED",
-            )
+            raise DeviceTimeoutError("STAGE-MUTE")
         return version
 
     def _await_banner(self, timeout_s: float) -> str | None:
@@ -206,12 +186,7 @@ class Controller:
                 raise alarm_error(code)
             case wire.Banner(version):
                 self.position_known = False
-                raise StageError(
-                    f"The stage controller (GRBL {version}) restarted on its own, so the position "
-                    "is unknown.",
-                    remedy="Check the controller's power supply, then home the stage.",
-                    code="STAGE-REBOOTED",
-                )
+                raise StageError("STAGE-REBOOTED", version=version)
             case wire.Damaged(text):
                 log.warning("damaged line from the stage: %r", text)
         return reply

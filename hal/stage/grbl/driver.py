@@ -17,6 +17,7 @@ from hal.errors import (
     StageAlarmError,
     StageError,
 )
+from hal.interfaces.failures import not_homed
 from hal.interfaces.stage import Position, Travel
 from hal.recorder.recorder import UNRECORDED, Recorder
 from hal.stage.grbl import wire
@@ -123,9 +124,7 @@ class GrblStage:
         ):
             self._controller.position_known = False
             raise StageError(
-                f"After homing the controller reports {status.state} at {status.machine_mm} mm.",
-                remedy="Check the homing settings $23, $27 and $130-$132, then home again.",
-                code="STAGE-HOME-POSITION",
+                "STAGE-HOME-POSITION", state=status.state, at_mm=_place(status.machine_mm)
             )
 
     def move_to(
@@ -197,11 +196,7 @@ class GrblStage:
     def _require_homed(self) -> None:
         self._link.require_open()
         if not self._controller.position_known:
-            raise StageError(
-                "The stage does not know its position.",
-                remedy="Home the stage first.",
-                code="STAGE-NOT-HOMED",
-            )
+            raise not_homed()
 
     def _jog(
         self,
@@ -259,21 +254,15 @@ class GrblStage:
             status = self._controller.status()
             if not self._frame.is_between(status.machine_mm, start_mm, goal_mm):
                 # A digit lost on the line makes another target, which nothing else would notice.
-                raise StageError(
-                    f"The stage went to {status.machine_mm} mm on its way to {goal_mm} mm.",
-                    remedy="Check the serial cable and its shielding, then try again.",
-                    code="STAGE-ASTRAY",
-                )
+                at = _place(status.machine_mm)
+                raise StageError("STAGE-ASTRAY", at_mm=at, goal_mm=_place(goal_mm))
             if status.state == "Idle":
                 if self._frame.is_at(status.machine_mm, goal_mm):
                     return status
                 self._check_wanted(cancel)
                 if resends_left == 0 or status.machine_mm != start_mm:
-                    raise StageError(
-                        f"The stage stands at {status.machine_mm} mm instead of {goal_mm} mm.",
-                        remedy="Try again; if it happens often, check the serial cable.",
-                        code="STAGE-NOT-ARRIVED",
-                    )
+                    at = _place(status.machine_mm)
+                    raise StageError("STAGE-NOT-ARRIVED", at_mm=at, goal_mm=_place(goal_mm))
                 resends_left -= 1
                 self._send_jog(line)
                 continue
@@ -281,9 +270,7 @@ class GrblStage:
                 raise self._not_idle(status)
             if deadline.passed:
                 raise DeviceTimeoutError(
-                    f"The stage did not arrive within {self._config.move_timeout_s:g} s.",
-                    remedy="Check that nothing blocks the stage and that move_timeout_s is enough.",
-                    code="STAGE-MOVE-TIMEOUT",
+                    "STAGE-MOVE-TIMEOUT", timeout_s=self._config.move_timeout_s
                 )
             self._sleep_towards(status, goal_mm, cancel)
 
@@ -298,7 +285,7 @@ class GrblStage:
             raise Cancelled("The move")
 
     def _halt(self) -> None:
-        """Stop a jog and wait for rest; when that fails, reset.  Keeps the first error alive."""
+        """Stop a jog and wait for rest; if that fails, reset.  Raises no DeviceError."""
         if not self._link.is_open:
             return
         deadline = Deadline(self._clock, HALT_TIMEOUT_S)
@@ -318,8 +305,8 @@ class GrblStage:
     def _not_idle(self, status: wire.Status) -> StageError:
         if status.state == "Alarm":
             self._controller.position_known = False
-        return StageError(
-            f"The stage is in state {status.state}, not ready to move.",
-            remedy="Close the lid, release any feed hold, and home the stage.",
-            code="STAGE-NOT-IDLE",
-        )
+        return StageError("STAGE-NOT-IDLE", state=status.state)
+
+
+def _place(axes_mm: wire.Axes) -> str:
+    return ", ".join(f"{at_mm:.3f}" for at_mm in axes_mm)

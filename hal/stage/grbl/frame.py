@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from hal.config import StageConfig
-from hal.errors import StageLimitError
+from hal.interfaces.failures import outside_travel
 from hal.interfaces.stage import Position, Travel
 from hal.stage.grbl.wire import Axes
 
@@ -49,11 +49,7 @@ class StageFrame:
             if target_um is None:
                 continue
             if not -_LIMIT_SLACK_UM <= target_um <= length_um + _LIMIT_SLACK_UM:
-                raise StageLimitError(
-                    f"{axis.lower()} = {target_um:g} um is outside the travel of 0 to "
-                    f"{length_um:g} um.",
-                    remedy="Choose a target inside the travel.",
-                )
+                raise outside_travel(axis.lower(), target_um, length_um)
             # To the decimals that are sent, or the controller may take the neighbouring step.
             targets_mm[axis] = round(origin_mm + target_um / 1000.0, SENT_DECIMALS)
         return targets_mm

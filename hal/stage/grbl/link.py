@@ -27,7 +27,7 @@ class SerialLink(SerialPort):
         self._buffer.clear()
 
     def read_line(self, deadline: Deadline, cancel: Event | None = None) -> str | None:
-        """Return the next non-empty line, or None when ``deadline`` passed.
+        """Return the next non-empty line, or None if ``deadline`` passed.
 
         Bytes that are no ASCII become U+FFFD, so that a damaged line stays visible as one.
 

@@ -74,33 +74,17 @@ def check_identity(build: Iterable[wire.Info]) -> None:
     """
     told = {info.key: info.text for info in build}
     if "VER" not in told:
-        raise StageError(
-            f"The stage controller does not identify itself as GRBL: {told}.",
-            remedy="Check stage.port: another device may be connected there.",
-            code="STAGE-IDENTITY",
-        )
+        said = ", ".join(f"[{key}:{text}]" for key, text in told.items())
+        raise StageError("STAGE-IDENTITY", said=said or "nothing")
     version = re.match(r"(\d+)\.(\d+)", told["VER"])
     if version is None or (int(version[1]), int(version[2])) < OLDEST_VERSION:
-        raise StageError(
-            f"The stage controller's firmware is GRBL {told['VER']}, which is too old.",
-            remedy="Install GRBL 1.1 or newer on the controller.",
-            code="STAGE-FIRMWARE",
-        )
+        raise StageError("STAGE-FIRMWARE", version=told["VER"])
     letters, _, sizes = told.get("OPT", "").partition(",")
     if ZERO_AT_HOME in letters:
-        raise StageError(
-            "The stage controller's firmware is built to make the end of homing its origin.",
-            remedy="Install firmware without HOMING_FORCE_SET_ORIGIN.",
-            code="STAGE-FIRMWARE",
-        )
+        raise StageError("STAGE-FIRMWARE-ORIGIN")
     receive_bytes = sizes.split(",")[1:2]
     if receive_bytes and receive_bytes[0].isdecimal() and int(receive_bytes[0]) < LONGEST_JOG_BYTES:
-        raise StageError(
-            f"The stage controller's receive buffer of {receive_bytes[0]} bytes does not hold a "
-            "whole command.",
-            remedy="Install firmware with a receive buffer of 128 bytes.",
-            code="STAGE-FIRMWARE",
-        )
+        raise StageError("STAGE-FIRMWARE-BUFFER", size=receive_bytes[0])
 
 
 def check_profile(config: StageConfig, found: Mapping[int, float]) -> None:
@@ -115,8 +99,4 @@ def check_profile(config: StageConfig, found: Mapping[int, float]) -> None:
         if number not in found or abs(found[number] - value) > 0.0005
     ]
     if problems:
-        raise StageError(
-            f"The stage controller is set up differently: {'; '.join(problems)}.",
-            remedy="Correct these settings of the controller, or the [stage] settings.",
-            code="STAGE-PROFILE",
-        )
+        raise StageError("STAGE-PROFILE", differences="; ".join(problems))

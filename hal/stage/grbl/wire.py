@@ -113,7 +113,7 @@ def parse_line(line: str) -> Reply:
 
 
 def _parse_status(line: str) -> Status | None:
-    """Read a status report by its keys, because fields come and go; None when it is damaged.
+    """Read a status report by its keys, because fields come and go; None if it is damaged.
 
     Position and speed are in every report; without them a gap in the line could pass for another
     position.
@@ -139,7 +139,7 @@ def _parse_status(line: str) -> Status | None:
 
 
 def parse_axes(text: str) -> Axes | None:
-    """Read ``x,y,z`` in mm with three decimals each; None when it is anything else."""
+    """Read ``x,y,z`` in mm with three decimals each; None if it is anything else."""
     parts = text.split(",")
     if len(parts) != 3 or not all(re.fullmatch(r"-?\d{1,6}\.\d{3}", part) for part in parts):
         return None

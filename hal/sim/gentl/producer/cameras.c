@@ -1,4 +1,4 @@
-/* Which cameras there are: those whose sockets lie beside this library. */
+/* Which cameras there are: those whose sockets lie next to this library. */
 #include "producer.h"
 
 #include <dirent.h>
@@ -44,7 +44,7 @@ bool library_path(char *out, size_t size)
     return true;
 }
 
-/* Which of the sockets beside this library answer?  What went away stays known, but not present. */
+/* Which of the sockets next to this library answer?  What went away stays known but absent. */
 void look_for_cameras(void)
 {
     char folder[sizeof cameras->path];

@@ -23,7 +23,7 @@ class Step:
         t_s: when, in recorded seconds.
         order: what was sent; None for the opening.
         said: what came unasked, with the recorded seconds since the order.
-        reports: answers to questions, likewise, by question.
+        reports: answers to questions, with the same delays, by question.
     """
 
     line: int
@@ -52,13 +52,13 @@ def read_steps(entries: Sequence[Entry], dialect: Dialect) -> list[Step]:
     return steps
 
 
-class ReplayBoard:
-    """:class:`~hal.sim.serial.pseudo_terminal.Board` that answers what was recorded.
+class ReplayController:
+    """:class:`~hal.sim.serial.pseudo_terminal.EmulatedController` that answers what was recorded.
 
     The host must give the recorded orders in their order.  What the controller said after each
-    comes with its recorded delay; a question about the state gets the report that was the newest so
-    long after the order.  Whatever else is sent is a deviation: it is kept in :attr:`deviation`,
-    and from then on the board is silent until the port is opened anew.  That begins the
+    comes with its recorded delay; a question about the state gets the report that was the newest at
+    that time after the order.  Whatever else is sent is a deviation, kept in :attr:`deviation`, and
+    from then on the controller is silent until the port is opened again.  That begins the
     conversation again, or goes on to the next recorded opening when it is due.
     :attr:`deviated_s` is when it was.
 
@@ -123,7 +123,7 @@ class ReplayBoard:
             return []
         # What was said before the order comes before the answers to it, early as it may be.
         rest = [said for _, said in self._steps[self._at].said[self._told :]]
-        # Whoever asks next may get no other answer, also when this host has not asked before.
+        # The next question gets this answer, even if this host has not asked before.
         for question, reports in self._steps[self._at].reports.items():
             self._last[question] = reports[-1][1]
         self._begin(self._at + 1, now_s)
@@ -151,16 +151,19 @@ class ReplayBoard:
         return self._last.get(question)
 
     def _deviate(self, message: bytes, expected: Step | None) -> None:
+        path = self._path
         if expected is None:
-            wanted = f"the recording {self._path} has no further order"
+            self.deviation = InputError("REPLAY-BEYOND-END", sent=message, path=path)
         elif expected.order is None:
-            wanted = f"line {expected.line} of the recording {self._path} opens the port anew"
+            self.deviation = InputError(
+                "REPLAY-BEFORE-OPENING", sent=message, path=path, line=expected.line
+            )
         else:
-            wanted = f"line {expected.line} of the recording {self._path} has {expected.order!r}"
-        self.deviation = InputError(
-            f"The driver sent {message!r}, but {wanted}.",
-            remedy="Give the recorded orders with the recorded settings; "
-            "`leukolux diagnose --replay` gives them by itself.",
-            code="REPLAY-DEVIATION",
-        )
+            self.deviation = InputError(
+                "REPLAY-DEVIATION",
+                sent=message,
+                path=path,
+                line=expected.line,
+                recorded=expected.order,
+            )
         log.error("%s", self.deviation.cause)
