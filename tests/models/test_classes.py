@@ -56,7 +56,7 @@ def test_names_swapped_in_a_copied_manifest_do_not_verify(copied_models: Path) -
         load_tested_models(directory=copied_models)
     result = CliRunner().invoke(cli, ["models", "verify", "--directory", str(copied_models)])
     assert result.exit_code == 4
-    assert "MODEL-ANSWER: classifier" in result.output
+    assert "MODEL-VERIFY-FAILED: classifier" in result.output
 
 
 def test_a_network_with_its_outputs_in_another_order_verifies_if_the_manifest_says_so(
