@@ -3,8 +3,9 @@
 A raise site is a call in the source whose first argument is a code: written out, one of two codes
 on a condition, or an f-string.  A part of an f-string stands for any code with the same beginning
 and end; with the format ``:d`` it stands for digits only, so ``f"STAGE-ALARM-{alarm:d}"`` is every
-numbered alarm and not ``STAGE-ALARM-UNKNOWN``.  What passes a sentence and ``remedy=`` is not
-judged.
+numbered alarm and not ``STAGE-ALARM-UNKNOWN``.  A call of a helper, or of a class held in a
+variable, is a raise site if its first argument is a code of the catalogue.  A call with ``remedy=``
+passes sentences instead of a code and is not judged.
 """
 
 from __future__ import annotations

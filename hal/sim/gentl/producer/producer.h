@@ -1,7 +1,7 @@
 /*
- * A GenTL producer for cameras that are not there.
+ * A GenTL producer for simulated cameras.
  *
- * It knows no feature of a camera.  Every `*.sock` beside this library is one camera, served by a
+ * It knows no feature of a camera.  Every `*.sock` next to this library is one camera, served by a
  * process of its own.  Reads and writes of the remote port are asked of that process over one
  * connection; frames come over a second one and are copied into the queued buffers by a thread.
  *
