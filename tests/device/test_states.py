@@ -118,7 +118,7 @@ def test_light_is_possible_only_on_the_way_from_start_to_finish() -> None:
 
 @pytest.mark.parametrize("name", ["State", "Event"])
 def test_every_member_has_a_docstring(name: str) -> None:
-    tree = ast.parse((ROOT / "device" / "engine" / "states.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "device" / "engine" / "state" / "states.py").read_text(encoding="utf-8"))
     body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name).body
     for member, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(member, ast.Assign):
