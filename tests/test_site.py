@@ -12,13 +12,13 @@ import pytest
 from device.checks.catalogue import CATALOGUE
 from device.engine.state.states import TRANSITIONS, Event, State
 from device.settings.file import Settings
-from hal.errors import InterlockError
+from hal.error_catalogue import error_catalogue
 from webui.cli.main import cli
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "hooks"))
 from api_routes import api_routes
 from command_line import command_line
-from error_codes import error_codes
+from error_codes import error_index, error_pages, prose
 from settings_table import settings_table
 from state_diagram import state_diagram, state_table
 
@@ -60,13 +60,29 @@ def test_every_command_is_listed_with_its_options() -> None:
     assert "--target-cells" in page
 
 
-def test_every_code_is_listed_with_cause_and_remedy() -> None:
-    page = error_codes()
-    assert all(f"## {check.id}\n" in page for check in CATALOGUE)
-    assert f"## {InterlockError.code}\n" in page
-    worn = page.partition("## LIGHT-WORN\n")[2].partition("\n## ")[0]
-    assert "of the light it gave when it was new" in worn
-    assert "Clean the optics and the blank glass" in worn
+def test_every_code_has_a_page_that_the_index_links_to() -> None:
+    index, pages = error_index(), error_pages()
+    assert all(f"| {check.id} | {check.title}: " in index for check in CATALOGUE)
+    assert set(pages) == {f"reference/errors/{code}.md" for code in error_catalogue()}
+    assert all(f"| [{code}](errors/{code}.md) | " in index for code in error_catalogue())
+    assert pages["reference/errors/WEB-COMMENT-EMPTY.md"].splitlines() == [
+        *("# WEB-COMMENT-EMPTY", ""),
+        *("**What happened:** The comment is empty.", ""),
+        *("**What to do:** Enter a text.", ""),
+        "Area: [Web](../errors.md#web).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("template", "shown"),
+    [
+        ("Lot {lot_id!r} is {z_um:.1f} µm off.", "Lot *lot id* is *z um* µm off."),
+        ('Send {{"a": []}} as <token>.', 'Send {"a": &#91;]} as &#60;token>.'),
+        ("See `leukolux run {name}<file>`.", "See `leukolux run name<file>`."),
+    ],
+)
+def test_a_text_of_the_catalogue_is_shown_as_it_is_written(template: str, shown: str) -> None:
+    assert prose(template) == shown
 
 
 def test_every_transition_is_in_the_picture_and_in_the_table() -> None:
@@ -87,6 +103,10 @@ def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> N
     subprocess.run([sys.executable, "-m", "mkdocs", *words], check=True)
     pages = {page: page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.html")}
     assert len(pages) > 30
+    codes = {page.stem for page in pages if page.parent == tmp_path / "reference" / "errors"}
+    assert codes == error_catalogue().keys()
+    token = pages[tmp_path / "reference" / "errors" / "WEB-TOKEN.html"]
+    assert "Authorization: Bearer &lt;token" in token or "Bearer &#60;token" in token
     for page, html in pages.items():
         loaded = re.findall(
             r"<(?:script|img|link|iframe)[^>]*(?:src|href)=\"?(https?:[^\" >]*)", html

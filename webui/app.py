@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.routing import IntegerConverter
 
 from device.analysis.staining import VirtualStain
+from hal.errors import LeukoluxError
 from webui import context, problems, trust
 from webui.api import calibration as calibration_api
 from webui.api import quality as quality_api
@@ -29,7 +30,7 @@ LARGEST_BODY_BYTES: Final = 64 * 1024
 
 
 class _Number(IntegerConverter):
-    """A number in an address: digits of other scripts are none."""
+    """A number in an address, in the digits 0 to 9 only."""
 
     regex = "[0-9]+"
 
@@ -50,7 +51,7 @@ def create_app(
         instrument: what is shown and controlled.
         records: where results are read from.
         settings: of instrument and web.
-        stain: what colours pictures; None takes the network that came with the software.
+        stain: what colours pictures; by default the network that came with the software.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
@@ -59,6 +60,7 @@ def create_app(
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(t=text, label=label, duration=duration, language=LANGUAGE)
+    app.jinja_env.globals["no_connection"] = LeukoluxError("WEB-CONNECTION")
     parts = context.Context(
         instrument, records, settings, StreamGate(), stain if stain is not None else VirtualStain()
     )

@@ -1,4 +1,4 @@
-"""Parameters of requests: checked once, with an error that names the parameter and its range."""
+"""Parameters of requests, checked in one place; an error names the parameter and its range."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from device.engine.state.sample_entry import SampleChanges
 
 LARGEST_ID: Final = 2**63 - 1
+_SHOWN: Final = 40
+"""Characters of a wrong value that a message repeats."""
 
 
 def whole_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
@@ -28,8 +30,7 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     value = int(raw) if re.fullmatch(r"[0-9]{1,19}", raw) else None
     if value is None or not low <= value <= high:
         raise ParameterError(
-            f"{name} = {raw[:40]!r} is not a whole number from {low} to {high}.",
-            remedy=f"Leave {name} out for {default}, or send a number in that range.",
+            "WEB-NUMBER", name=name, value=raw[:_SHOWN], low=low, high=high, default=default
         )
     return value
 
@@ -42,20 +43,19 @@ def choice(request: Request, name: str, allowed: tuple[str, ...], default: str) 
     """
     value = request.args.get(name, default)
     if value not in allowed:
-        raise ParameterError(
-            f"{name} = {value[:40]!r} is unknown.", remedy=f"Use one of: {', '.join(allowed)}."
-        )
+        shown = ", ".join(filter(None, allowed))
+        raise ParameterError("WEB-CHOICE", name=name, value=value[:_SHOWN], allowed=shown)
     return value
 
 
-def record_id(raw: int, what: str) -> int:
-    """Return ``raw`` when it can be the number of a record.
+def record_id(raw: int) -> int:
+    """Return ``raw`` if it can be the number of a record.
 
     Raises:
         NotFoundError: it is larger than any number the database can hold.
     """
     if raw > LARGEST_ID:
-        raise NotFoundError(f"{what} {raw if raw < 10**24 else 'of that number'}")
+        raise NotFoundError("WEB-RECORD-NUMBER", largest=LARGEST_ID)
     return raw
 
 
@@ -70,42 +70,37 @@ def json_body(request: Request) -> dict[str, Any]:
     except RecursionError:  # thousands of nested brackets
         body = None
     if not isinstance(body, dict):
-        raise ParameterError("The body is no JSON object.", remedy='Send JSON as {"name": "..."}.')
+        raise ParameterError("WEB-JSON")
     return body
 
 
 def field(body: dict[str, Any], name: str, *, longest: int) -> str:
-    """Return the text ``name`` of a body without surrounding blanks, empty when it has none.
+    """Return the text ``name`` of a body without surrounding blanks, empty if it is left out.
 
     Raises:
-        ParameterError: it is no text, too long, or cannot be printed.
+        ParameterError: it is not a text, too long, or cannot be printed.
     """
     value = body.get(name, "")
     if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-        raise ParameterError(
-            f"{name} cannot be used.", remedy=f"Send up to {longest} printable characters."
-        )
+        raise ParameterError("WEB-TEXT", name=name, longest=longest)
     return value.strip()
 
 
 def sample_changes(body: dict[str, Any]) -> SampleChanges:
     """Return what a body says of the waiting sample, as :class:`SampleChanges` names it.
 
-    Texts are not judged here: the instrument does that, for every screen alike.
+    The instrument judges the texts, so that every screen gets the same answer.
 
     Raises:
         ParameterError: the body says nothing of it, or a value is of the wrong type.
     """
     changes = {name: body[name] for name in _SAMPLE_FIELDS if name in body}
     if not changes:
-        raise ParameterError(
-            f"The body holds none of {', '.join(_SAMPLE_FIELDS)}.",
-            remedy='Send JSON as {"sample_id": "S-0001"}.',
-        )
+        raise ParameterError("WEB-NO-SAMPLE", names=", ".join(_SAMPLE_FIELDS))
     for name, value in changes.items():
-        usable, wanted = _SAMPLE_FIELDS[name]
+        usable, kind = _SAMPLE_FIELDS[name]
         if not usable(value):
-            raise ParameterError(f"{name} is not {wanted}.", remedy=f"Send {wanted}.")
+            raise ParameterError(f"WEB-SAMPLE-{kind}", name=name)
     return cast("SampleChanges", changes)
 
 
@@ -121,10 +116,12 @@ def _is_lot_or_null(value: object) -> bool:
     return value is None or (type(value) is int and 0 < value <= LARGEST_ID)
 
 
+_TEXT: Final = (_is_text, "TEXT")
+_DRAFT: Final = (_is_text_or_null, "DRAFT")
 _SAMPLE_FIELDS: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
-    "sample_id": (_is_text, "a text"),
-    "operator": (_is_text, "a text"),
-    "control_lot": (_is_lot_or_null, "the number of a lot, or null for a sample of a person"),
-    "draft_sample_id": (_is_text_or_null, "a text or null"),
-    "draft_operator": (_is_text_or_null, "a text or null"),
+    "sample_id": _TEXT,
+    "operator": _TEXT,
+    "control_lot": (_is_lot_or_null, "LOT"),
+    "draft_sample_id": _DRAFT,
+    "draft_operator": _DRAFT,
 }

@@ -1,4 +1,4 @@
-"""Failures as the web shows them: code, cause and remedy, with the right HTTP status."""
+"""Failures as pages and API show them: code, cause and remedy, with the right HTTP status."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from device.errors import RequestRefusedError
+from hal.error_catalogue import error_catalogue
 from hal.errors import InputError, LeukoluxError
 from webui.context import context
-from webui.errors import ForbiddenError, HostError, NotFoundError, TileNotKeptError, TokenError
+from webui.errors import ForbiddenError, HostError, NotFoundError, TokenError
 from webui.views.status import status_view_of
 
 _log = logging.getLogger(__name__)
 
-
 _STATUSES: tuple[tuple[type[LeukoluxError], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
-    (TileNotKeptError, HTTPStatus.NOT_FOUND),
     (ForbiddenError, HTTPStatus.FORBIDDEN),
     (HostError, HTTPStatus.MISDIRECTED_REQUEST),
     (TokenError, HTTPStatus.UNAUTHORIZED),
     (InputError, HTTPStatus.BAD_REQUEST),
     (RequestRefusedError, HTTPStatus.CONFLICT),
 )
-# Whoever was turned away gets no page, because every page shows the instrument's status.
+# A client that was turned away gets no page, because every page shows the instrument's status.
 _GUARDS = (ForbiddenError, HostError, TokenError)
 
 
@@ -44,21 +43,14 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(LeukoluxError)
     def anticipated(error: LeukoluxError) -> ResponseReturnValue:
-        return _answer(error.as_dict(), status_of(error), bare=isinstance(error, _GUARDS))
+        return _answer(error, status_of(error), bare=isinstance(error, _GUARDS))
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> ResponseReturnValue:
         status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
         if status < HTTPStatus.BAD_REQUEST:
             return error.get_response()
-        response = _answer(
-            {
-                "code": f"WEB-{status.value}",
-                "cause": f"{status.phrase}: {request.method} {request.path}.",
-                "remedy": "Check the address, the method and the body of the request.",
-            },
-            status,
-        )
+        response = _answer(_http_problem(status), status)
         if isinstance(error, MethodNotAllowed):
             response.allow.update(error.valid_methods or ())
         return response
@@ -66,17 +58,20 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> ResponseReturnValue:
         _log.exception("%s %s failed", request.method, request.path, exc_info=error)
-        return _answer(
-            {
-                "code": "WEB-INTERNAL",
-                "cause": "The request met a defect of the software.",
-                "remedy": "Try again; if it stays, send the log to the maker.",
-            },
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-        )
+        return _answer(LeukoluxError("WEB-INTERNAL"), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _answer(problem: dict[str, str], status: HTTPStatus, *, bare: bool = False) -> Response:
+def _http_problem(status: HTTPStatus) -> LeukoluxError:
+    """Return a refusal of the web framework; a status without texts of its own is WEB-HTTP."""
+    method, path = request.method, request.path
+    if f"WEB-{status.value}" in error_catalogue():
+        return LeukoluxError(f"WEB-{status.value:d}", method=method, path=path)
+    shown = f"{status.value} {status.phrase}"
+    return LeukoluxError("WEB-HTTP", method=method, path=path, status=shown)
+
+
+def _answer(error: LeukoluxError, status: HTTPStatus, *, bare: bool = False) -> Response:
+    problem = error.as_dict()
     if bare or request.path.startswith("/api/") or request.path == "/stream":
         response = jsonify(error=problem)
     else:

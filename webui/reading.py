@@ -1,4 +1,4 @@
-"""Reading the records for a request: one reader per request, missing things as a clear error."""
+"""Reading the records for a request; a record that is missing is an error of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webui.parameters import record_id
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
-    from device.records.record_types import CellRecord, LotRecord, RunRecord
+    from device.records.record_types import CellRecord, CheckRecord, LotRecord, RunRecord
 
 
 @contextmanager
@@ -24,23 +24,47 @@ def open_reader() -> Iterator[RecordsReader]:
 
 def find_run(reader: RecordsReader, run_id: int) -> RunRecord:
     """Return the run.  Raises NotFoundError."""
-    run = reader.run(record_id(run_id, "Run"))
+    run = reader.run(record_id(run_id))
     if run is None:
-        raise NotFoundError(f"Run {run_id}")
+        raise NotFoundError("WEB-RUN-NOT-FOUND", run_id=run_id)
     return run
 
 
 def find_cell(reader: RecordsReader, cell_id: int) -> CellRecord:
     """Return the cell.  Raises NotFoundError."""
-    cell = reader.cell(record_id(cell_id, "Cell"))
+    cell = reader.cell(record_id(cell_id))
     if cell is None:
-        raise NotFoundError(f"Cell {cell_id}")
+        raise NotFoundError("WEB-CELL-NOT-FOUND", cell_id=cell_id)
     return cell
+
+
+def find_cell_picture(reader: RecordsReader, cell_id: int) -> bytes:
+    """Return the gray PNG of a cell.  Raises NotFoundError."""
+    picture = reader.cell_picture(cell_id)
+    if picture is None:
+        raise NotFoundError("WEB-CELL-PICTURE", cell_id=cell_id)
+    return picture
+
+
+def find_cell_mask(reader: RecordsReader, cell_id: int) -> bytes:
+    """Return the mask of a cell as PNG.  Raises NotFoundError."""
+    mask = reader.cell_mask(cell_id)
+    if mask is None:
+        raise NotFoundError("WEB-CELL-MASK", cell_id=cell_id)
+    return mask
+
+
+def find_check(reader: RecordsReader, check_id: int) -> CheckRecord:
+    """Return the check.  Raises NotFoundError."""
+    check = reader.check(record_id(check_id))
+    if check is None:
+        raise NotFoundError("WEB-CHECK-NOT-FOUND", check_id=check_id)
+    return check
 
 
 def find_lot(reader: RecordsReader, lot_id: int) -> LotRecord:
     """Return the lot.  Raises NotFoundError."""
-    found = reader.control_lot(record_id(lot_id, "Lot"))
-    if found is None:
-        raise NotFoundError(f"Lot {lot_id}")
-    return found
+    lot = reader.control_lot(record_id(lot_id))
+    if lot is None:
+        raise NotFoundError("WEB-LOT-NOT-FOUND", lot_id=lot_id)
+    return lot

@@ -39,14 +39,6 @@ _log = logging.getLogger(__name__)
 class ListenError(LeukoluxError):
     """A listener cannot open its address."""
 
-    code = "WEB-LISTEN"
-
-    def __init__(self, host: str, port: int, reason: object, key: str) -> None:
-        super().__init__(
-            f"The web server cannot listen on {host}:{port}: {reason}.",
-            remedy=f"Stop what uses that port, or change web.{key} in the settings.",
-        )
-
 
 class WebServer:
     """Serves the application on its listeners, each with threads of its own.
@@ -145,7 +137,10 @@ class _Listening:
         try:
             self._server.prepare()
         except OSError as error:
-            raise ListenError(self._host, self.port, error.strerror or error, key) from error
+            reason = error.strerror or error
+            raise ListenError(
+                "WEB-LISTEN", host=self._host, port=self.port, reason=reason, key=key
+            ) from error
         self.port = self._server.bind_addr[1]
         self._thread = Thread(target=self._server.serve, name=f"web-{self.port}", daemon=True)
         self._thread.start()
@@ -162,12 +157,12 @@ class _PatientServer(wsgi.Server):
     """A server in which a client that connects and stays silent takes no thread.
 
     cheroot gives a new connection to a worker at once, and the worker then waits for the first
-    byte; here it waits with the idle connections until there is something to read.
+    byte; here the connection waits with the idle ones until there is something to read.
     """
 
     keep_alive_conn_limit = KEPT_CONNECTIONS
     max_request_header_size = LARGEST_HEADER_BYTES
-    # Without it the rest of a body that nobody wants would be waited for before the answer.
+    # Without it the server would wait for the rest of a refused body before it answers.
     max_request_body_size = LARGEST_BODY_BYTES
     expiration_interval = 0.2
 
@@ -193,10 +188,7 @@ class _PatientServer(wsgi.Server):
 
 def _check(web: WebConfig) -> None:
     if not trust.is_loopback(web.host):
-        raise SettingsError(
-            f"web.host = {web.host!r} is not an address of this computer alone.",
-            remedy="Keep 127.0.0.1; web.lan opens the results, read-only, to the network.",
-        )
+        raise SettingsError("WEB-HOST-SETTING", host=web.host)
 
 
 def _bracketed(host: str) -> str:

@@ -1,11 +1,11 @@
-"""How many event streams may be open."""
+"""The limit on open event streams."""
 
 from __future__ import annotations
 
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from webui.errors import BusyStreamsError
+from webui.errors import StreamsError
 
 if TYPE_CHECKING:
     from device.system.events import Subscription
@@ -25,11 +25,13 @@ class StreamGate:
         """Let a stream in.
 
         Raises:
-            BusyStreamsError: as many are open as may be, or the server is stopping.
+            StreamsError: ``MAX_STREAMS`` are open, or the server is stopping.
         """
         with self._lock:
-            if self._closed or len(self._open) >= MAX_STREAMS:
-                raise BusyStreamsError(MAX_STREAMS)
+            if self._closed:
+                raise StreamsError("WEB-STOPPING")
+            if len(self._open) >= MAX_STREAMS:
+                raise StreamsError("WEB-STREAMS", limit=MAX_STREAMS)
             self._open.add(subscription)
 
     def leave(self, subscription: Subscription) -> None:

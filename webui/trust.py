@@ -1,4 +1,4 @@
-"""Who may do what: decided by the listener a request came through, never by a header."""
+"""Rights of a request: the listener that it came through decides, never a header."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Listener(StrEnum):
     """Where a request came in.
 
     ``SCREEN`` is the loopback listener of the built-in screen: full control.  ``NETWORK`` is the
-    local network's listener: reading results with a token, nothing else.
+    local network's listener: reading results with a token only.
     """
 
     SCREEN = "screen"
@@ -93,24 +93,28 @@ def install(app: Flask, web: WebConfig) -> None:
 
 def _guard_screen() -> None:
     # A page elsewhere can make this computer's browser talk to the loopback listener, under a
-    # name of its own (DNS rebinding) or across sites; both are told by these headers.
+    # name of its own (DNS rebinding) or across sites; these headers show both.
     if not is_loopback(_host_name(request.headers.get("Host", ""))):
-        raise HostError(request.headers.get("Host", ""))
+        raise HostError("WEB-HOST", host=request.headers.get("Host", ""))
     if request.method in _SAFE_METHODS:
         return
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None and site != "same-origin":
-        raise ForbiddenError("A page of another site asked for this.")
+    if not _from_own_page():
+        raise ForbiddenError("WEB-OTHER-SITE")
+
+
+def _from_own_page() -> bool:
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
-        raise ForbiddenError("A page of another site asked for this.")
+    return site == "same-origin" and (
+        origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+    )
 
 
 def _guard_network(token: str) -> None:
     if not token or not hmac.compare_digest(_presented_token().encode(), token.encode()):
-        raise TokenError
+        raise TokenError("WEB-TOKEN")
     if request.method not in _SAFE_METHODS or not request.path.startswith(API_PREFIX):
-        raise ForbiddenError("The network listener gives results only.")
+        raise ForbiddenError("WEB-FORBIDDEN")
 
 
 def _presented_token() -> str:

@@ -1,4 +1,4 @@
-"""MkDocs hook: fills the generated parts of the pages and brings in pictures of other folders.
+"""MkDocs hook: fills the generated parts of pages, adds generated pages and pictures of elsewhere.
 
 A page says where a generated part belongs with a line ``<!-- generated: NAME -->``.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from api_routes import api_routes
 from command_line import command_line
-from error_codes import error_codes
+from error_codes import error_index, error_pages
 from mkdocs.structure.files import File
 from settings_table import settings_table
 from state_diagram import state_diagram, state_table
@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "api": api_routes,
     "commands": command_line,
-    "errors": error_codes,
+    "errors": error_index,
     "settings": settings_table,
     "state-diagram": state_diagram,
     "state-table": state_table,
@@ -37,9 +37,11 @@ PICTURES: Final = {
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pictures of :data:`PICTURES`."""
+    """Add the pictures of :data:`PICTURES` and a page for each error code."""
     for shown, kept in PICTURES.items():
         files.append(File.generated(config, shown, abs_src_path=str(ROOT / kept)))
+    for shown, page in error_pages().items():
+        files.append(File.generated(config, shown, content=page))
     return files
 
 

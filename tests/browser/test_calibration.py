@@ -32,6 +32,7 @@ def begun(folder: Path, page: Page) -> Iterator[tuple[Bench, WebServer]]:
     with bench_with_screen(folder) as (rig, server):
         page.goto(server.url)
         page.get_by_role("link", name="Calibrate").tap()
+        page.wait_for_url("**/calibration")  # the page before has a keypad, too
         page.get_by_role("button", name="Keypad").tap()
         for key in ("ABC", "A", "N", "N", "Done"):
             page.get_by_role("button", name=key, exact=True).tap()
@@ -144,19 +145,19 @@ def test_only_what_is_due_can_be_done_again(tmp_path: Path, page: Page) -> None:
     with begun(tmp_path, page) as (rig, server):
         # The page shown would load again when the session changes, in the middle of the next one.
         page.goto("about:blank")
-        desk = rig.instrument.calibration
-        desk.end()
-        session = desk.begin("Ann", ["flat_field"])
+        service = rig.instrument.calibration
+        service.end()
+        session = service.begin("Ann", ["flat_field"])
         store = rig.records.calibrations
         details = {"made_for": made_for("flat_field", rig.settings)}
         document = Outcome((), details).document()
         store.add(session, "simulated", "flat_field", CalibrationState.MEASURED, "1.0", document)
-        desk.accept("flat_field")
+        service.accept("flat_field")
         page.goto(f"{server.url.rstrip('/')}/calibration")
         page.get_by_role("textbox", name="Operator").fill("Ann")
         page.get_by_role("button", name="Only what is due (2)").tap()
         page.wait_for_url("**/calibration/focus_reference")
-        session = desk.session()
+        session = service.session()
         assert session is not None
         assert session.steps == ("focus_reference", "pixel_size")
 

@@ -145,7 +145,8 @@ def test_latest_tile_is_a_picture_once_there_is_one(
 def test_running_run_has_no_result_yet(screen: FlaskClient, records: Records) -> None:
     run_id = records.begin_run("S-1", {}, {})
     assert get(screen, f"/api/v1/runs/{run_id}")["result"] is None
-    assert problem(screen, f"/api/v1/runs/{run_id}/result", 404)["code"] == "WEB-NOT-FOUND"
+    error = problem(screen, f"/api/v1/runs/{run_id}/result", 404)
+    assert error["code"] == "WEB-RESULT-NOT-FOUND"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_wrong_cursor_is_a_bad_request_that_names_the_parameter(
     screen: FlaskClient, query: str
 ) -> None:
     error = problem(screen, f"/api/v1/runs?{query}", 400)
-    assert error["code"] == "WEB-PARAMETER"
+    assert error["code"] == "WEB-NUMBER"
     assert query.partition("=")[0] in error["cause"]
 
 
@@ -282,14 +283,21 @@ def test_an_id_that_is_refused_leaves_nothing_ready(screen: FlaskClient) -> None
 
 
 @pytest.mark.parametrize(
-    "body",
-    [{}, {"sample": "S-1"}, {"sample_id": 7}, {"control_lot": 0}, {"control_lot": True}],
+    ("body", "code"),
+    [
+        ({}, "WEB-NO-SAMPLE"),
+        ({"sample": "S-1"}, "WEB-NO-SAMPLE"),
+        ({"sample_id": 7}, "WEB-SAMPLE-TEXT"),
+        ({"draft_operator": 7}, "WEB-SAMPLE-DRAFT"),
+        ({"control_lot": 0}, "WEB-SAMPLE-LOT"),
+        ({"control_lot": True}, "WEB-SAMPLE-LOT"),
+    ],
 )
 def test_a_body_that_says_nothing_of_a_sample_changes_nothing(
-    screen: FlaskClient, body: dict[str, Any]
+    screen: FlaskClient, body: dict[str, Any], code: str
 ) -> None:
     before = enter(screen, sample_id="S-7")
-    assert enter(screen, 400, **body)["error"]["code"] == "WEB-PARAMETER"
+    assert enter(screen, 400, **body)["error"]["code"] == code
     assert get(screen, "/api/v1/status")["waiting_sample"] == before
 
 

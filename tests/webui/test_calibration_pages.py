@@ -137,7 +137,8 @@ def test_what_is_no_number_is_refused(screen: FlaskClient, body: Any) -> None:
     begin(screen)
     answer = screen.post(f"{API}/steps/led_power/measure", json=body)
     assert answer.status_code == 400
-    assert answer.get_json()["error"]["code"] == "WEB-PARAMETER"
+    expected = "WEB-CALIBRATION-NUMBER" if isinstance(body, dict) else "WEB-JSON"
+    assert answer.get_json()["error"]["code"] == expected
 
 
 def test_a_move_names_its_axes(screen: FlaskClient, instrument: InstrumentDouble) -> None:
@@ -232,7 +233,10 @@ def test_a_result_shows_the_calibration_it_used(
     screen: FlaskClient, records: Records, settings: Settings
 ) -> None:
     run_id = store_run(records, settings)
-    assert "None: the settings&#39; values were used." in screen.get(f"/runs/{run_id}/details").text
+    assert (
+        "Not calibrated: the values of the settings were used."
+        in screen.get(f"/runs/{run_id}/details").text
+    )
     used = {
         "id": 4,
         "step": "pixel_size",

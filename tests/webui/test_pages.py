@@ -103,7 +103,7 @@ def test_live_page_shows_counts_progress_and_time(
     )
     html = page(screen, "/live")
     text = words(html)
-    for expected in ("Sample S-9", "Scanning row 4.", "87 of 200", "still settling"):
+    for expected in ("Sample S-9", "Scanning row 4.", "87 of 200", "estimating"):
         assert expected in text
     assert 'data-text="counts.neutrophil.n">53<' in html
     assert SIMULATED in text
@@ -191,7 +191,7 @@ def test_run_in_progress_has_a_page_without_result(screen: FlaskClient, records:
     run_id = records.begin_run("S-1", {}, {})
     for tab in ("", "/cells", "/details"):
         assert page(screen, f"/runs/{run_id}{tab}")
-    assert "still going on" in page(screen, f"/runs/{run_id}")
+    assert "still in progress" in page(screen, f"/runs/{run_id}")
 
 
 def test_new_sample_is_offered_only_on_the_run_that_has_the_screen(

@@ -45,8 +45,13 @@ def test_a_check_says_what_limit_measured_and_remedy(screen: FlaskClient, record
 
 
 def test_an_unknown_check_or_lot_is_not_found(screen: FlaskClient) -> None:
-    for path in ("checks/9", "quality/lots/9", "quality/lots/9/points", f"checks/{2**70}"):
-        assert error(screen.get(f"/api/v1/{path}"), 404)["code"] == "WEB-NOT-FOUND"
+    for path, code in (
+        ("checks/9", "WEB-CHECK-NOT-FOUND"),
+        ("quality/lots/9", "WEB-LOT-NOT-FOUND"),
+        ("quality/lots/9/points", "WEB-LOT-NOT-FOUND"),
+        (f"checks/{2**70}", "WEB-RECORD-NUMBER"),
+    ):
+        assert error(screen.get(f"/api/v1/{path}"), 404)["code"] == code
 
 
 def test_a_check_is_asked_for(screen: FlaskClient, instrument: InstrumentDouble) -> None:
@@ -62,10 +67,19 @@ def test_a_check_is_refused_during_a_run(screen: FlaskClient, instrument: Instru
 
 
 @pytest.mark.parametrize(
-    "body", [[], "x", {"level": "startup"}, {"operator": 7}, {"operator": "x" * 65}]
+    ("body", "code"),
+    [
+        ([], "WEB-JSON"),
+        ("x", "WEB-JSON"),
+        ({"level": "startup"}, "WEB-CHECK-LEVEL"),
+        ({"operator": 7}, "WEB-TEXT"),
+        ({"operator": "x" * 65}, "WEB-TEXT"),
+    ],
 )
-def test_a_check_that_makes_no_sense_is_a_clear_error(screen: FlaskClient, body: Any) -> None:
-    assert error(screen.post("/api/v1/checks", json=body), 400)["code"] == "WEB-PARAMETER"
+def test_a_check_that_makes_no_sense_is_a_clear_error(
+    screen: FlaskClient, body: Any, code: str
+) -> None:
+    assert error(screen.post("/api/v1/checks", json=body), 400)["code"] == code
 
 
 def test_the_network_reads_checks_and_controls_and_orders_nothing(
@@ -146,9 +160,9 @@ def test_what_a_person_says_is_added_and_nothing_is_overwritten(
         ("AB", "Optics cleaned"),
         ("AB", "Repeated"),
     ]
-    assert error(screen.post(path, json={"text": "  "}), 400)["code"] == "WEB-PARAMETER"
+    assert error(screen.post(path, json={"text": "  "}), 400)["code"] == "WEB-COMMENT-EMPTY"
     missing = screen.post("/api/v1/quality/points/99/comments", json={"text": "x"})
-    assert error(missing, 404)["code"] == "WEB-NOT-FOUND"
+    assert error(missing, 404)["code"] == "WEB-CONTROL-RUN-NOT-FOUND"
 
 
 def test_a_control_slide_is_started_as_such(
@@ -165,7 +179,7 @@ def test_a_control_slide_is_started_as_such(
 @pytest.mark.parametrize("lot", [0, -1, "1", 1.5, True])
 def test_a_control_lot_that_is_no_number_is_refused(screen: FlaskClient, lot: Any) -> None:
     body = {"sample_id": "CONTROL", "control_lot": lot}
-    assert error(screen.post("/api/v1/runs", json=body), 400)["code"] == "WEB-PARAMETER"
+    assert error(screen.post("/api/v1/runs", json=body), 400)["code"] == "WEB-SAMPLE-LOT"
 
 
 def test_the_targets_of_the_double_are_known_analytes(screen: FlaskClient) -> None:

@@ -153,7 +153,8 @@ def test_tile_that_was_not_kept_says_so_and_what_to_set(
 def test_unknown_tiles_are_not_found(screen: FlaskClient, run_id: int, name: str) -> None:
     for run, number in ((run_id, "4"), (run_id, "9" * 60), (run_id, "-1"), (99, "0")):
         code = problem(screen, f"/api/v1/runs/{run}/tiles/{number}{name}", 404)["code"]
-        assert code in {"WEB-NOT-FOUND", "WEB-404"}
+        expected = {"4": "WEB-TILE-NOT-FOUND", "0": "WEB-RUN-NOT-FOUND", "-1": "WEB-404"}
+        assert code == expected.get(number, "WEB-RECORD-NUMBER")
 
 
 def test_unknown_cells_are_not_found_stained_either(screen: FlaskClient, run_id: int) -> None:

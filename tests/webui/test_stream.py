@@ -71,7 +71,8 @@ def test_closing_the_gate_ends_streams_and_refuses_new_ones(screen: FlaskClient)
     stream = screen.get("/stream", buffered=False)
     parts_of(screen.application).streams.close()
     assert b"".join(stream.response).startswith(b"retry: ")
-    assert screen.get("/stream").status_code == 503
+    refused = screen.get("/stream")
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (503, "WEB-STOPPING")
     stream.close()
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from device.settings.numbers import HOW, parse_number
+from device.settings.numbers import parse_number
 from webui.context import context
 from webui.errors import NotFoundError, ParameterError
-from webui.parameters import LARGEST_ID, whole_number
+from webui.parameters import LARGEST_ID, json_body, whole_number
 from webui.views.calibration import calibration_view
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ _PREVIEW_SHARE: Final = 0.5
 blueprint = Blueprint("calibration_api", __name__, url_prefix="/api/v1")
 
 _STEP_REQUESTS: Final[Mapping[str, Callable[[CalibrationService, str, dict[str, float]], None]]] = {
-    "measure": lambda desk, step, entries: desk.measure(step, entries),
-    "accept": lambda desk, step, entries: desk.accept(step),
-    "skip": lambda desk, step, entries: desk.skip(step),
+    "measure": lambda service, step, entries: service.measure(step, entries),
+    "accept": lambda service, step, entries: service.accept(step),
+    "skip": lambda service, step, entries: service.skip(step),
 }
 
 
@@ -58,14 +58,11 @@ def calibrations() -> Response:
 
 @blueprint.post("/calibration/session")
 def begin() -> ResponseReturnValue:
-    """Begin a session: ``{"operator": "...", "steps": [...]}``; without steps all of them."""
+    """Begin a session: ``{"operator": "...", "steps": [...]}``; no steps mean all of them."""
     body = _body()
     operator, steps = body.get("operator"), body.get("steps", [])
     if not isinstance(operator, str) or not _texts(steps):
-        raise ParameterError(
-            "The body does not hold an operator and steps.",
-            remedy='Send JSON as {"operator": "Ann", "steps": []}.',
-        )
+        raise ParameterError("WEB-CALIBRATION-BEGIN")
     context().instrument.calibration.begin(operator, steps)
     return jsonify(requested="session"), HTTPStatus.CREATED
 
@@ -79,9 +76,9 @@ def end() -> ResponseReturnValue:
 
 @blueprint.post("/calibration/steps/<step>/<name>")
 def step_request(step: str, name: str) -> ResponseReturnValue:
-    """Ask for ``measure``, with the entered numbers as body, ``accept`` or ``skip`` of a step."""
+    """Request ``measure``, with the entered numbers as body, ``accept`` or ``skip`` of a step."""
     if name not in _STEP_REQUESTS:
-        raise NotFoundError(f"The request {name[:40]!r}")
+        raise NotFoundError("WEB-CALIBRATION-REQUEST", name=name[:40])
     _STEP_REQUESTS[name](context().instrument.calibration, step, _numbers())
     return jsonify(requested=name, step=step), HTTPStatus.ACCEPTED
 
@@ -91,7 +88,7 @@ def jog() -> ResponseReturnValue:
     """Move the stage a little: ``{"dx_um": 100, "dy_um": 0}``."""
     numbers = _numbers()
     if not set(numbers) <= {"dx_um", "dy_um"}:
-        raise ParameterError("This is no move.", remedy='Send JSON as {"dx_um": 100, "dy_um": 0}.')
+        raise ParameterError("WEB-CALIBRATION-JOG")
     context().instrument.calibration.jog(numbers.get("dx_um", 0.0), numbers.get("dy_um", 0.0))
     return jsonify(requested="jog"), HTTPStatus.ACCEPTED
 
@@ -105,7 +102,7 @@ def visit(corner: str) -> ResponseReturnValue:
 
 @blueprint.post("/calibration/mark/<corner>")
 def mark(corner: str) -> ResponseReturnValue:
-    """Keep where the stage is as a corner of the smear."""
+    """Mark the position of the stage as a corner of the smear."""
     context().instrument.calibration.mark(corner)
     return jsonify(requested="mark"), HTTPStatus.ACCEPTED
 
@@ -122,7 +119,7 @@ def picture() -> Response:
     """Return the last frame of a jog at half its size."""
     found = context().instrument.calibration.picture
     if found is None:
-        raise NotFoundError("A picture")
+        raise NotFoundError("WEB-JOG-PICTURE")
     scale = 255.0 / max(float(np.percentile(found, 99.5)), 1.0)
     gray = cv2.convertScaleAbs(found, alpha=scale)
     small = cv2.resize(gray, None, fx=_PREVIEW_SHARE, fy=_PREVIEW_SHARE)
@@ -130,15 +127,7 @@ def picture() -> Response:
 
 
 def _body() -> dict[str, Any]:
-    if not request.data:
-        return {}
-    try:
-        body = request.get_json(silent=True)
-    except RecursionError:  # thousands of nested brackets
-        body = None
-    if not isinstance(body, dict):
-        raise ParameterError("The body is not a JSON object.", remedy="Send a JSON object.")
-    return body
+    return json_body(request) if request.data else {}
 
 
 def _numbers() -> dict[str, float]:
@@ -152,7 +141,7 @@ def _number(name: str, value: object) -> float:
             return parse_number(value)
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return float(value)
-    raise ParameterError(f"{name[:40].replace('_', ' ')} is not a number.", remedy=HOW)
+    raise ParameterError("WEB-CALIBRATION-NUMBER", name=name[:40].replace("_", " "))
 
 
 def _texts(value: object) -> bool:

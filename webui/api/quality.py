@@ -1,9 +1,9 @@
-"""Checks and control slides in the API: lists with a cursor, orders that the screen gives."""
+"""Checks and control slides in the API: lists with a cursor, and requests of the screen."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from flask import Blueprint, Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
@@ -14,11 +14,8 @@ from webui.api.results import csv_answer, cursor, page
 from webui.context import context
 from webui.errors import NotFoundError, ParameterError
 from webui.parameters import choice, field, json_body, record_id
-from webui.reading import find_lot, open_reader
+from webui.reading import find_check, find_lot, open_reader
 from webui.views.tables import points_csv
-
-if TYPE_CHECKING:
-    pass
 
 LONGEST_COMMENT: Final = 500
 
@@ -38,25 +35,20 @@ def checks() -> Response:
 def check(check_id: int) -> Response:
     """Return one check with its whole report."""
     with open_reader() as reader:
-        found = reader.check(record_id(check_id, "Check"))
-    if found is None:
-        raise NotFoundError(f"Check {check_id}")
-    return jsonify(found.as_dict())
+        return jsonify(find_check(reader, check_id).as_dict())
 
 
 @blueprint.post("/checks")
 def start_check() -> ResponseReturnValue:
-    """Have the instrument checked: ``{"level": "daily", "operator": "AB"}``.
+    """Start a check of the instrument: ``{"level": "daily", "operator": "AB"}``.
 
-    202: it is asked for, the status tells how far it is.  409 when the instrument is not idle.
+    202: it is requested; the status shows its progress.  409 if the instrument is not idle.
     """
     body = json_body(request)
     levels = (Level.DAILY.value, Level.FULL.value)
     level = body.get("level", levels[0])
     if level not in levels:
-        raise ParameterError(
-            f"level = {level!r} is unknown.", remedy=f"Use {levels[0]} or {levels[1]}."
-        )
+        raise ParameterError("WEB-CHECK-LEVEL", level=str(level)[:40], levels=" or ".join(levels))
     context().instrument.check(Level(level), field(body, "operator", longest=64))
     return jsonify(requested=level, status=url_for("api.status")), HTTPStatus.ACCEPTED
 
@@ -78,7 +70,7 @@ def add_lot() -> ResponseReturnValue:
     body = json_body(request)
     name = field(body, "name", longest=64)
     if not name:
-        raise ParameterError("A lot needs a name.", remedy="Send the name on its label.")
+        raise ParameterError("WEB-LOT-NAME")
     entered = body.get("targets")
     targets = parse_targets({} if entered is None else entered)
     lot_id = context().records.quality.add_lot(
@@ -129,14 +121,14 @@ def points_table(lot_id: int) -> Response:
 
 @blueprint.post("/quality/points/<int:point_id>/comments")
 def comment(point_id: int) -> ResponseReturnValue:
-    """Add what a person says about a control run: ``{"operator": "AB", "text": "..."}``."""
+    """Add a comment to a control run: ``{"operator": "AB", "text": "..."}``."""
     body = json_body(request)
     text = field(body, "text", longest=LONGEST_COMMENT)
     if not text:
-        raise ParameterError("The comment is empty.", remedy="Send a text.")
+        raise ParameterError("WEB-COMMENT-EMPTY")
     with open_reader() as reader:
-        if reader.control_point(record_id(point_id, "Control run")) is None:
-            raise NotFoundError(f"Control run {point_id}")
+        if reader.control_point(record_id(point_id)) is None:
+            raise NotFoundError("WEB-CONTROL-RUN-NOT-FOUND", point_id=point_id)
     operator = field(body, "operator", longest=64)
     comment_id = context().records.quality.comment(point_id, operator, text)
     return jsonify(comment_id=comment_id), HTTPStatus.CREATED

@@ -1,8 +1,8 @@
 """The results API, version 1: everything that can be read.  Numbers carry their unit in the key.
 
-Lists have a cursor: ``after`` is the number the last answer gave as ``next_after``, ``limit`` the
-most entries wanted, and ``more`` says whether further ones wait.  They are ordered by number, not
-by time, because the clock of the instrument can be wrong.
+Lists have a cursor: ``after`` is the number that the last answer gave as ``next_after``, ``limit``
+is the largest number of entries, and ``more`` says whether there are further ones.  They are
+ordered by number, not by time, because the clock of the instrument can be wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from device.results.cell import CellKind
 from webui.context import context
 from webui.errors import NotFoundError
 from webui.parameters import LARGEST_ID, choice, whole_number
-from webui.reading import find_cell, find_run, open_reader
+from webui.reading import find_cell, find_cell_mask, find_cell_picture, find_run, open_reader
 from webui.views.tables import cells_csv, result_csv
 from webui.views.tile import ListedTile
 
@@ -137,7 +137,7 @@ def cell_picture(cell_id: int) -> Response:
     """Return the flat-fielded gray picture of one cell."""
     with open_reader() as reader:
         find_cell(reader, cell_id)
-        return _png(reader.cell_picture(cell_id), f"The picture of cell {cell_id}")
+        return _png(find_cell_picture(reader, cell_id))
 
 
 @blueprint.get("/cells/<int:cell_id>/mask.png")
@@ -145,13 +145,16 @@ def cell_mask(cell_id: int) -> Response:
     """Return the mask of one cell: 0 background, 1 cytoplasm, 2 nucleus."""
     with open_reader() as reader:
         find_cell(reader, cell_id)
-        return _png(reader.cell_mask(cell_id), f"The mask of cell {cell_id}")
+        return _png(find_cell_mask(reader, cell_id))
 
 
 @blueprint.get("/tiles/latest.png")
 def latest_tile() -> Response:
     """Return the picture of the tile that was analysed last."""
-    return _png(context().instrument.latest_tile_png(), "A picture of a tile")
+    picture = context().instrument.latest_tile_png()
+    if picture is None:
+        raise NotFoundError("WEB-TILE-LATEST")
+    return _png(picture)
 
 
 def cursor(limit: int) -> tuple[int, int]:
@@ -186,17 +189,15 @@ def _public(record: dict[str, Any]) -> dict[str, Any]:
 def _result(reader: RecordsReader, run: RunRecord) -> dict[str, Any]:
     document = reader.result(run.id)
     if document is None:
-        raise NotFoundError(f"A result of run {run.id}")
+        raise NotFoundError("WEB-RESULT-NOT-FOUND", run_id=run.id)
     return document
 
 
-def _png(data: bytes | None, what: str) -> Response:
-    if data is None:
-        raise NotFoundError(what)
+def _png(data: bytes) -> Response:
     return Response(data, mimetype="image/png")
 
 
 def csv_answer(table: str, stem: str) -> Response:
-    """Return a table as a file to keep."""
+    """Return a table as a file to download."""
     disposition = f'attachment; filename="leukolux-{stem}.csv"'
     return Response(table, mimetype="text/csv", headers={"Content-Disposition": disposition})

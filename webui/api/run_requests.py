@@ -1,4 +1,4 @@
-"""The unsafe half of the API: enter a sample, start, pause, resume, abort, acknowledge."""
+"""The API of the sample and the run: enter a sample, start, pause, resume, abort, acknowledge."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _REQUESTS: Final[Mapping[str, Callable[[Instrument], None]]] = {
 def start() -> ResponseReturnValue:
     """Start a run of the sample in the body; 202 with the run's address.
 
-    The body holds all that the run is stored with: ``sample_id``, ``operator`` and
-    ``control_lot``, with which it is a run of a control slide and no result of a person.  A
-    screen sends what it shows.
+    The body holds everything that the run is stored with: ``sample_id``, ``operator`` and
+    ``control_lot``.  A run with a control lot is a run of a control slide, and no result of a
+    person.  A screen sends what it shows.
 
-    409 with the unmet conditions as remedy when Start is not possible, and 409 when there was no
-    answer in time; nothing begins then.
+    409 with the unmet conditions as remedy if Start is not possible, and 409 if there was no
+    answer in time; no run begins then.
     """
     sample = sample_changes(json_body(request))
     run_id = context().instrument.start(
@@ -53,11 +53,11 @@ def enter_sample() -> Response:
     """Change the sample that waits for Start; answer with the whole of it.
 
     ``sample_id``, ``operator`` and ``control_lot`` (null for a sample of a person) are entered;
-    ``draft_sample_id`` and ``draft_operator`` are text that is still being typed, or null where it
-    is given up.  What the body leaves out stays.
+    ``draft_sample_id`` and ``draft_operator`` are text that is still being typed, or null to
+    discard it.  What the body leaves out stays.
 
-    400 when something cannot be used: it stays as a draft, and nothing can be started by the panel
-    until it is replaced.
+    400 if something cannot be used: it stays as a draft, and the panel cannot start a run until it
+    is replaced.
     """
     entered = context().instrument.sample.enter(**sample_changes(json_body(request)))
     return jsonify(asdict(entered))
@@ -67,9 +67,9 @@ def enter_sample() -> Response:
 def ask(name: str) -> ResponseReturnValue:
     """Ask the instrument for pause, resume, abort or acknowledge.
 
-    202: it is asked for, the status tells when it is done.  409 when it does not fit the state.
+    202: it is requested; the status shows when it is done.  409 if it does not fit the state.
     """
     if name not in _REQUESTS:
-        raise NotFoundError(f"The request {name[:40]!r}")
+        raise NotFoundError("WEB-RUN-REQUEST", name=name[:40], requests=", ".join(_REQUESTS))
     _REQUESTS[name](context().instrument)
     return jsonify(requested=name, status=url_for("api.status")), HTTPStatus.ACCEPTED

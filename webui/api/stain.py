@@ -1,4 +1,4 @@
-"""The results API, pictures of tiles and the virtual stain: made when asked for.
+"""The results API: pictures of tiles and of the virtual stain, made on request.
 
 A stained picture is computed from the ultraviolet image; no dye has touched the sample.
 """
@@ -15,9 +15,8 @@ from flask import Blueprint, Response, jsonify, make_response, request, url_for
 from device.results.cell import THUMBNAIL_PX
 from webui import trust
 from webui.context import context
-from webui.errors import NotFoundError
 from webui.parameters import choice
-from webui.reading import find_cell, find_run, open_reader
+from webui.reading import find_cell, find_cell_picture, find_run, open_reader
 from webui.views.boxes import Box, draw
 from webui.views.tile import boxes, cell_view, find_tile, seen_cells, tile_picture
 
@@ -89,10 +88,8 @@ def stained_cell(cell_id: int) -> Response:
     """Return the picture of one cell in the colours of the virtual stain."""
     with open_reader() as reader:
         cell = find_cell(reader, cell_id)
-        picture = reader.cell_picture(cell_id)
+        picture = find_cell_picture(reader, cell_id)
         view = cell_view(reader, cell, THUMBNAIL_PX // 2, THUMBNAIL_PX // 2)
-    if picture is None:
-        raise NotFoundError(f"The picture of cell {cell_id}")
     stain = context().stain
     return _conditional(
         stain.tag(picture, [view]), "image/png", lambda: stain.cell_png(picture, view)
@@ -100,14 +97,14 @@ def stained_cell(cell_id: int) -> Response:
 
 
 def _conditional(tag: str, mimetype: str, make: Callable[[], bytes]) -> Response:
-    """Answer with a picture, or with 304 and no work to whoever has the one of this ``tag``."""
+    """Answer with a picture, or with 304 and no work if the client has the one of this ``tag``."""
     if tag in request.if_none_match:
         response = make_response("", 304)
     else:
         response = Response(make(), mimetype=mimetype)
     response.set_etag(tag)
     if trust.from_screen():
-        # The built-in screen may keep what it asks for again and again; it names no sample.
+        # The built-in screen may keep what it requests repeatedly; a picture names no sample.
         response.headers["Cache-Control"] = "private, no-cache"
     return response
 

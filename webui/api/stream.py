@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Blueprint, Response, jsonify
 
 from webui.context import Context, context
-from webui.errors import BusyStreamsError
+from webui.errors import StreamsError
 from webui.views.status import status_view_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def stream() -> Response:
     subscription = parts.instrument.events.subscribe()
     try:
         parts.streams.enter(subscription)
-    except BusyStreamsError:
+    except StreamsError:
         subscription.close()
         raise
     body = _StreamBody(parts, subscription)
@@ -83,7 +83,7 @@ def status_events(
 
 
 def _wait_for_news(subscription: Subscription) -> None:
-    """Return at the next notification, yet not sooner nor later than the two periods."""
+    """Return at the next notification, but not sooner or later than the two periods."""
     begin_s = monotonic()
     subscription.next(LONGEST_PERIOD_S)
     while not subscription.closed:

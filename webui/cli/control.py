@@ -67,11 +67,7 @@ def add(name: str, level: str, entered: Sequence[str], settings_path: Path | Non
     """Enter the lot NAME; without targets its first runs establish them."""
     for text in (name, level):
         if not text.strip() or len(text) > MAX_NAME_LENGTH or not text.isprintable():
-            raise InputError(
-                "Name or level of the lot cannot be used.",
-                remedy=f"Give 1 to {MAX_NAME_LENGTH} printable characters.",
-                code="INPUT-LOT",
-            )
+            raise InputError("CLI-LOT-NAME", longest=MAX_NAME_LENGTH)
     targets = parse_targets(dict(map(_pair, entered)))
     with _records(settings_path) as records:
         records.quality.add_lot(
@@ -107,9 +103,5 @@ def _lot(records: Records, name: str) -> LotRecord:
     with records.reader() as reader:
         found = [lot for lot in reader.control_lots(open_only=True) if lot.name == name]
     if not found:
-        raise InputError(
-            f"There is no lot {name[:MAX_NAME_LENGTH]!r} in use.",
-            remedy="See `leukolux control list`.",
-            code="INPUT-LOT",
-        )
+        raise InputError("CLI-LOT-NOT-FOUND", name=name[:MAX_NAME_LENGTH])
     return found[0]

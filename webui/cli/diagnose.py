@@ -1,4 +1,4 @@
-"""``leukolux diagnose``: one archive for whoever has to find out what went wrong."""
+"""``leukolux diagnose``: one archive for the person who looks for the cause of a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hal.factory import step_through
 
 EXIT_INCOMPLETE = 3
 STEP_SPEED = 10.0
-"""A replay waits so much less than the controller did."""
+"""Factor by which a replay waits less than the controller did."""
 
 
 @click.command()
@@ -45,11 +45,11 @@ def diagnose(
 ) -> None:
     """Gather versions, settings, last events, recordings and system state in one archive.
 
-    It holds no sample ids and no names.  While the instrument runs, all but the self-test is
-    gathered.
+    It holds no sample ids and no names.  While the instrument runs, everything except the
+    self-test is gathered.
 
-    Exit code: 0 the archive is whole, 2 it could not be written, 3 parts of it are missing or the
-    self-test has failed.
+    Exit code: 0 the archive is complete, 2 it could not be written, 3 parts of it are missing or
+    the self-test failed.
     """
     if replay is not None:
         for outcome in step_through(replay, STEP_SPEED):

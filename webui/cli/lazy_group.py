@@ -1,4 +1,4 @@
-"""A group of commands that imports a command when it is asked for."""
+"""A group of commands that imports each command on its first use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """Imports a command on first use, so that no command pays for the libraries of another.
+    """Imports a command on first use, so that no command loads the libraries of another.
 
     Args:
         modules: name of each command, and the module that holds it under that name.

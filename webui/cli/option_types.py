@@ -12,12 +12,12 @@ from device.settings.numbers import parse_number, parse_whole_number
 
 
 class Number(click.FloatRange):
-    """A number, with both ends of its range included where they are given."""
+    """A number; both ends of its range are included."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return ``value`` as a number; the command ends with a message when it is none."""
+        """Return ``value`` as a number; the command ends with a message if it is not one."""
         if isinstance(value, str):
             try:
                 value = parse_number(value)
@@ -27,12 +27,12 @@ class Number(click.FloatRange):
 
 
 class WholeNumber(click.IntRange):
-    """A whole number, with both ends of its range included where they are given."""
+    """A whole number; both ends of its range are included."""
 
     name = "integer"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return ``value`` as a number; the command ends with a message when it is none."""
+        """Return ``value`` as a number; the command ends with a message if it is not one."""
         if isinstance(value, str):
             try:
                 value = parse_whole_number(value)
@@ -42,7 +42,7 @@ class WholeNumber(click.IntRange):
 
 
 class OutputFile(click.Path):
-    """A file to be written; that it cannot be is told before the work, not after it.
+    """A file to be written; if it cannot be, the command says so before the work, not after it.
 
     Args:
         dash: whether - stands for standard output.
@@ -52,7 +52,7 @@ class OutputFile(click.Path):
         super().__init__(path_type=Path, dir_okay=False, writable=True, allow_dash=dash)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return ``value`` as a path; the command ends with a message when nothing can be there."""
+        """Return ``value`` as a path; the command ends with a message if it cannot be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         folder = path.parent
         if not folder.is_dir():

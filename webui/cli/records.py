@@ -24,7 +24,7 @@ _settings = click.option(
 
 @click.group()
 def records() -> None:
-    """Go on after the database of the records was lost or damaged.
+    """Continue after the database of the records was lost or damaged.
 
     Nothing is deleted: the former files move to a folder of their own.  A backup is better than
     either command: copy it to the place of the database.
@@ -46,10 +46,10 @@ def recover(settings_path: Path | None) -> None:
 @records.command()
 @_settings
 def new(settings_path: Path | None) -> None:
-    """Begin new records; run numbers go on, doses of samples and life of the LED begin at 0."""
+    """Begin new records; run numbers continue, doses of samples and life of the LED begin at 0."""
     with _database(settings_path) as database:
         set_aside = begin_new(database)
-    click.echo(f"New records are in {database}. What was left of the former is in {set_aside}.")
+    click.echo(f"New records are in {database}. The former files are in {set_aside}.")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from device.instrument import Instrument
 
 LOOK_S: Final = 0.5
-"""How often a request to end is looked for while systemd is told of the state."""
+"""Period of the check for a request to end, and of the reports to systemd."""
 
 
 @click.command()
@@ -47,7 +47,7 @@ def run(
 ) -> None:
     """Start the instrument and its screen; ends with Ctrl-C or SIGTERM, light off.
 
-    SIGUSR1 puts the recording of the last minutes aside, for `leukolux diagnose`.
+    SIGUSR1 saves the recording of the last minutes for `leukolux diagnose`.
     """
     settings = load_settings(settings_path)
     if (smear or speed is not None or sim_wire) and not sim:
@@ -79,9 +79,9 @@ def run(
 
 
 def report(instrument: Instrument, manager: ServiceManager, stop: Event) -> None:
-    """Tell ``manager`` of every state, until ``stop``.
+    """Report every state to ``manager``, until ``stop``.
 
-    The instrument is up when its pages answer and its self-test has begun; also when a device
+    The instrument is ready when its pages answer and its self-test has begun; also if a device
     failed before that, because the screen then says what to do.
     """
     ready, told = False, ""

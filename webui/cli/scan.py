@@ -25,7 +25,7 @@ _FOUND = ("found", "missed", "false_finds")
 
 
 @click.command()
-@click.option("--sim", is_flag=True, help="On the simulated instrument, with the truth beside.")
+@click.option("--sim", is_flag=True, help="On the simulated instrument, with the truth next to it.")
 @click.option("--sim-wire", is_flag=True, help="With the camera behind a GenTL producer.")
 @click.option("--smear", help="Simulated donor, NAME:SEED.")
 @click.option("--speed", type=Number(0, min_open=True), help="Simulated seconds per real second.")
@@ -48,8 +48,8 @@ _FOUND = ("found", "missed", "false_finds")
 @click.option(
     "--keep",
     is_flag=True,
-    help="Keep a simulated run, and use the calibrations, in the records of the settings; a real "
-    "one always does.",
+    help="Store a simulated run in the records of the settings, and use their calibrations; a real "
+    "run always does.",
 )
 @click.option(
     "--json",

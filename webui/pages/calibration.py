@@ -38,7 +38,7 @@ def following() -> ResponseReturnValue:
 def step(step_id: str) -> ResponseReturnValue:
     """One step: what to put in, the value with its limits, accept or repeat."""
     if step_id not in STEP_IDS:
-        raise NotFoundError(f"The step {step_id[:40]!r}")
+        raise NotFoundError("WEB-CALIBRATION-STEP", step_id=step_id[:40])
     return _render("calibration_step.html", step_id=step_id)
 
 
@@ -46,8 +46,8 @@ def _render(template: str, step_id: str = "", **values: Any) -> str:
     parts = context()
     # Before the steps: its version must not be newer than what the page shows of them.
     status = parts.instrument.status()
-    desk = parts.instrument.calibration
-    view = calibration_view(desk, parts.settings.calibration)
+    service = parts.instrument.calibration
+    view = calibration_view(service, parts.settings.calibration)
     shown = next((step for step in view["steps"] if step["id"] == step_id), None)
     return render_template(
         template,
@@ -58,6 +58,6 @@ def _render(template: str, step_id: str = "", **values: Any) -> str:
         number=STEP_IDS.index(step_id) + 1 if step_id else 0,
         corners=CORNERS,
         jogs_um=JOGS_UM,
-        has_picture=desk.picture is not None,
+        has_picture=service.picture is not None,
         **values,
     )

@@ -67,13 +67,13 @@ def latest_field() -> ResponseReturnValue:
     """The field that was analysed last, with its white cells boxed."""
     analysis = context().instrument.latest_tile()
     if analysis is None:
-        raise NotFoundError("A picture of a field")
+        raise NotFoundError("WEB-SCREEN-FIELD")
     return Response(field_picture_png(analysis), mimetype="image/png")
 
 
 @blueprint.get("/screen/cells")
 def latest_cells() -> ResponseReturnValue:
-    """The cells of the present run that were counted last, newest first."""
+    """The last counted cells of the present run, newest first."""
     run_id = context().instrument.status().run_id
     with open_reader() as reader:
         last = deque(all_cells(reader, run_id) if run_id is not None else (), LATEST_CELLS)
@@ -165,7 +165,7 @@ def fields(run_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/runs/<int:run_id>/fields/<int:sequence>")
 def field(run_id: int, sequence: int) -> ResponseReturnValue:
-    """One tile with its counted cells boxed; ``every=yes`` walks also through tiles without any."""
+    """One tile with its counted cells boxed; ``every=yes`` also steps to tiles without cells."""
     every = choice(request, "every", ("no", "yes"), "no") == "yes"
     boxed = choice(request, "boxes", ("yes", "no"), "yes") == "yes"
     marked = whole_number(request, "cell", default=0, low=0, high=LARGEST_ID)
@@ -234,7 +234,7 @@ def cell(cell_id: int) -> ResponseReturnValue:
 
 
 def _look() -> dict[str, Any]:
-    """Return whether pictures are shown stained, or gray, and why they cannot be stained."""
+    """Return whether pictures are shown stained or gray, and why they cannot be stained."""
     look = choice(request, "look", LOOKS, LOOKS[0])
     problem = context().stain.problem() if look == "stained" else None
     return {"look": "gray" if problem else look, "stain_problem_found": problem}

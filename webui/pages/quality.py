@@ -11,9 +11,8 @@ from device.engine.state.states import State
 from device.quality.control import ANALYTES, ESTABLISHING_RUNS, lot_targets
 from webui.catalogue import text
 from webui.context import context
-from webui.errors import NotFoundError
-from webui.parameters import LARGEST_ID, choice, record_id, whole_number
-from webui.reading import find_lot, open_reader
+from webui.parameters import LARGEST_ID, choice, whole_number
+from webui.reading import find_check, find_lot, open_reader
 from webui.views import levey_jennings
 from webui.views import result as result_view
 from webui.views.calibration import unit_text
@@ -33,7 +32,7 @@ blueprint = Blueprint("quality", __name__)
 
 @blueprint.get("/checks")
 def checks() -> ResponseReturnValue:
-    """Start a check, see it run, and what came of those before."""
+    """Start a check, watch it, and read past checks."""
     status = context().instrument.status()
     if status.state == State.CHECKING:
         return _render("checking.html", status)
@@ -48,9 +47,7 @@ def checks() -> ResponseReturnValue:
 def check(check_id: int) -> ResponseReturnValue:
     """What one check found, the worst first."""
     with open_reader() as reader:
-        found = reader.check(record_id(check_id, "Check"))
-    if found is None:
-        raise NotFoundError(f"Check {check_id}")
+        found = find_check(reader, check_id)
     order = ("fail", "warn", "skipped", "pass")
     printed = ({**one, "limit": unit_text(one["limit"])} for one in found.report["results"])
     results = sorted(printed, key=lambda result: order.index(result["verdict"]))
@@ -68,7 +65,7 @@ def controls() -> ResponseReturnValue:
 
 @blueprint.get("/controls/new")
 def new_lot() -> ResponseReturnValue:
-    """Enter a lot of control slides, with the targets on its label where it gives them."""
+    """Enter a lot of control slides, with the targets on its label if there are any."""
     units = {name: unit_text(unit) for name, unit in ANALYTES.items()}
     levels = [text(f"control.levels.{name}") for name in LEVELS]
     return _render("control_new.html", analytes=units, levels=levels, needed=ESTABLISHING_RUNS)

@@ -1,4 +1,4 @@
-// A guided step: asks for it, follows it, and shows the page anew when something was stored.
+// A guided step: starts it, follows it, and loads the page again when something was stored.
 
 import { call, onStatus } from "./screen.js";
 import "./keypad.js";
@@ -47,7 +47,7 @@ document.addEventListener("click", (event) => {
 async function begin(button) {
   const operator = document.getElementById("operator");
   if (!operator.reportValidity()) return;
-  // The status tells of the session, too, and must not load this page anew meanwhile.
+  // The status shows the session, too, and must not load this page again meanwhile.
   leaving = true;
   const body = { operator: operator.value, steps: JSON.parse(button.dataset.begin) };
   const answer = await ask(button, "/api/v1/calibration/session", body);

@@ -1,4 +1,4 @@
-// Starts a check, and goes where the instrument goes: to the checks in progress, then to what came of them.
+// Starts a check, and follows the instrument: to the checks in progress, then to their report.
 
 import "./keypad.js";
 import { call, onStatus } from "./screen.js";

@@ -1,4 +1,4 @@
-// Enters and closes lots of control slides, and what a person says about a run.
+// Enters and closes lots of control slides, and enters comments to their runs.
 
 import "./keypad.js";
 import { call } from "./screen.js";
@@ -11,7 +11,7 @@ async function ask(path, body) {
   if (await call(path, body)) location.reload();
 }
 
-// What was entered, as it was: the instrument judges it and says what is wrong.
+// The entries as they were typed: the instrument judges them and says what is wrong.
 function targets() {
   const entered = {};
   for (const row of document.querySelectorAll("[data-analyte]")) {

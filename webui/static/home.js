@@ -1,7 +1,7 @@
 // Shows the waiting sample of the instrument and enters it: typed, scanned (a scanner is a keyboard
-// that ends with Enter) or tapped.  The instrument judges it; this page holds nothing of its own but
-// the text that is being typed, and tells the instrument of every key.  Enter, Done on the keypad and
-// Start enter the text; leaving the field does not.
+// that ends with Enter) or tapped.  The instrument judges it; this page holds only the text that is
+// being typed, and sends it to the instrument with every key.  Enter, Done on the keypad and Start
+// enter the text; leaving the field does not.
 
 import { call, onStatus, refresh } from "./screen.js";
 import { openKeypad } from "./keypad.js";
@@ -32,7 +32,7 @@ async function report(changes) {
   while (Object.keys(unsent).length) {
     const body = unsent;
     unsent = {};
-    // What is wrong with the sample comes back with the status, and stands at the field.
+    // The status brings back what is wrong with the sample; it is shown at the field.
     await call("/api/v1/sample", body, () => {});
     await refresh();
   }
@@ -57,7 +57,7 @@ function show(latest) {
   else location.reload(); // a lot that was entered since this page was made
 }
 
-// What another screen entered, or is typing, replaces what stands here.
+// What another screen entered, or is typing, replaces what is shown here.
 function fill(field, text) {
   if (field.value === text) return;
   field.value = text;
@@ -109,7 +109,7 @@ for (const field of [input, operator]) {
 lot?.addEventListener("change", () => report({ control_lot: lot.value ? Number(lot.value) : null }));
 document.getElementById("keypad-open").addEventListener("click", () => askKeypad(input));
 
-// A scan must land in the field wherever the focus is, and replace what stood there.
+// A scan must land in the field wherever the focus is, and replace its text.
 document.addEventListener("keydown", (event) => {
   if (DRAFT.has(event.target) || keypad.open || document.querySelector("dialog[open]")) return;
   if (event.key.length !== 1 || event.ctrlKey || event.altKey || event.metaKey || event.key === " ") return;

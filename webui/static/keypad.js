@@ -8,7 +8,7 @@ let target = null;
 let followers = {};
 
 // Opens the keypad for a field.  Its followers are called with each text that is being typed, when
-// it has filled the field, or when it was closed without.
+// it has filled the field, or when it was closed without filling it.
 export function openKeypad(field, { typed = () => {}, filled = () => {}, dropped = () => {} } = {}) {
   target = field;
   followers = { typed, filled, dropped };

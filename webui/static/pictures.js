@@ -1,4 +1,4 @@
-// Shows the gray picture where a stained one does not load, and says why.
+// Shows the gray picture if a stained one does not load, and says why.
 // A classic script in the head, so that it listens before the first picture can fail.
 
 {
@@ -9,7 +9,7 @@
     document.getElementById("look-toggle")?.setAttribute("aria-pressed", "false");
   }
 
-  // A picture that fails has no words itself; the same address asked for again has.
+  // A picture that fails gives no reason; a second request to the same address does.
   async function explain(address) {
     explained = true;
     const response = await fetch(address).catch(() => null);

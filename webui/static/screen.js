@@ -54,7 +54,7 @@ function apply(view) {
 // Goes to the page of the state: always on pages that follow it, and once a result is acknowledged.
 function follow(view) {
   const wanted = document.body.dataset.follow === "yes" || (acknowledged && !view.can.acknowledge);
-  // Asking again while the next page is on its way would start its loading anew.
+  // Asking again while the next page is on its way would load it again from the start.
   if (leaving || !wanted || view.page === location.pathname) return;
   leaving = true;
   location.assign(view.page);
@@ -83,7 +83,7 @@ export async function refresh() {
     const response = await fetch("/screen/status", { signal: AbortSignal.timeout(POLL_MS * 3) });
     if (response.ok) heard(await response.text());
   } catch {
-    // Not heard: the watch below tells the person when it lasts.
+    // No answer: the watch below shows it to the person if it lasts.
   }
 }
 
@@ -131,11 +131,11 @@ document.addEventListener("click", async (event) => {
   const before = latest;
   const answer = await call(button.dataset.call);
   button.classList.remove("busy");
-  // A second tap must not ask again before the status says whether that makes sense.
+  // A second tap must not ask again before the status says whether that is possible.
   if (answer && button.dataset.enable && latest === before) button.disabled = true;
   if (answer && button.dataset.call.endsWith("/acknowledge")) {
     acknowledged = true;
-    // The status may have told of it before the answer came.
+    // The status may have shown it before the answer came.
     if (latest) follow(latest);
   }
 });

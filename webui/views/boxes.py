@@ -53,7 +53,7 @@ def _frame(box: Box) -> _Rectangle:
 def _name(
     picture: NDArray[np.uint8], group: str, frame: _Rectangle, taken: list[_Rectangle]
 ) -> _Rectangle:
-    """Write the name above the box, or below where that is taken; return the place it takes."""
+    """Write the name above the box, or below if that place is taken; return its place."""
     name = label("kind_short", group)
     (width, height), _ = cv2.getTextSize(name, _FONT, _FONT_SCALE, 2)
     width, height = width + 8, height + 10

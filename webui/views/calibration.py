@@ -18,18 +18,18 @@ from webui.views.result import when
 
 TODO = "todo"
 MOST_DIGITS = 5
-"""After the point; what is surer than that is as good as certain."""
+"""After the point; a smaller uncertainty does not matter."""
 
 SHOWN_VALUES = 3
 """Of a calibration in a result: the most important ones, which come first."""
 
 
-def calibration_view(desk: CalibrationService, config: CalibrationConfig) -> dict[str, Any]:
+def calibration_view(service: CalibrationService, config: CalibrationConfig) -> dict[str, Any]:
     """Return the whole calibration, JSON-compatible, every text ready to print."""
-    session = desk.session()
-    results = desk.results()
-    now = desk.effective()
-    following = desk.next_step()
+    session = service.session()
+    results = service.results()
+    now = service.effective()
+    following = service.next_step()
     return {
         "session": None
         if session is None
@@ -40,7 +40,7 @@ def calibration_view(desk: CalibrationService, config: CalibrationConfig) -> dic
             "steps": list(session.steps),
             "marks": {name: list(place) for name, place in session.marks.items()},
         },
-        "due": list(desk.due()),
+        "due": list(service.due()),
         "next": following.id if following is not None else None,
         "steps": [
             _step(
@@ -114,7 +114,7 @@ def result_view(record: CalibrationRecord) -> dict[str, Any]:
 
 
 def quantity_rows(quantities: Any) -> list[dict[str, Any]]:
-    """Return label, value with uncertainty, limits and whether they are kept, of each value."""
+    """Return label, value with uncertainty, limits and acceptance of each value."""
     return [_row(_printed(stored)) for stored in quantities]
 
 
@@ -138,7 +138,7 @@ def _row(quantity: Quantity) -> dict[str, Any]:
 
 
 def value_text(quantity: Quantity) -> str:
-    """Return a value with as many digits as its uncertainty makes sense of."""
+    """Return a value with as many digits as its uncertainty justifies."""
     spread = quantity.uncertainty
     if not spread:
         plain = f"{quantity.value:,.0f}" if abs(quantity.value) >= 1e4 else f"{quantity.value:.4g}"

@@ -36,7 +36,7 @@ class Mark:
 
     Attributes:
         shape: circle, accepted; square, warning; diamond, rejected.
-        rules: names of the violated rules, empty when there is none.
+        rules: names of the violated rules; empty if no rule is violated.
         beyond: whether the value lies outside the chart and is drawn at its edge.
     """
 

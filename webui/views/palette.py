@@ -1,4 +1,4 @@
-"""The colours of the classes: as in screen.css, apart from each other also for the colour-blind.
+"""The colours of the classes, as in screen.css; the colour-blind can tell them apart, too.
 
 Any two differ by at least 30 (CIE 1976) for normal sight and under protanopia, deuteranopia and
 tritanopia; a letter in :func:`ink` stands out from each by 7:1 and says the same.

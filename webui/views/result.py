@@ -44,7 +44,7 @@ class ShareRow:
 
 
 def share_rows(document: Mapping[str, Any]) -> list[ShareRow]:
-    """Return the five rows; no percentages where a flag takes the numbers away."""
+    """Return the five rows, without percentages if a flag makes the result invalid."""
     shares = document["differential"]
     hidden = any(flag["level"] == "invalid" for flag in document["flags"])
     rows = []
@@ -74,7 +74,7 @@ def coverage(document: Mapping[str, Any]) -> str:
 
 
 def per_100(document: Mapping[str, Any], name: str) -> str:
-    """Return ``dead`` or ``other`` per 100 white cells, or an empty text under 50 cells."""
+    """Return ``dead`` or ``other`` per 100 white cells, or an empty text below 50 cells."""
     value = document.get(f"{name}_per_100")
     return "" if value is None else text("result.per_100", value=f"{value:.1f}")
 

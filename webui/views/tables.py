@@ -55,7 +55,7 @@ _PAGE: Final = 1000
 def result_csv(document: Mapping[str, Any]) -> str:
     """Return the differential of a result document; classes outside it have a count only.
 
-    Every row tells the version of the software that measured.
+    Every row names the version of the software that measured.
     """
     head = (document["run_id"], document["sample_id"])
     software = document["versions"].get("software")

@@ -11,8 +11,9 @@ from device.analysis.staining import CellView
 from device.analysis.tile_analyzer import centre_px
 from webui.catalogue import label
 from webui.context import context
-from webui.errors import NotFoundError, TileNotKeptError
+from webui.errors import NotFoundError
 from webui.parameters import record_id
+from webui.reading import find_cell_mask
 from webui.views.boxes import Box
 from webui.views.result import group_of
 
@@ -41,7 +42,7 @@ class ListedTile:
         return self.record.id
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the API tells of it."""
+        """Return it as the API shows it."""
         sequence = self.record.sequence
         return {
             **self.record.as_dict(),
@@ -57,8 +58,8 @@ class SeenCell:
     Attributes:
         record: the cell.
         bbox_px: x0, y0, x1, y1 in this picture.
-        here: whether it was measured in this tile; else a neighbour shows it better, and the box
-            rests on the stage positions of the two.
+        here: whether it was measured in this tile; otherwise a neighbour shows it better, and the
+            box is derived from the stage positions of both tiles.
     """
 
     record: CellRecord
@@ -71,7 +72,7 @@ class SeenCell:
         return group_of(self.record)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the API tells of it."""
+        """Return it as the API shows it."""
         return {
             "id": self.record.id,
             "kind": self.record.kind,
@@ -84,9 +85,9 @@ class SeenCell:
 
 def find_tile(reader: RecordsReader, run_id: int, sequence: int) -> TileRecord:
     """Return the tile that was taken as number ``sequence``.  Raises NotFoundError."""
-    tile = reader.tile(run_id, record_id(sequence, "Tile"))
+    tile = reader.tile(run_id, record_id(sequence))
     if tile is None:
-        raise NotFoundError(f"Tile {sequence} of run {run_id}")
+        raise NotFoundError("WEB-TILE-NOT-FOUND", run_id=run_id, sequence=sequence)
     return tile
 
 
@@ -94,13 +95,13 @@ def tile_picture(tile: TileRecord) -> bytes:
     """Return the gray JPEG of a tile.
 
     Raises:
-        TileNotKeptError: there is none.
+        NotFoundError: it is not kept.
         RecordsError: the disk fails.
     """
     sequence = tile.sequence if tile.sequence is not None else -1
     picture = context().records.tile_pictures.read(tile.run_id, sequence)
     if picture is None:
-        raise TileNotKeptError(tile.run_id, sequence)
+        raise NotFoundError("WEB-TILE-NOT-KEPT", run_id=tile.run_id, sequence=sequence)
     return picture
 
 
@@ -145,9 +146,7 @@ def seen_cells(reader: RecordsReader, run: RunRecord, tile: TileRecord) -> list[
 
 def cell_view(reader: RecordsReader, cell: CellRecord, x_px: float, y_px: float) -> CellView:
     """Return what re-tints a cell whose centre is at a place of a picture."""
-    mask = reader.cell_mask(cell.id)
-    if mask is None:
-        raise NotFoundError(f"The mask of cell {cell.id}")
+    mask = find_cell_mask(reader, cell.id)
     return CellView(x_px, y_px, mask, cell.kind if cell.identified else None)
 
 

@@ -22,15 +22,15 @@ from webui.cli.option_types import Number
 @click.option(
     "--supervisor",
     type=click.Path(path_type=Path),
-    help="Socket of the light supervisor, which takes its line low; one that does not answer is "
-    "killed.",
+    help="Socket of the light supervisor, which drives its line low; a supervisor that does not "
+    "answer is killed.",
 )
 @click.option(
     "--patience-s",
     type=Number(0, 60),
     default=2.0,
     show_default=True,
-    help="How long to try when somebody else holds the line.",
+    help="How long to try if another program holds the line.",
 )
 def light_off(settings_path: Path | None, supervisor: Path | None, patience_s: float) -> None:
     """Drive the UV line low, read it back and release it; ends with 3 if that failed."""
