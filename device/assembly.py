@@ -37,7 +37,7 @@ def assembled(settings: Settings, watchdog: Watchdog | None = None) -> Iterator[
 
     Args:
         settings: effective settings.
-        watchdog: is fed by the owner of the hardware; None where nobody watches.
+        watchdog: is fed by the owner of the hardware; None if nobody watches.
 
     Raises:
         RecordsInUseError: another program runs an instrument with these records.

@@ -31,11 +31,7 @@ class RecordsInUseError(RecordsError):
     code = "RECORDS-IN-USE"
 
     def __init__(self, folder: Path, holder: str) -> None:
-        super().__init__(
-            f"Another leukolux program (process {holder or 'unknown'}) uses the records in "
-            f"{folder}.",
-            remedy="End that program first, or set records.directory to another folder.",
-        )
+        super().__init__("RECORDS-IN-USE", process=holder or "unknown", folder=folder)
 
 
 class RecordsLockedError(RecordsError):
@@ -62,10 +58,10 @@ class StartRefusedError(RequestRefusedError):
 
     def __init__(self, conditions: Sequence[StartCondition]) -> None:
         self.conditions = tuple(conditions)
-        names = ", ".join(condition.name.replace("_", " ") for condition in conditions)
         super().__init__(
-            f"Start is not possible now; missing: {names}.",
-            remedy=" ".join(condition.explanation for condition in conditions),
+            "START-REFUSED",
+            missing=", ".join(condition.name.replace("_", " ") for condition in conditions),
+            explanations=" ".join(condition.explanation for condition in conditions),
         )
 
 
@@ -100,10 +96,7 @@ class InternalError(LeukoluxError):
     code = "INTERNAL"
 
     def __init__(self, bug: Exception) -> None:
-        super().__init__(
-            f"Unexpected failure: {type(bug).__name__}: {bug}.",
-            remedy="Acknowledge to test the instrument again; report it together with the log.",
-        )
+        super().__init__("INTERNAL", kind=type(bug).__name__, problem=str(bug))
 
 
 def as_anticipated(error: Exception) -> LeukoluxError:

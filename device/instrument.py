@@ -18,6 +18,7 @@ from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
 from device.engine.services import MakeAnalyzer
+from device.engine.state.snapshot import RECORDS_WAITING
 from device.engine.state.start_conditions import StartConditions
 from device.engine.state.states import Event, Refusal, State, answer
 from device.engine.state.waiting_sample import check_operator
@@ -67,10 +68,10 @@ class Instrument:
         hardware: devices, not yet opened; closed together with the instrument.
         records: where runs are kept; stays open.
         clock: paces everything but people and safety.
-        load_models: opens the networks, one set per call; None opens those that came with the
-            software where the settings say, and puts them to the known-answer test.
+        load_models: opens the networks, one set per call; None opens the supplied ones on the
+            provider of the settings, and runs their known-answer test.
         make_analyzer: builds the analysis of a run, one per analysis thread.
-        watchdog: is fed by the owner of the hardware; None where nobody watches.
+        watchdog: is fed by the owner of the hardware; None if nobody watches.
 
     Raises:
         SettingsError: the scan settings make no plan.
@@ -147,12 +148,12 @@ class Instrument:
 
     @property
     def error(self) -> LeukoluxError | None:
-        """What the instrument is in fault or paused for."""
+        """Why the instrument is in fault or paused."""
         return self._snapshots.snapshot.error
 
     @property
     def heartbeat_age_s(self) -> float:
-        """Real seconds since the owner of the hardware last passed a check point."""
+        """Real seconds since the owner of the hardware last passed a checkpoint."""
         return self._engine.heartbeat_age_s
 
     @property
@@ -174,8 +175,8 @@ class Instrument:
         """Start a run, by default of the sample that waits; return its id.
 
         Args:
-            sample_id: name of the sample; with it the waiting one is not looked at.
-            control_lot: lot of the control slide that is loaded; its run is no result of a person.
+            sample_id: name of the sample; if given, the waiting sample is ignored.
+            control_lot: lot of the control slide that is loaded; its run is not a person's result.
             operator: who starts it.
 
         Raises:
@@ -193,7 +194,7 @@ class Instrument:
         return self._engine.starts.ask(sample)
 
     def check(self, level: Level, operator: str = "") -> None:
-        """Ask for a check of the instrument; the status tells how far it is.
+        """Ask for a check of the instrument; the status says how far it is.
 
         Raises:
             InputError: the operator's name cannot be one.
@@ -209,12 +210,18 @@ class Instrument:
         self._request(Event.PAUSE)
 
     def resume(self) -> None:
-        """Ask to go on after a pause.  Raises RequestRefusedError, also while the lid is open."""
+        """Ask to go on after a pause.
+
+        Raises:
+            RequestRefusedError: the state does not allow it, the lid is open, or the run waits for
+                the records.
+        """
         self._request_fits(Event.RESUME)
-        if not self._snapshots.snapshot.lid_closed:
-            raise RequestRefusedError(
-                "The lid is open.", remedy="Close the lid, then resume.", code="LID-OPEN"
-            )
+        now = self._snapshots.snapshot
+        if not now.lid_closed:
+            raise RequestRefusedError("LID-OPEN")
+        if now.error is RECORDS_WAITING:
+            raise RequestRefusedError("RESUME-RECORDS-LOCKED")
         self._engine.requests.put(Event.RESUME)
 
     def abort(self) -> None:
@@ -272,9 +279,10 @@ class Instrument:
         """
         if not self._snapshots.wait_until(lambda now: now.state in states, timeout_s):
             raise DeviceTimeoutError(
-                f"The instrument is still {self._engine.machine.state} after {timeout_s:g} s, not "
-                f"{' or '.join(states)}.",
-                remedy="Wait longer, or abort the run.",
+                "INSTRUMENT-STATE-TIMEOUT",
+                state=self._engine.machine.state,
+                timeout_s=timeout_s,
+                wanted=" or ".join(states),
             )
         return self.status()
 
@@ -288,7 +296,7 @@ class Instrument:
     def _publish_status(self) -> None:
         status = self.status()
         with self._publishing:
-            # Another thread may have published a newer one meanwhile: that tells this change too.
+            # Another thread may have published a newer one meanwhile, which includes this change.
             if status.sequence > self._published:
                 self._published = status.sequence
                 self.events.publish(EventKind.STATUS, status_dict(status))
@@ -300,4 +308,4 @@ class Instrument:
     def _request_fits(self, event: Event) -> None:
         outcome = answer(self._engine.machine.state, event)
         if isinstance(outcome, Refusal):
-            raise RequestRefusedError(outcome.explanation, remedy="Look at the present state.")
+            raise outcome.error()

@@ -31,7 +31,7 @@ class StartCondition:
     Attributes:
         name: stable identifier, e.g. ``lid_closed``.
         met: whether it holds now.
-        explanation: what is wrong and what to do, for the person; shown when not met.
+        explanation: what is wrong and what to do, for the person; shown if not met.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Status:
         start_conditions: all of them for the waiting sample, met or not.
         sequence: increases with every change.
         donor: name of the simulated smear, or None on a real instrument.
-        remarks: conditions that do not hold and yet do not keep Start from being possible.
+        remarks: conditions that do not hold but do not prevent Start.
         checking: how far the check in progress is, or None.
         last_check_id: the check that ended last, or None.
         calibrating: the calibration step in progress, or None.

@@ -21,7 +21,7 @@ def admitted(
     conditions: Sequence[StartCondition],
     hardware: Hardware,
 ) -> bool:
-    """Return whether the order begins now; otherwise whoever waits knows why not."""
+    """Return whether the order begins now; otherwise refuse it, with the reason."""
     needed = {"self_test_passed"} | ({"lid_closed"} if order.work.lit else set())
     unmet = [c for c in conditions if not c.met and c.name in needed]
     if unmet:
@@ -29,7 +29,7 @@ def admitted(
         return False
     try:
         if hardware.panel.lid_closed:
-            # Whoever starts a step has seen that the lid is closed.
+            # The person who starts a step has seen that the lid is closed.
             hardware.light.acknowledge_lid()
     except InterlockError as refusal:
         order.refuse(refusal)
@@ -44,12 +44,12 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
     """
 
     def checkpoint() -> None:
-        services.beat()
+        services.heartbeat()
         if services.requests.cancel.is_set():
             raise Cancelled("The calibration")
 
     def say(activity: str, share: float) -> None:
-        services.beat()
+        services.heartbeat()
         services.snapshots.put(activity=activity, share=min(max(share, 0.0), 1.0))
 
     user = RigUser(
@@ -57,7 +57,7 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
         cancel=services.requests.cancel,
         checkpoint=checkpoint,
         lid_opened=end_at_open_lid("step"),
-        waiting=services.beat,
+        waiting=services.heartbeat,
         note=lambda kind, data: services.records.add_event(None, kind, data),
     )
     try:

@@ -1,4 +1,4 @@
-"""Checks of the instrument by its owner: made known while they go on, and kept."""
+"""Checks of the instrument by the owner of the hardware: shown while they run, and kept."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Checker:
         return order
 
     def self_test(self) -> Sequence[ModelSet]:
-        """Do the checks of the start-up; return the networks, none when it was ended early.
+        """Do the checks of the start-up; return the networks, empty if it was ended early.
 
         Raises LeukoluxError: what failed first.
         """
@@ -121,7 +121,7 @@ class Checker:
             load_models=self._load_models,
             make_analyzer=services.make_analyzer,
             cancel=services.requests.cancel,
-            beat=services.beat,
+            beat=services.heartbeat,
         )
 
 

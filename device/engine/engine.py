@@ -55,11 +55,11 @@ class Engine:
 
     Args:
         conditions: the start conditions of a sample, judged by the engine's thread.
-        quality: told when a check or a run has ended.
+        quality: reads the records again after a check or a run.
         effective: the settings with the calibrations that are valid now.
         load_models: opens the verified networks, one set per call.
         make_analyzer: builds the analysis of a run.
-        watchdog: is told wherever the owner thread passes or waits.
+        watchdog: gets a heartbeat wherever the owner thread passes or waits.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Engine:
         self.machine = StateMachine(self.snapshots, self._enter, self.make_safe)
         self._settings = settings
         self._hardware = hardware
-        self._front = FrontPanel(hardware.panel)
+        self._front_panel = FrontPanel(hardware.panel)
         self._records = records
         self._clock = clock
         self._events = events
@@ -100,7 +100,7 @@ class Engine:
         self._models: Sequence[ModelSet] = ()
         self.checker = Checker(self._services, load_models)
         self._reopen = False
-        self._beat_s = time.monotonic()
+        self._heartbeat_s = time.monotonic()
         self._thread = Thread(target=self._live, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -119,8 +119,8 @@ class Engine:
 
     @property
     def heartbeat_age_s(self) -> float:
-        """Real seconds since the owner thread last passed a check point."""
-        return time.monotonic() - self._beat_s
+        """Real seconds since the owner thread last passed a checkpoint."""
+        return time.monotonic() - self._heartbeat_s
 
     def make_safe(self) -> None:
         """Light off and stage stopped, whatever state they are in.  Never raises."""
@@ -146,7 +146,7 @@ class Engine:
 
     def _guarded(self, step: Callable[[], object]) -> None:
         """Take one step; any exception ends in the fault state."""
-        self._beat()
+        self._heartbeat()
         try:
             step()
         except LeukoluxError as error:
@@ -194,17 +194,17 @@ class Engine:
             self._hardware.light.off()
             if coming.state in (State.PAUSED, State.ABORTING, State.FAULT, State.SHUTTING_DOWN):
                 self._hardware.stage.stop()
-        self._front.enter(coming.state, coming.reason)
+        self._front_panel.enter(coming.state, coming.reason)
 
-    def _beat(self) -> None:
-        self._beat_s = time.monotonic()
-        self._watchdog.beat()
+    def _heartbeat(self) -> None:
+        self._heartbeat_s = time.monotonic()
+        self._watchdog.heartbeat()
 
     def _checkpoint(self) -> None:
-        """Pass a check point of a run."""
-        self._beat()
-        self._front.poll()
-        if self._front.take_abort() and self.machine.state in ABORTABLE:
+        """Pass a checkpoint of a run."""
+        self._heartbeat()
+        self._front_panel.poll()
+        if self._front_panel.take_abort() and self.machine.state in ABORTABLE:
             log.info("abort by the button")
             self.requests.put(Event.ABORT)
 
@@ -238,7 +238,7 @@ class Engine:
 
     def _become_idle(self, event: Event, **data: Any) -> None:
         self.requests.clear()
-        self._front.forget()
+        self._front_panel.forget()
         self.sample.suggest()
         self.machine.fire(
             event,
@@ -251,7 +251,7 @@ class Engine:
 
     def _idle(self) -> None:
         self.requests.wait(POLL_S)
-        self._front.poll()
+        self._front_panel.poll()
         self._read_panel()
         if (start := self.starts.take()) is not None:
             self._begin(start)
@@ -266,7 +266,7 @@ class Engine:
         if order is None:
             return
         self.requests.clear()
-        self._front.forget()
+        self._front_panel.forget()
         self.machine.fire(
             Event.CHECK,
             activity="Checking the instrument.",
@@ -282,14 +282,14 @@ class Engine:
             self.snapshots.put(lid_closed=lid_closed, refusal=None)
         if self.machine.state is not State.IDLE:
             return
-        if self._front.refusing and self.snapshots.snapshot.refusal is None:
-            self._front.enter(State.IDLE, None)
-        if self._front.take_start():
+        if self._front_panel.refusing and self.snapshots.snapshot.refusal is None:
+            self._front_panel.enter(State.IDLE, None)
+        if self._front_panel.take_start():
             self._begin(Order(self.sample.recheck()), pressed=True)
 
     def _await_acknowledge(self) -> None:
         self.requests.wait(POLL_S)
-        self._front.poll()
+        self._front_panel.poll()
         if self.machine.state is State.COMPLETE:
             self._read_panel()
         if not self.requests.take(Event.ACKNOWLEDGE):
@@ -312,13 +312,13 @@ class Engine:
             self._refuse(order, StartRefusedError(unmet), pressed=pressed)
             return
         try:
-            # Whoever starts a run has seen that the lid is closed.
+            # The person who starts a run has seen that the lid is closed.
             self._hardware.light.acknowledge_lid()
         except InterlockError as error:
             self._refuse(order, error, pressed=pressed)
             return
         try:
-            run = start_run(order, self._services(), self._front)
+            run = start_run(order, self._services(), self._front_panel)
         except RecordsLockedError as error:
             self._refuse(order, error, pressed=pressed)
             return
@@ -334,7 +334,7 @@ class Engine:
             if not admitted(order, self._conditions(WaitingSample()), self._hardware):
                 return
             self.requests.clear()
-            self._front.forget()
+            self._front_panel.forget()
             self.machine.fire(
                 Event.CALIBRATE,
                 activity="Calibrating.",
@@ -358,7 +358,7 @@ class Engine:
             log.info("the panel's start is refused: %s", refusal)
             self.snapshots.put(refusal=refusal)
         try:
-            self._front.refuse(pressed=pressed)
+            self._front_panel.refuse(pressed=pressed)
         finally:
             order.refuse(refusal)
 
@@ -378,5 +378,5 @@ class Engine:
             models=self._models,
             make_analyzer=self._make_analyzer,
             quality=self._quality,
-            beat=self._checkpoint,
+            heartbeat=self._checkpoint,
         )

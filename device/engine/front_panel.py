@@ -37,7 +37,10 @@ class FrontPanel:
         self._refusing = False
 
     def poll(self) -> None:
-        """Look at the button and let the patterns go on.  Never raises: a run is worth more."""
+        """Look at the button and continue the patterns of lamp and buzzer.
+
+        Never raises: a failing panel must not end a run.
+        """
         try:
             self._panel.tick()
             press = self._panel.take_press()

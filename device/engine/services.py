@@ -32,8 +32,8 @@ class Services:
         settings: the effective ones, with the valid calibrations in place.
         calibration: what the run uses of the calibrations.
         models: one set per analysis thread.
-        quality: told when a control slide has been judged.
-        beat: to be called wherever the owner of the hardware passes or waits.
+        quality: reads the records again after a control slide has been judged.
+        heartbeat: to be called wherever the owner of the hardware passes or waits.
     """
 
     settings: Settings
@@ -49,4 +49,4 @@ class Services:
     models: Sequence[ModelSet]
     make_analyzer: MakeAnalyzer
     quality: QualityGate
-    beat: Callable[[], None]
+    heartbeat: Callable[[], None]

@@ -35,14 +35,8 @@ ANALYTES: Final[Mapping[str, str]] = {
 }
 """What is followed, with its unit."""
 
-_TARGETS_REMEDY: Final = (
-    f"Enter mean and SD as the label gives them: SD above 0, shares in percent. {HOW}"
-)
-
-_TARGETS_CODE: Final = "INPUT-TARGETS"
-
 NO_RESULT: Final = "no result"
-"""Stands in the place of a rule when the control slide gave no numbers."""
+"""Stands in the place of a rule if the control slide gave no numbers."""
 
 
 class ControlVerdict(StrEnum):
@@ -77,25 +71,23 @@ def parse_targets(entered: Any) -> dict[str, Target]:
     Raises InputError: an unknown analyte, a missing or impossible number.
     """
     if not isinstance(entered, Mapping):
-        raise _no_targets("The targets of a control are not an object with one entry per value.")
+        raise InputError("TARGETS-NOT-AN-OBJECT")
     return {name: _target(name, pair) for name, pair in entered.items()}
 
 
 def _target(name: str, pair: Any) -> Target:
     shown = str(name)[:40].replace("_", " ")
     if name not in ANALYTES:
-        raise InputError(
-            f"A control has no value called {shown!r}.",
-            remedy=f"Name one of: {', '.join(ANALYTES)}.",
-            code=_TARGETS_CODE,
-        )
+        raise InputError("TARGETS-VALUE-UNKNOWN", analyte=shown, known=", ".join(ANALYTES))
     try:
         mean, sd = (_number(pair[part]) for part in ("mean", "sd"))
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise _no_targets(f"Mean or SD of {shown} is missing or is not a number.") from error
+        raise InputError(
+            "TARGETS-NUMBER-MISSING", analyte=shown, how_to_write_numbers=HOW
+        ) from error
     largest = 100.0 if ANALYTES[name] == "%" else math.inf
     if not (0.0 <= mean <= largest and math.isfinite(mean) and 0.0 < sd < math.inf):
-        raise _no_targets(f"{shown.capitalize()} cannot have mean {mean:g} and SD {sd:g}.")
+        raise InputError("TARGETS-OUT-OF-RANGE", analyte=shown.capitalize(), mean=mean, sd=sd)
     return Target(mean, sd)
 
 
@@ -105,10 +97,6 @@ def _number(entered: Any) -> float:
     if isinstance(entered, bool):
         raise TypeError(entered)
     return float(entered)
-
-
-def _no_targets(cause: str) -> InputError:
-    return InputError(cause, remedy=_TARGETS_REMEDY, code=_TARGETS_CODE)
 
 
 def established(points: Iterable[Mapping[str, float]]) -> dict[str, Target]:
@@ -123,7 +111,7 @@ def established(points: Iterable[Mapping[str, float]]) -> dict[str, Target]:
 
 
 def control_values(document: Mapping[str, Any], tiles: Iterable[TileRecord]) -> dict[str, float]:
-    """Return the values of a run by name of the analyte; empty when it gave no numbers."""
+    """Return the values of a run by name of the analyte; empty if it gave no numbers."""
     shares = {name: share["percent"] for name, share in document["differential"].items()}
     invalid = any(flag["level"] == "invalid" for flag in document["flags"])
     if invalid or any(percent is None for percent in shares.values()):

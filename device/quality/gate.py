@@ -1,4 +1,4 @@
-"""Whether the instrument may count: the daily check and the control slides have a say."""
+"""Whether the instrument may count: the daily check and the control slides decide with it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class QualityGate:
         return tuple(found)
 
     def remarks(self) -> tuple[StartCondition, ...]:
-        """Return what does not hold and yet does not block."""
+        """Return the conditions that do not hold but do not block."""
         found = []
         if self._config.daily_check == "warn":
             found.append(self._daily_check())
@@ -76,11 +76,11 @@ class QualityGate:
             explanation = "The daily check has never been done: do it on the page Checks."
         elif check.verdict not in (Verdict.PASS, Verdict.WARN):
             explanation = (
-                "The last daily check did not pass: see it on the page Checks, and repeat."
+                "The last daily check did not pass: look at it on the page Checks, then repeat it."
             )
         elif not self._is_fresh(check):
             explanation = (
-                f"The last daily check is not of the last {self._config.check_valid_h:g} hours: "
+                f"The last daily check is not from the last {self._config.check_valid_h:g} hours: "
                 "do it on the page Checks."
             )
         else:

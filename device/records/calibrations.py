@@ -1,4 +1,4 @@
-"""Calibrations in the records: sessions, and every result of every step; none is ever replaced."""
+"""Calibrations in the records: sessions, and every result of every step; none is replaced."""
 
 from __future__ import annotations
 

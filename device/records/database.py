@@ -22,8 +22,8 @@ def open_database(path: Path, busy_timeout_s: float, *, begin_new: bool = False)
 
     Args:
         path: the file.
-        busy_timeout_s: how long to wait for another program; afterwards nothing waits in SQLite.
-        begin_new: make it also where there were records.
+        busy_timeout_s: how long to wait for another program; once open, SQLite never waits.
+        begin_new: make it even if there were records.
 
     Raises:
         RecordsError: it is lost, damaged, of a newer version, or on a file system without locks.
@@ -55,23 +55,12 @@ def _check_content(db: Database, path: Path, former: Sequence[str]) -> None:
 
 
 def _lost_error(path: Path, former: Sequence[str]) -> RecordsError:
-    return RecordsError(
-        f"The database {path} is missing or empty, but its folder holds {', '.join(former)}.",
-        remedy="Restore the file from a backup. Where there is none, begin new records with "
-        "`leukolux records new`: nothing is deleted and no run number is used again, but former "
-        "results, the dose of former samples and the life of the LED are lost.",
-        code="RECORDS-LOST",
-    )
+    return RecordsError("RECORDS-LOST", path=path, traces=", ".join(former))
 
 
 def _begin_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        raise RecordsError(
-            f"The folder of the records {path} cannot share memory between programs, as on a "
-            "network drive.",
-            remedy="Set records.directory to a folder on a disk of this computer.",
-            code="RECORDS-FILE-SYSTEM",
-        )
+        raise RecordsError("RECORDS-NO-SHARED-MEMORY", path=path)
 
 
 def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
@@ -84,7 +73,4 @@ def _check_version(db: Database, path: Path) -> None:
     with closing(Database(memory=True)) as empty:
         known = {migration.name for migration in MIGRATIONS.pending(empty)}
     if any(migration.name not in known for migration in MIGRATIONS.applied(db)):
-        raise RecordsError(
-            f"The records in {path} were written by a newer version of this software.",
-            remedy="Install that version, or start with an empty folder.",
-        )
+        raise RecordsError("RECORDS-NEWER", path=path)

@@ -11,7 +11,6 @@ from typing import Final
 
 from device.errors import RecordsError, RecordsLockedError
 
-_FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -23,16 +22,7 @@ def records_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        code = _code(error)
-        if code in _LOCKED:
-            raise locked_error(path) from error
-        if code in _BROKEN:
-            raise damaged_error(path, str(error)) from error
-        if code in _FULL or getattr(error, "errno", None) in _NO_SPACE:
-            remedy = "Free space on the disk and check that it is healthy."
-        else:
-            remedy = "Check that the folder exists, may be written, and is not used elsewhere."
-        raise RecordsError(f"The records in {path} failed: {error}.", remedy=remedy) from error
+        raise _explained(path, error) from error
 
 
 def is_locked(error: sqlite3.Error) -> bool:
@@ -41,28 +31,32 @@ def is_locked(error: sqlite3.Error) -> bool:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the database holds nonsense where it was read."""
+    """Return whether the part of the database that was read is damaged."""
     # What is no text is found by Python, which has no code for it.
     return _code(error) in _BROKEN or "decode" in str(error)
 
 
 def locked_error(path: Path) -> RecordsLockedError:
     """Return the failure of a database that another program holds for too long."""
-    return RecordsLockedError(
-        f"The records in {path} are locked by another program.",
-        remedy="Close the database browser or wait for the backup that holds the file, then try "
-        "again.",
-    )
+    return RecordsLockedError("RECORDS-LOCKED", path=path)
 
 
 def damaged_error(path: Path, problem: str) -> RecordsError:
-    """Return the failure of a database that holds nonsense."""
-    return RecordsError(
-        f"The records in {path} are damaged: {problem}.",
-        remedy="Restore the file from a backup, or save what can be read with "
-        "`leukolux records recover`; to begin new records, use `leukolux records new`.",
-        code="RECORDS-DAMAGED",
-    )
+    """Return the failure of a damaged database."""
+    return RecordsError("RECORDS-DAMAGED", path=path, problem=problem)
+
+
+def _explained(path: Path, error: sqlite3.Error | OSError) -> RecordsError:
+    code, number = _code(error), getattr(error, "errno", None)
+    if code in _LOCKED:
+        return locked_error(path)
+    if code in _BROKEN:
+        return damaged_error(path, str(error))
+    if code == sqlite3.SQLITE_FULL or number in _NO_SPACE:
+        return RecordsError("RECORDS-DISK-FULL", path=path, problem=str(error))
+    if code == sqlite3.SQLITE_IOERR or number == errno.EIO:
+        return RecordsError("RECORDS-DISK-FAILED", path=path, problem=str(error))
+    return RecordsError("RECORDS-FAILED", path=path, problem=str(error))
 
 
 def _code(error: Exception) -> int:

@@ -21,7 +21,7 @@ _LONGEST_PID: Final = 20
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Own the folder, made when missing, in the block; whoever runs an instrument does.
+    """Own the folder in the block, as a program that runs an instrument must; make it if missing.
 
     The kernel gives it up with the process, so a lock file that is left means nothing; child
     processes do not inherit it.
@@ -60,17 +60,7 @@ def _lock(folder: Path, file: int) -> None:
 def _explained(folder: Path, error: OSError) -> Exception:
     """Return the failure that names the culprit, or the error itself."""
     if error.errno in _NO_LOCKS:
-        return RecordsError(
-            f"The folder of the records {folder} is on a file system without locks, such as a "
-            f"network folder: {error.strerror}.",
-            remedy="Set records.directory to a folder on a disk of this computer.",
-            code="RECORDS-FILE-SYSTEM",
-        )
+        return RecordsError("RECORDS-FILE-SYSTEM", folder=folder, problem=error.strerror)
     if error.errno in _NOT_WRITABLE:
-        return RecordsError(
-            f"The folder of the records {folder} cannot be written: {error.strerror}.",
-            remedy="Give the user who runs leukolux the right to write there, mount the disk for "
-            "writing, or set records.directory to another folder.",
-            code="RECORDS-NOT-WRITABLE",
-        )
+        return RecordsError("RECORDS-NOT-WRITABLE", folder=folder, problem=error.strerror)
     return error

@@ -67,11 +67,7 @@ class QualityRecords:
                 "SELECT count(*) FROM control_lots WHERE name = ? AND closed_utc IS NULL", [name]
             ).fetchone()[0]
             if known:
-                raise InputError(
-                    f"There is an open lot {name!r}.",
-                    remedy="Close it first, or give another name.",
-                    code="INPUT-LOT",
-                )
+                raise InputError("LOT-NAME-IN-USE", name=name)
             row = {
                 "name": name,
                 "level": level,

@@ -33,7 +33,7 @@ class RecordsReader(QualityReader):
     """Reads runs, tiles, cells, results and events; a context manager, for one thread.
 
     Lists are pages in order of id: ``after`` is the last id already seen.  Every method raises
-    RecordsError when the database cannot be read.
+    RecordsError if the database cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class RecordsReader(QualityReader):
         return float(row["j_per_cm2"]) if row is not None else 0.0
 
     def newest_utc(self) -> str | None:
-        """Return the latest time stamp of a run, an event or a check, None when there is none."""
+        """Return the latest time stamp of a run, an event or a check, None if there are no rows."""
         stamps = [
             row["utc"]
             for sql in (

@@ -45,7 +45,7 @@ class RunRecord(_Row):
         duration_s: seconds of the instrument's clock from start to end, None while running.
         settings: the effective settings.
         versions: software and model versions.
-        error: code, cause and remedy when the run failed or was refused.
+        error: code, cause and remedy if the run failed or was refused.
         control_lot: lot of the control slide, None for a sample of a person.
         operator: who started the run, or empty.
     """
@@ -70,7 +70,7 @@ class TileRecord(_Row):
     """One place of the plan: analysed, or missing with its error.
 
     Attributes:
-        sequence: order of acquisition, None when missing.
+        sequence: order of acquisition, None if missing.
         usable: whether its cells count.
         reason: why it is not usable.
         exposures: exposures this field received, focus search included.
@@ -132,7 +132,7 @@ class LedRecord(_Row):
         light_s: seconds it was on.
         first_brightness_per_s: on blank glass when it was new, full scales per second; None
             until a background was taken with it.
-        last_brightness_per_s: likewise, in the last run.
+        last_brightness_per_s: on blank glass in the last run, full scales per second.
     """
 
     name: str
@@ -200,7 +200,7 @@ class PointRecord(_Row):
     """The values of one control run.
 
     Attributes:
-        values: per analyte, empty when the slide gave no numbers.
+        values: per analyte, empty if the slide gave no numbers.
         verdict: value of :class:`device.quality.control.ControlVerdict`.
         rules: violated rules per analyte.
         comments: what people said: utc, operator, text.

@@ -87,7 +87,7 @@ class RunEnd:
 
     Attributes:
         document: JSON-compatible result.
-        error: code, cause and remedy when the run failed or was refused.
+        error: code, cause and remedy if the run failed or was refused.
     """
 
     state: RunState
@@ -99,18 +99,18 @@ class RunEnd:
 class Records:
     """The only writer of the database; methods may be called from any thread.
 
-    Every method raises RecordsError when the disk or the database fails, or when another program
+    Every method raises RecordsError if the disk or the database fails, or if another program
     has held the database for too long; nothing of that call is stored then.
 
     Attributes:
         path: the database file.
-        tile_pictures: of the tiles of all runs, beside the database.
+        tile_pictures: of the tiles of all runs, next to the database.
         writer: its transactions, and how long they wait for other programs.
         quality: writes checks of the instrument and runs of the control slide.
         calibrations: of the instrument, in the database.
 
     Args:
-        path: the database file; created with its folder when missing.
+        path: the database file; created with its folder if missing.
         clock: monotonic time of the instrument.
         now: wall-clock time, for the stamps people read.
         busy_timeout_s: how long a method waits for another program that writes.
@@ -251,7 +251,7 @@ class Records:
         Args:
             name: of the LED.
             brightness_per_s: on blank glass, full scales per second.
-            sound: whether it becomes the measure of later ones, where there is none.
+            sound: whether later ones are compared with it, if there is no former one.
         """
         with self.writer.transaction() as db:
             self._require_led(db, name)
@@ -305,14 +305,14 @@ class Records:
             return [int(row[0]) for row in rows.fetchall()]
 
     def note_unknown_history(self) -> None:
-        """Say from now on that the records before are incomplete, once for each loss."""
+        """Store that the records before now are incomplete, once for each loss."""
         shown = self._traces.highest_run()
         last = self._last_loss()
         if last is None or last[1] != shown:
             self.add_event(None, HISTORY_UNKNOWN, {"last_run": shown})
 
     def history_unknown_utc(self) -> str | None:
-        """Return when a loss of former records was found, None when none is known."""
+        """Return when a loss of former records was found, None if no loss is known."""
         last = self._last_loss()
         return last[0] if last is not None else None
 

@@ -51,11 +51,7 @@ def begin_new(database: Path) -> Path:
         if not is_blank(database):
             _require_damage(database)
         elif not Traces(database).found():
-            raise InputError(
-                f"There are no records in {database.parent} yet, so nothing is lost.",
-                remedy="Start the instrument: it makes them.",
-                code="RECORDS-NONE",
-            )
+            raise InputError("RECORDS-NONE", folder=database.parent)
         fresh = _fresh(database)
         open_database(fresh, BUSY_TIMEOUT_S, begin_new=True).close()
         set_aside = _put_in_place(fresh, database)
@@ -68,23 +64,19 @@ def recover(database: Path) -> Rescue:
     """Copy every row that can be read to a new database, and set the damaged one aside.
 
     Raises:
-        InputError: the database is sound, or there is none.
+        InputError: the database is sound, or does not exist.
         RecordsError: nothing of it can be read, or the disk fails.
     """
     with records_errors(database):
         if is_blank(database):
-            raise InputError(
-                f"The database {database} is missing or empty: nothing can be recovered.",
-                remedy="Restore it from a backup, or use `leukolux records new`.",
-                code="RECORDS-NONE",
-            )
+            raise InputError("RECORDS-NOTHING-TO-RECOVER", path=database)
         _require_damage(database)
         fresh = _fresh(database)
         with closing(open_database(fresh, BUSY_TIMEOUT_S, begin_new=True)) as db:
             rows, incomplete = _copy_readable(database, db)
             highest_run = _highest_run(db)
         if not any(rows.values()):
-            raise _unreadable_error(database)
+            raise RecordsError("RECORDS-UNREADABLE", path=database)
         set_aside = _put_in_place(fresh, database)
         Traces(database).note_run(highest_run)
     if incomplete:
@@ -103,19 +95,7 @@ def _require_damage(database: Path) -> None:
             raise
         return
     if whole and runs is not None:
-        raise InputError(
-            f"The database {database} is sound.",
-            remedy="Use it; or set records.directory to another folder to begin new records.",
-            code="RECORDS-SOUND",
-        )
-
-
-def _unreadable_error(database: Path) -> RecordsError:
-    return RecordsError(
-        f"Nothing of the database {database} can be read.",
-        remedy="Restore it from a backup, or use `leukolux records new`.",
-        code="RECORDS-UNREADABLE",
-    )
+        raise InputError("RECORDS-SOUND", path=database)
 
 
 def _read_only(database: Path) -> sqlite3.Connection:
@@ -170,7 +150,7 @@ def _copy_readable(damaged: Path, db: Database) -> tuple[dict[str, int], tuple[s
 
 
 def _readable_rows(source: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row | None]:
-    """Yield the rows of a table, each once; None where some cannot be read.
+    """Yield the rows of a table, each once; None if some cannot be read.
 
     From both ends up to the first damaged page, and between these pages one by one.
     """

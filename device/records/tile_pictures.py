@@ -1,7 +1,7 @@
-"""Pictures of whole tiles, kept as files beside the database, so that a field can be seen again.
+"""Pictures of whole tiles, kept as files next to the database, to look at a field again.
 
-They are no part of a result: losing one loses no count.  A file that is there is the only record
-that a picture was kept, so a crash between two of them leaves nothing to mend.
+They are not part of a result: losing one loses no count.  A file that is there is the only record
+that a picture was kept, so a crash between two of them leaves nothing to repair.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 class TilePictures:
     """One folder per run, one JPEG per tile; methods may be called from any thread.
 
-    Every method raises RecordsError when the disk fails.
+    Every method raises RecordsError if the disk fails.
 
     Args:
         directory: of all runs; made when the first picture is kept.
@@ -43,7 +43,7 @@ class TilePictures:
         self._directory = directory
 
     def highest_run(self) -> int:
-        """Return the highest run number that has a folder of pictures, 0 when there is none."""
+        """Return the highest run number that has a folder of pictures, 0 if no run has one."""
         with records_errors(self._directory):
             try:
                 names = [folder.name for folder in self._directory.iterdir()]
@@ -72,7 +72,7 @@ class TilePictures:
         return len(data)
 
     def read(self, run_id: int, sequence: int) -> bytes | None:
-        """Return the JPEG of a tile, or None when it was not kept, or not in whole."""
+        """Return the JPEG of a tile, or None if it was not kept, or not completely."""
         with records_errors(self._directory):
             try:
                 data = self._path(run_id, sequence).read_bytes()

@@ -42,7 +42,7 @@ class Writer:
         self._db = db
         self._path = path
         self._clock = clock
-        # Never held while waiting for another program, so that reading goes on.
+        # Never held while waiting for another program, so that reading continues.
         self._lock = RLock()
         self._of_thread = local()
 

@@ -67,7 +67,7 @@ class Subscription:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Unsubscribe and wake whoever waits in :meth:`next`."""
+        """Unsubscribe and wake the thread that waits in :meth:`next`."""
         self._bus.unsubscribe(self)
         with self._changed:
             self._closed = True

@@ -1,7 +1,7 @@
 """What the instrument tells systemd: that it is up, what it does, and that its loop is alive.
 
 The protocol of ``sd_notify(3)``: datagrams of ``NAME=value`` lines to the socket that
-``$NOTIFY_SOCKET`` names.  Where nobody listens, nothing is sent.
+``$NOTIFY_SOCKET`` names.  If nobody listens, nothing is sent.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from hal.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
-BEATS_PER_TIMEOUT: Final = 4
-"""The watchdog is fed this often within its time, while there are beats."""
+HEARTBEATS_PER_TIMEOUT: Final = 4
+"""The watchdog is fed this often within its time, while there are heartbeats."""
 
 
 class Watchdog(Protocol):
     """Restarts the program when the owner of the hardware stands still."""
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say that the loop has come round; called by the loop that does the work, by no other."""
 
     def allow(self, duration_s: float) -> None:
-        """Say that the next beat may take ``duration_s``, because of one long, bounded step."""
+        """Say that the next heartbeat may take ``duration_s``: one long, bounded step is ahead."""
 
 
 class NoWatchdog:
-    """Nobody waits for beats."""
+    """Nobody waits for heartbeats."""
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Nothing to tell."""
 
     def allow(self, duration_s: float) -> None:
@@ -47,7 +47,7 @@ class ServiceManager:
 
     Args:
         address: of the notify socket, a path or ``@`` and an abstract name; None sends nothing.
-        timeout_s: silence after which systemd restarts the service; None where there is no
+        timeout_s: silence after which systemd restarts the service; None if there is no
             watchdog.
         clock: real time.
     """
@@ -93,15 +93,15 @@ class ServiceManager:
         """Say that the service ends by itself or on request."""
         self._send("STOPPING=1")
 
-    def beat(self) -> None:
-        """Feed the watchdog, as :meth:`Watchdog.beat`."""
+    def heartbeat(self) -> None:
+        """Feed the watchdog, as :meth:`Watchdog.heartbeat`."""
         if self._timeout_s is None:
             return
         now_s = self._clock.monotonic_s()
         if self._allowing:
             fed = self._send(f"WATCHDOG_USEC={self._timeout_s * 1e6:.0f}", "WATCHDOG=1")
             self._allowing = not fed
-        elif self._fed_s is None or now_s - self._fed_s >= self._timeout_s / BEATS_PER_TIMEOUT:
+        elif self._fed_s is None or now_s - self._fed_s >= self._timeout_s / HEARTBEATS_PER_TIMEOUT:
             fed = self._send("WATCHDOG=1")
         else:
             return
@@ -109,7 +109,7 @@ class ServiceManager:
             self._fed_s = now_s
 
     def allow(self, duration_s: float) -> None:
-        """Widen the watchdog until the next beat, as :meth:`Watchdog.allow`."""
+        """Widen the watchdog until the next heartbeat, as :meth:`Watchdog.allow`."""
         if self._timeout_s is None or duration_s <= self._timeout_s:
             return
         if self._send(f"WATCHDOG_USEC={duration_s * 1e6:.0f}", "WATCHDOG=1"):

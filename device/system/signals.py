@@ -12,7 +12,7 @@ def setter(event: Event) -> Callable[[int, FrameType | None], None]:
     """Return a signal handler that sets ``event``, whatever the main thread is doing.
 
     A handler runs in the main thread between two of its steps.  When that is about to wait for the
-    event it holds the event's lock, so setting it there would wait for itself, for ever.
+    event it holds the event's lock, so setting it there would wait for itself forever.
     """
 
     def handler(_number: int, _frame: FrameType | None) -> None:

@@ -12,5 +12,5 @@ def version() -> str:
 
 
 def versions_with(networks: Mapping[str, str]) -> dict[str, str]:
-    """Return what a result tells of its origin: ``software``, and the networks by name."""
+    """Return what a result says about its origin: ``software``, and the networks by name."""
     return {"software": version(), **networks}

@@ -209,7 +209,7 @@ def test_opening_the_lid_ends_the_exposure_and_pauses_until_closed_and_resumed(
     status = rig.wait_for(State.PAUSED)
     assert rig.light_is_off()
     assert status.error is not None
-    assert status.error["code"] == "LIGHT-INTERLOCK"
+    assert status.error["code"] == "RUN-LID-OPENED"
     with pytest.raises(RequestRefusedError, match="lid"):
         rig.instrument.resume()
     rig.world.set_lid(closed=True)
@@ -308,6 +308,21 @@ def test_a_stage_that_lost_its_place_is_a_fault_and_the_next_run_homes_again(rig
     assert rig.result(second)["classified"] >= 20
 
 
+def test_a_stage_that_lost_its_place_during_a_pause_is_a_fault_that_says_so(
+    rig: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = hold_analysis_at_first_tile(rig)
+    rig.instrument.pause()
+    rig.script.let.set()
+    rig.wait_for(State.PAUSED)
+    monkeypatch.setattr(type(rig.hardware.stage), "homed", property(lambda _: False))
+    rig.instrument.resume()
+    status = rig.wait_for(State.FAULT)
+    assert status.error is not None
+    assert status.error["code"] == "RUN-POSITION-LOST"
+    assert rig.result(run_id)["error"] == status.error
+
+
 def test_an_alarm_while_homing_is_a_fault_with_its_cause(rig: Bench) -> None:
     rig.world.emulator.fail_next_homing()
     rig.start()
@@ -357,7 +372,7 @@ def test_a_disk_that_fails_is_a_fault_and_the_run_is_completed_from_its_journal_
         rig.script.let.set()
         status = rig.wait_for(State.FAULT)
         assert status.error is not None
-        assert status.error["code"] == "RECORDS"
+        assert status.error["code"] == "RECORDS-FAILED"
         assert rig.run(run_id).state is RunState.RUNNING
     with bench(tmp_path) as rig:
         rig.idle()

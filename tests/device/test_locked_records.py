@@ -15,7 +15,7 @@ from engine_bench import Bench, bench
 from test_records import a_cell, a_tile, open_records
 
 from device.engine.state.states import State
-from device.errors import RecordsError
+from device.errors import RecordsError, RequestRefusedError
 from device.imaging import moving
 from device.imaging.moving import Mover
 from device.records.record_types import RunState
@@ -217,6 +217,18 @@ def test_the_program_ends_while_the_run_waits_and_the_journal_tells_of_the_run(
         assert rig.result(run_id)["tiles"]["analysed"] >= 3
 
 
+def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
+    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+        rig.start()
+        rig.wait_until(lambda status: status.tiles_analysed >= 3)
+        program.lock()
+        waits(rig)
+        with pytest.raises(RequestRefusedError, match="until another program releases"):
+            rig.instrument.resume()
+        program.release()
+        assert rig.wait_for(State.COMPLETE, State.FAULT).error is None
+
+
 def test_a_lid_opened_while_the_run_waits_still_asks_for_a_person(tmp_path: Path) -> None:
     with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
         rig.start()
@@ -225,7 +237,7 @@ def test_a_lid_opened_while_the_run_waits_still_asks_for_a_person(tmp_path: Path
         waits(rig)
         rig.world.set_lid(closed=False)
         program.release()
-        rig.wait_until(lambda s: s.error is not None and s.error["code"] == "LIGHT-INTERLOCK")
+        rig.wait_until(lambda s: s.error is not None and s.error["code"] == "RUN-LID-OPENED")
         rig.world.set_lid(closed=True)
         rig.wait_until(lambda s: all(c.met for c in s.start_conditions if c.name == "lid_closed"))
         rig.instrument.resume()

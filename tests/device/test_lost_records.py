@@ -210,6 +210,18 @@ def test_sound_records_are_left_alone(command: str, database: Path, settings: Pa
     assert database.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("command", "code"), [("recover", "RECORDS-NOTHING-TO-RECOVER"), ("new", "RECORDS-NONE")]
+)
+def test_without_records_nothing_is_recovered_and_nothing_replaced(
+    command: str, code: str, database: Path, settings: Path
+) -> None:
+    result = CliRunner().invoke(cli, ["records", command, "--settings", str(settings)])
+    assert code in result.stderr
+    assert result.exit_code == 2
+    assert not database.exists()
+
+
 def test_a_database_of_which_nothing_can_be_read_stays_until_new_records_are_wanted(
     database: Path, settings: Path
 ) -> None:

@@ -248,8 +248,9 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
             "VALUES ('leukolux', '9999_from_the_future', '2030-01-01')"
         )
     db.close()
-    with pytest.raises(RecordsError, match="newer version"):
+    with pytest.raises(RecordsError, match="newer version") as caught:
         Records(records.path)
+    assert caught.value.error_code == "RECORDS-NEWER"
 
 
 def test_a_damaged_database_is_refused_with_a_remedy(tmp_path: Path) -> None:

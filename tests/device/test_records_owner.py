@@ -142,7 +142,8 @@ def test_listing_lots_makes_no_records(settings: Path, tmp_path: Path) -> None:
     [
         (errno.ENOLCK, "RECORDS-FILE-SYSTEM", "network folder"),
         (errno.EROFS, "RECORDS-NOT-WRITABLE", "cannot be written"),
-        (errno.EIO, "RECORDS", "Input/output error"),
+        (errno.ENOSPC, "RECORDS-DISK-FULL", "No space left"),
+        (errno.EIO, "RECORDS-DISK-FAILED", "Input/output error"),
     ],
 )
 def test_a_file_system_that_cannot_lock_is_named(

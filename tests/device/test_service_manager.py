@@ -1,4 +1,4 @@
-"""What systemd hears: nothing without a socket, and beats only from the loop that works."""
+"""What systemd hears: nothing without a socket, and heartbeats only from the loop that works."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_without_a_socket_nothing_happens(
         manager = ServiceManager.from_environment({**given, "WATCHDOG_USEC": "1000000"})
         assert not manager.listens
         manager.ready()
-        manager.beat()
+        manager.heartbeat()
         manager.allow(100.0)
         assert systemd.waiting() == []
 
@@ -80,9 +80,9 @@ def test_a_manager_that_is_gone_harms_nobody(systemd: NotifySocket, tmp_path: Pa
     path = Path(systemd.address)
     path.unlink()
     manager.ready()
-    manager.beat()
+    manager.heartbeat()
     with NotifySocket(str(path)) as again:
-        manager.beat()
+        manager.heartbeat()
         assert again.waiting() == [{"WATCHDOG": "1"}]
 
 
@@ -96,7 +96,7 @@ def test_the_watchdog_is_fed_several_times_within_its_time(systemd: NotifySocket
     clock = ManualClock()
     manager = watching(systemd, clock)
     for _ in range(160):
-        manager.beat()
+        manager.heartbeat()
         clock.advance(0.05)
     assert systemd.waiting() == [{"WATCHDOG": "1"}] * 4
 
@@ -104,14 +104,14 @@ def test_the_watchdog_is_fed_several_times_within_its_time(systemd: NotifySocket
 @pytest.mark.parametrize("usec", ["", "0", "-1", "soon"])
 def test_without_a_time_there_is_no_watchdog(systemd: NotifySocket, usec: str) -> None:
     manager = ServiceManager.from_environment(environment(systemd, WATCHDOG_USEC=usec))
-    manager.beat()
+    manager.heartbeat()
     manager.ready()
     assert systemd.waiting() == [{"READY": "1"}]
 
 
 def test_the_watchdog_of_another_process_is_not_fed(systemd: NotifySocket) -> None:
     given = environment(systemd, WATCHDOG_USEC="1000000", WATCHDOG_PID="1")
-    ServiceManager.from_environment(given).beat()
+    ServiceManager.from_environment(given).heartbeat()
     assert systemd.waiting() == []
 
 
@@ -120,7 +120,7 @@ def test_a_long_step_widens_the_watchdog_until_the_next_beat(systemd: NotifySock
     manager.allow(WATCHDOG_S / 2)
     assert systemd.waiting() == []
     manager.allow(600.0)
-    manager.beat()
+    manager.heartbeat()
     assert systemd.waiting() == [
         {"WATCHDOG_USEC": "600000000", "WATCHDOG": "1"},
         {"WATCHDOG_USEC": "8000000", "WATCHDOG": "1"},
@@ -199,10 +199,10 @@ def test_no_beat_is_missing_while_a_run_waits_for_the_stage(
             target=lambda: instrument.wait_for(State.COMPLETE, State.FAULT, timeout_s=TIMEOUT_S)
         )
         homing.start()
-        beats = 0
+        heartbeats = 0
         while homing.is_alive():
             # Mover waits half a second at a time.
-            beats += "WATCHDOG" in systemd.next(timeout_s=5.0)
+            heartbeats += "WATCHDOG" in systemd.next(timeout_s=5.0)
         homing.join()
         assert instrument.status().state == State.COMPLETE
-    assert beats > 20
+    assert heartbeats > 20

@@ -94,8 +94,8 @@ def test_a_refusal_explains_itself_to_a_person() -> None:
     refusals = [one for pair in PAIRS if isinstance(one := answer(*pair), Refusal)]
     assert {refusal.state for refusal in refusals} == set(State)
     for refusal in refusals:
-        assert "_" not in refusal.explanation
-        assert refusal.explanation.endswith(f" while the instrument {SAID[refusal.state]}.")
+        assert "_" not in refusal.error().cause
+        assert refusal.error().cause.endswith(f" while the instrument {SAID[refusal.state]}.")
 
 
 def test_every_state_can_be_reached_and_left() -> None:
@@ -118,7 +118,8 @@ def test_light_is_possible_only_on_the_way_from_start_to_finish() -> None:
 
 @pytest.mark.parametrize("name", ["State", "Event"])
 def test_every_member_has_a_docstring(name: str) -> None:
-    tree = ast.parse((ROOT / "device" / "engine" / "state" / "states.py").read_text(encoding="utf-8"))
+    source = ROOT / "device" / "engine" / "state" / "states.py"
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name).body
     for member, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(member, ast.Assign):

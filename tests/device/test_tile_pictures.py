@@ -58,9 +58,9 @@ def an_analysis(sequence: int) -> TileAnalysis:
 
 def test_pictures_are_kept_at_the_pixel_size_of_the_networks(tmp_path: Path) -> None:
     pictures = TilePictures(tmp_path)
-    keeper = TilePictureWriter(1, pictures, PLENTY, BACKGROUND, 2 * PIXEL_UM, Notes())
-    keeper.offer(a_tile(0), an_analysis(0))
-    keeper.close(lambda: None)
+    writer = TilePictureWriter(1, pictures, PLENTY, BACKGROUND, 2 * PIXEL_UM, Notes())
+    writer.offer(a_tile(0), an_analysis(0))
+    writer.close(lambda: None)
     kept = decoded(pictures.read(1, 0))
     assert kept.shape == (48, 64)
     half = cv2.resize(a_picture(0), (64, 48), interpolation=cv2.INTER_AREA)
@@ -77,10 +77,10 @@ class Notes:
 
 def keep(pictures: TilePictures, config: RecordsConfig, tiles: int = 3) -> Notes:
     notes = Notes()
-    keeper = TilePictureWriter(1, pictures, config, BACKGROUND, PIXEL_UM, notes)
+    writer = TilePictureWriter(1, pictures, config, BACKGROUND, PIXEL_UM, notes)
     for sequence in range(tiles):
-        keeper.offer(a_tile(sequence), an_analysis(sequence))
-    keeper.close(lambda: None)
+        writer.offer(a_tile(sequence), an_analysis(sequence))
+    writer.close(lambda: None)
     return notes
 
 
@@ -212,14 +212,24 @@ def test_a_disk_that_does_not_keep_up_costs_pictures_and_no_time(tmp_path: Path)
             return super().save(run_id, sequence, image)
 
     pictures, notes = Slow(tmp_path / "tiles"), Notes()
-    keeper = TilePictureWriter(1, pictures, PLENTY, BACKGROUND, PIXEL_UM, notes)
+    writer = TilePictureWriter(1, pictures, PLENTY, BACKGROUND, PIXEL_UM, notes)
     for sequence in range(20):
-        keeper.offer(a_tile(sequence), an_analysis(sequence))
+        writer.offer(a_tile(sequence), an_analysis(sequence))
     gate.set()
-    keeper.close(lambda: None)
+    writer.close(lambda: None)
     ((_, data),) = notes.seen
     assert data["code"] == "TILES-BUSY"
     assert len(pictures.kept(1)) == 20 - data["tiles"] >= 6
+
+
+def test_a_bug_costs_the_pictures_and_is_reported_as_one(tmp_path: Path) -> None:
+    class Buggy(TilePictures):
+        def save(self, run_id: int, sequence: int, image: NDArray[np.uint8]) -> int:
+            raise ValueError("a bug")
+
+    ((_, data),) = keep(Buggy(tmp_path), PLENTY).seen
+    assert (data["tiles"], data["code"]) == (3, "TILES-INTERNAL")
+    assert "ValueError: a bug" in data["cause"]
 
 
 def test_an_event_that_cannot_be_stored_either_ends_nothing(tmp_path: Path) -> None:
@@ -227,10 +237,10 @@ def test_an_event_that_cannot_be_stored_either_ends_nothing(tmp_path: Path) -> N
         raise LeukoluxError("no", remedy="no")
 
     config = RecordsConfig(min_free_mb=1e6)
-    keeper = TilePictureWriter(1, TilePictures(tmp_path), config, BACKGROUND, PIXEL_UM, refuse)
-    keeper.offer(a_tile(0), an_analysis(0))
-    keeper.close(lambda: None)
-    keeper.close(lambda: None)
+    writer = TilePictureWriter(1, TilePictures(tmp_path), config, BACKGROUND, PIXEL_UM, refuse)
+    writer.offer(a_tile(0), an_analysis(0))
+    writer.close(lambda: None)
+    writer.close(lambda: None)
 
 
 def test_a_run_keeps_its_tiles_and_they_show_its_cells(tmp_path: Path) -> None:
@@ -264,7 +274,7 @@ def test_a_disk_too_full_for_pictures_costs_no_count(tmp_path: Path) -> None:
         with rig.records.reader() as reader:
             (note,) = [e.data for e in reader.events(run_id) if e.kind == "tiles_not_kept"]
         assert note["tiles"] == result["tiles"]["analysed"]
-        assert note["code"] == "RECORDS"
+        assert note["code"] == "RECORDS-FAILED"
 
 
 def _let_tiles_fail(rig: Bench) -> None:

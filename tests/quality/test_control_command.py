@@ -45,7 +45,7 @@ def test_a_lot_is_entered_with_the_targets_of_its_label(
 def test_a_lot_is_closed_and_its_name_is_free_again(settings_path: Path) -> None:
     assert control(settings_path, "add", "Q7").exit_code == 0
     again = control(settings_path, "add", "Q7")
-    assert (again.exit_code, "INPUT-LOT" in again.output) == (2, True)
+    assert (again.exit_code, "LOT-NAME-IN-USE" in again.output) == (2, True)
     assert control(settings_path, "close", "Q7").exit_code == 0
     assert control(settings_path, "list").output == ""
     gone = control(settings_path, "close", "Q7")
@@ -56,11 +56,11 @@ def test_a_lot_is_closed_and_its_name_is_free_again(settings_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("Q8", "--target", "neutrophil=60"), "INPUT-TARGETS"),
-        (("Q8", "--target", "neutrophil=sixty,3"), "INPUT-TARGETS"),
-        (("Q8", "--target", "neutrophil=160,3"), "INPUT-TARGETS"),
-        (("Q8", "--target", "neutrophil=60,nan"), "INPUT-TARGETS"),
-        (("Q8", "--target", "hemoglobin=60,3"), "INPUT-TARGETS"),
+        (("Q8", "--target", "neutrophil=60"), "TARGETS-NUMBER-MISSING"),
+        (("Q8", "--target", "neutrophil=sixty,3"), "TARGETS-NUMBER-MISSING"),
+        (("Q8", "--target", "neutrophil=160,3"), "TARGETS-OUT-OF-RANGE"),
+        (("Q8", "--target", "neutrophil=60,nan"), "TARGETS-NUMBER-MISSING"),
+        (("Q8", "--target", "hemoglobin=60,3"), "TARGETS-VALUE-UNKNOWN"),
         ((" ",), "CLI-LOT-NAME"),
         (("Q8", "--level", "x" * 65), "CLI-LOT-NAME"),
     ],

@@ -139,7 +139,7 @@ class InstrumentDouble:
 
     def _order_calibration(self, order: CalibrationOrder) -> None:
         if self._status.state != State.IDLE:
-            raise RequestRefusedError("Calibrate is not possible.", remedy="Wait.")
+            raise RequestRefusedError("REQUEST-TWICE", request="calibrate")
         self.orders.append(order)
         self.become(state=State.CALIBRATING, calibrating=order.name)
 
@@ -158,7 +158,7 @@ class InstrumentDouble:
     def _fits(self, event: Event) -> State:
         after = answer(State(self._status.state), event)
         if not isinstance(after, State):
-            raise RequestRefusedError(after.explanation, remedy="Wait for another state.")
+            raise after.error()
         return after
 
     def _ask(self, event: Event) -> None:

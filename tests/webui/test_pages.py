@@ -11,6 +11,7 @@ from instrument_double import DISK, LID, PROBLEM, InstrumentDouble, analysed_til
 from numpy.typing import NDArray
 
 from device.engine.state.states import State
+from device.errors import RecordsError
 from device.records.record_types import RunState
 from device.records.records import Records
 from device.results.cell import CellKind
@@ -359,6 +360,17 @@ def test_resume_waits_for_the_lid(screen: FlaskClient, instrument: InstrumentDou
     instrument.become(state=State.PAUSED, start_conditions=(replace(LID, met=False), DISK))
     assert screen.get("/screen/status").get_json()["can"]["resume"] is False
     instrument.become(start_conditions=(LID, DISK))
+    assert screen.get("/screen/status").get_json()["can"]["resume"] is True
+
+
+def test_resume_is_not_offered_while_the_run_waits_for_the_records(
+    screen: FlaskClient, instrument: InstrumentDouble
+) -> None:
+    instrument.become(state=State.PAUSED, error=RecordsError("RECORDS-WAITING").as_dict())
+    view = screen.get("/screen/status").get_json()
+    assert (view["can"]["resume"], view["can"]["abort"]) == (False, True)
+    assert re.search(r'requests/resume"[^>]* disabled', page(screen, "/live"))
+    instrument.become(error=None)
     assert screen.get("/screen/status").get_json()["can"]["resume"] is True
 
 

@@ -102,33 +102,35 @@ def test_a_lot_is_entered_with_targets_and_closed(screen: FlaskClient) -> None:
         targets,
     )
     again = screen.post("/api/v1/quality/lots", json=body)
-    assert error(again, 400)["code"] == "INPUT-LOT"
+    assert error(again, 400)["code"] == "LOT-NAME-IN-USE"
     ok(screen.post(f"/api/v1/quality/lots/{lot_id}/close"))
     assert ok(screen.get("/api/v1/quality/lots"))["lots"][0]["closed_utc"]
     ok(screen.post("/api/v1/quality/lots", json=body), 201)
 
 
 @pytest.mark.parametrize(
-    "targets",
+    ("targets", "code"),
     [
-        {"neutrophil": {"mean": 60.0}},
-        {"neutrophil": {"mean": 60.0, "sd": 0.0}},
-        {"neutrophil": {"mean": -1.0, "sd": 1.0}},
-        {"neutrophil": {"mean": 1.0, "sd": float("inf")}},
-        {"neutrophil": {"mean": 101.0, "sd": 1.0}},
-        {"neutrophil": {"mean": "sixty", "sd": "3"}},
-        {"neutrophil": {"mean": True, "sd": 1.0}},
-        {"neutrophil": {"mean": 10**400, "sd": 1.0}},
-        {"neutrophil": 60.0},
-        {"hemoglobin": {"mean": 60.0, "sd": 1.0}},
-        "",
-        0,
-        ["neutrophil"],
+        ({"neutrophil": {"mean": 60.0}}, "TARGETS-NUMBER-MISSING"),
+        ({"neutrophil": {"mean": 60.0, "sd": 0.0}}, "TARGETS-OUT-OF-RANGE"),
+        ({"neutrophil": {"mean": -1.0, "sd": 1.0}}, "TARGETS-OUT-OF-RANGE"),
+        ({"neutrophil": {"mean": 1.0, "sd": float("inf")}}, "TARGETS-OUT-OF-RANGE"),
+        ({"neutrophil": {"mean": 101.0, "sd": 1.0}}, "TARGETS-OUT-OF-RANGE"),
+        ({"neutrophil": {"mean": "sixty", "sd": "3"}}, "TARGETS-NUMBER-MISSING"),
+        ({"neutrophil": {"mean": True, "sd": 1.0}}, "TARGETS-NUMBER-MISSING"),
+        ({"neutrophil": {"mean": 10**400, "sd": 1.0}}, "TARGETS-NUMBER-MISSING"),
+        ({"neutrophil": 60.0}, "TARGETS-NUMBER-MISSING"),
+        ({"hemoglobin": {"mean": 60.0, "sd": 1.0}}, "TARGETS-VALUE-UNKNOWN"),
+        ("", "TARGETS-NOT-AN-OBJECT"),
+        (0, "TARGETS-NOT-AN-OBJECT"),
+        (["neutrophil"], "TARGETS-NOT-AN-OBJECT"),
     ],
 )
-def test_targets_that_cannot_be_any_are_refused(screen: FlaskClient, targets: Any) -> None:
+def test_targets_that_cannot_be_any_are_refused(
+    screen: FlaskClient, targets: Any, code: str
+) -> None:
     answer = screen.post("/api/v1/quality/lots", json={"name": "Q", "targets": targets})
-    assert error(answer, 400)["code"] == "INPUT-TARGETS"
+    assert error(answer, 400)["code"] == code
 
 
 def test_control_runs_are_listed_and_exported(

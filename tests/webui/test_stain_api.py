@@ -201,7 +201,8 @@ def test_failing_disk_is_told_as_unavailable(
     path = records.path.parent / "tiles" / str(run_id) / "000000.jpg"
     path.unlink()
     path.mkdir()
-    assert problem(screen, f"/api/v1/runs/{run_id}/tiles/0/gray.jpg", 503)["code"] == "RECORDS"
+    failure = problem(screen, f"/api/v1/runs/{run_id}/tiles/0/gray.jpg", 503)
+    assert failure["code"] == "RECORDS-FAILED"
 
 
 @pytest.mark.parametrize(

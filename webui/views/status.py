@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from device.engine.state.snapshot import RECORDS_WAITING
 from device.engine.state.states import RUNNING, Event, State, answer
 from device.engine.state.waiting_sample import HALF_ENTERED, WaitingSample
 from device.results.cell import FIVE_TYPES, CellKind
@@ -71,7 +72,7 @@ def status_view(status: Status, *, speed: float) -> dict[str, Any]:
             "start_draft": otherwise_ready and all(p.code in HALF_ENTERED for p in sample.problems),
             "check": _possible(state, Event.CHECK),
             "pause": _possible(state, Event.PAUSE),
-            "resume": _possible(state, Event.RESUME) and _lid_closed(status),
+            "resume": _possible(state, Event.RESUME) and _resumable(status),
             "abort": _possible(state, Event.ABORT),
             "acknowledge": _possible(state, Event.ACKNOWLEDGE),
         },
@@ -150,8 +151,10 @@ def _possible(state: State, event: Event) -> bool:
     return isinstance(answer(state, event), State)
 
 
-def _lid_closed(status: Status) -> bool:
-    return all(c.met for c in status.start_conditions if c.name == "lid_closed")
+def _resumable(status: Status) -> bool:
+    lid_closed = all(c.met for c in status.start_conditions if c.name == "lid_closed")
+    waiting = status.error is not None and status.error["code"] == RECORDS_WAITING.error_code
+    return lid_closed and not waiting
 
 
 def _progress(status: Status) -> dict[str, Any]:

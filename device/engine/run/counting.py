@@ -1,4 +1,4 @@
-"""What happens to the analysis of a tile: counted once, journalled, then made known."""
+"""What happens to the analysis of a tile: counted once, journalled, then published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run does while another program holds the database: it waits, light off, and goes on."""
+"""While another program holds the database, a run waits with the light off, then resumes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from threading import Event as Signal
 from typing import Final
 
 from device.engine.services import Services
+from device.engine.state.snapshot import RECORDS_WAITING
 from device.engine.state.states import LIT, Event
-from device.errors import RecordsError
 from device.records.failures import locked_error
 
 ACTIVITY: Final = "The records are locked by another program; waiting."
-ERROR: Final = RecordsError(
-    "Another program holds the records: the light is off and the run waits; no tile is lost.",
-    remedy="Close the database browser, or wait for the backup; the run then goes on by itself.",
-    code="RECORDS-WAITING",
-)
 
 
 class RecordsWait:
-    """Makes the writing of one run patient; the owner of the hardware and the analysis use it.
+    """Lets the writes of one run wait; used by the owner of the hardware and the analysis.
 
     A write that has waited for longer than the busy timeout of the records pauses the
     acquisition until the database is free.  Tiles stay in their queue meanwhile.
@@ -31,9 +26,9 @@ class RecordsWait:
 
     Args:
         services: shared parts of the instrument.
-        check: passes a check point of the run: raises Cancelled, and what made the analysis fail.
+        check: passes a checkpoint of the run: raises Cancelled, or what made the analysis fail.
         come_to_rest: waits until the stage stands still.
-        scanning: whether the run has been scanning, and so goes on with that.
+        scanning: whether the run was scanning, so that it resumes scanning.
     """
 
     def __init__(
@@ -56,13 +51,13 @@ class RecordsWait:
 
     @contextmanager
     def owner(self) -> Iterator[None]:
-        """Make the writing of the owner of the hardware patient."""
+        """Let the writes of the owner of the hardware wait for other programs."""
         with self._writer.patience(self._wait_as_owner):
             yield
 
     @contextmanager
     def analysis(self, excuse: Callable[[], None]) -> Iterator[None]:
-        """Make the writing of an analysis thread patient.
+        """Let the writes of an analysis thread wait for other programs.
 
         Args:
             excuse: called again and again while it waits.
@@ -90,7 +85,7 @@ class RecordsWait:
         self._services.requests.take(Event.ABORT)
 
     def attend(self) -> None:
-        """Pass a check point; hold the run while the analysis cannot write.
+        """Pass a checkpoint; hold the run while the analysis cannot write.
 
         Raises what ``check`` raises, unless the run is ending.
         """
@@ -114,13 +109,13 @@ class RecordsWait:
         if not self._ending:
             self._check()
             return
-        self._services.beat()
+        self._services.heartbeat()
         requests = self._services.requests
         if requests.take(Event.SHUT_DOWN) or requests.take(Event.ABORT):
             self._gives_up.set()
 
     def _hold(self, free: Callable[[], bool]) -> None:
-        """Pause the acquisition, where there is one, until ``free`` or given up."""
+        """Pause the acquisition, if there is one, until ``free`` or given up."""
         services = self._services
         begin_s = services.clock.monotonic_s()
         former = services.snapshots.snapshot
@@ -128,9 +123,9 @@ class RecordsWait:
         if lit:
             # Stopping a stage that moves would end the run.
             self._come_to_rest()
-            services.machine.fire(Event.RECORDS_LOCKED, activity=ACTIVITY, error=ERROR)
+            services.machine.fire(Event.RECORDS_LOCKED, activity=ACTIVITY, error=RECORDS_WAITING)
         else:
-            services.snapshots.put(activity=ACTIVITY, error=ERROR)
+            services.snapshots.put(activity=ACTIVITY, error=RECORDS_WAITING)
         while not free() and not self._gives_up.is_set():
             self._pass()
             self._writer.pass_time()

@@ -13,6 +13,7 @@ from device.records.record_types import CellRecord, RunState, TileRecord, TileSt
 from device.records.records import RunEnd
 from device.results.differential import Flag, FlagLevel, ScanContext, differential
 from device.status import StopReason
+from hal.errors import LeukoluxError
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class RunFacts:
     Attributes:
         counts: what was counted.
         lid_openings: how often the lid was opened during the run.
-        area_mm2: area that the analysed tiles show, None when not known.
+        area_mm2: area that the analysed tiles show, None if unknown.
         dose: of the whole sample, as :meth:`device.imaging.dose.DoseLedger.summary`.
-        duration_s: from Start to now, None when not known.
+        duration_s: from Start to now, None if unknown.
         control_lot: lot of the control slide, None for a sample of a person.
         operator: who started the run, or empty.
         calibration: the results of calibrations that the run used.
-        notes: flags beside those of the count.
+        notes: flags in addition to those of the count.
     """
 
     run_id: int
@@ -109,14 +110,14 @@ def _lid_flag(openings: int) -> Flag:
         "LID-OPENED",
         FlagLevel.REVIEW,
         f"The lid was opened during the run ({openings} x).",
-        "Repeat the sample when the slide may have been touched.",
+        "Repeat the sample if the slide may have been touched.",
     )
 
 
 def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
     """Compute the result of a run whose process ended, from what its journal holds.
 
-    Raises RecordsError; LookupError when there is no such run.
+    Raises RecordsError; LookupError if there is no such run.
     """
     run = reader.run(run_id)
     if run is None:
@@ -139,11 +140,7 @@ def interrupted_run(reader: RecordsReader, run_id: int) -> RunEnd:
         operator=run.operator,
         calibration=next((e.data["used"] for e in happened if e.kind == "calibration"), ()),
     )
-    error = {
-        "code": "RUN-INTERRUPTED",
-        "cause": "The run ended without a result: the program, the power or the disk failed.",
-        "remedy": "Start the sample again; what was counted until then is kept.",
-    }
+    error = LeukoluxError("RUN-INTERRUPTED").as_dict()
     return end_of_run(facts, RunState.INTERRUPTED, StopReason.INTERRUPTED, error)
 
 

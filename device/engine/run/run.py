@@ -41,10 +41,7 @@ from hal.errors import (
 
 log = logging.getLogger(__name__)
 
-LID_ERROR = InterlockError(
-    "The lid is open: the light is off and the run is paused.",
-    remedy="Close the lid, then resume.",
-)
+LID_ERROR = InterlockError("RUN-LID-OPENED")
 HOPELESS_TILES = 100
 """Tiles after which the number of cells on the whole area can be judged."""
 
@@ -80,7 +77,7 @@ class Run:
         self._plan = make_plan(settings.scan, settings.camera)
         self.progress = Progress(services.snapshots)
         self._pipeline: AnalysisPipeline | None = None
-        self._keeper: TilePictureWriter | None = None
+        self._picture_writer: TilePictureWriter | None = None
         self._scanning = False
         self._held_s = 0.0
         self._lid_openings = 0
@@ -90,7 +87,7 @@ class Run:
             cancel=services.requests.cancel,
             checkpoint=self._pass_checkpoint,
             lid_opened=lambda: self._hold(Event.LID_OPENED),
-            waiting=services.beat,
+            waiting=services.heartbeat,
             note=self._note,
         )
         self._rig = ImagingRig(settings, services.hardware, services.records, services.clock, user)
@@ -120,7 +117,7 @@ class Run:
             return self._scan_plan()
 
     def drain(self) -> None:
-        """Wait until all tiles taken are analysed and kept, and all light is entered.
+        """Wait until all tiles taken are analysed and kept, and all light is logged.
 
         Nothing more is acquired.
 
@@ -132,16 +129,16 @@ class Run:
     def _drain(self) -> None:
         if self._pipeline is not None:
             self._pipeline.drain(self.records_wait.attend)
-        if self._keeper is not None:
-            self._keeper.close(self.services.beat)
+        if self._picture_writer is not None:
+            self._picture_writer.close(self.services.heartbeat)
         self._rig.light_log.enter_rest()
 
     def close(self) -> None:
         """End the threads of analysis and pictures."""
         if self._pipeline is not None:
             self._pipeline.close()
-        if self._keeper is not None:
-            self._keeper.close(self.services.beat)
+        if self._picture_writer is not None:
+            self._picture_writer.close(self.services.heartbeat)
 
     def facts(self) -> RunFacts:
         """Return what the result is computed from."""
@@ -180,7 +177,7 @@ class Run:
             services.latest,
             services.events,
         )
-        keeper = TilePictureWriter(
+        picture_writer = TilePictureWriter(
             self.id,
             services.records.tile_pictures,
             services.settings.records,
@@ -188,12 +185,12 @@ class Run:
             network_um,
             self._note,
         )
-        self._keeper = keeper
+        self._picture_writer = picture_writer
 
         def accept(tile: Tile, analysis: TileAnalysis) -> None:
             with self.records_wait.analysis(pipeline.excuse):
                 counter.accept(tile, analysis)
-            keeper.offer(tile, analysis)
+            picture_writer.offer(tile, analysis)
 
         pipeline = self._pipeline = AnalysisPipeline(
             [
@@ -257,7 +254,7 @@ class Run:
         )
 
     def _refuse_hopeless(self, counts: Counts) -> None:
-        """Raise SampleRefusedError when the area cannot hold enough cells for any percentage."""
+        """Raise SampleRefusedError if the area cannot hold enough cells for any percentage."""
         wanted = min(MINIMUM_COUNT, self._scan.target_cells)
         if counts.analysed < HOPELESS_TILES:
             return
@@ -266,14 +263,15 @@ class Run:
         expected = most * counts.planned / counts.analysed
         if expected < wanted:
             raise SampleRefusedError(
-                f"{counts.classified} white cells in {counts.analysed} tiles: the whole area would "
-                f"give at most {expected:.0f}, and {wanted} are needed.",
-                remedy="Check that the smear lies in the scan area, or prepare a new smear.",
-                code="SAMPLE-TOO-FEW-CELLS",
+                "SAMPLE-TOO-FEW-CELLS",
+                classified=counts.classified,
+                analysed=counts.analysed,
+                expected=expected,
+                wanted=wanted,
             )
 
     def _check_wanted(self) -> None:
-        self.services.beat()
+        self.services.heartbeat()
         if self.services.requests.cancel.is_set():
             raise Cancelled("The run")
         if self._pipeline is not None:
@@ -304,11 +302,7 @@ class Run:
         self._wait_for_resume()
         services.requests.take(Event.PAUSE)
         if not services.hardware.stage.homed:
-            raise StageError(
-                "The stage lost its position during the pause.",
-                remedy="Acknowledge and start the sample again; the stage will home.",
-                code="STAGE-NOT-HOMED",
-            )
+            raise StageError("RUN-POSITION-LOST")
         services.machine.fire(Event.RESUME, activity=activity, error=None)
         if self._scanning:
             services.machine.fire(Event.PREPARED)
@@ -330,7 +324,7 @@ class Run:
             services.requests.wait(POLL_S)
 
     def _lid_acknowledged(self) -> bool:
-        """Let the light work again on a person's word; False when the lid has just opened."""
+        """Let the light work again on a person's word; False if the lid has just opened."""
         try:
             self.services.hardware.light.acknowledge_lid()
         except InterlockError:
@@ -349,7 +343,7 @@ class Run:
         )
 
     def _say(self, activity: str) -> None:
-        self.services.beat()
+        self.services.heartbeat()
         self.services.snapshots.put(activity=activity)
 
     def _note(self, kind: str, data: dict[str, Any]) -> None:

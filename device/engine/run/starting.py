@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 
 
 def start_run(
-    order: Order[WaitingSample, int], services: Services, front: FrontPanel
+    order: Order[WaitingSample, int], services: Services, front_panel: FrontPanel
 ) -> Run | None:
     """Enter the preparing state with a new run in the records; the order is answered then.
 
-    Returns None when the order was withdrawn while the run was being stored: nothing begins, and
+    Returns None if the order was withdrawn while the run was being stored: nothing begins, and
     the records do not keep the run.
 
     Raises:
@@ -42,7 +42,7 @@ def start_run(
         services.records.discard_run(run_id)
         return None
     services.requests.clear()
-    front.forget()
+    front_panel.forget()
     services.latest.put(None)
     try:
         services.machine.fire(
@@ -61,7 +61,7 @@ def start_run(
             ),
         )
     except Exception:
-        # Its sender learns that it failed: no run may be left that seems to go on.
+        # The sender learns that it failed: no run may be left that seems to be running.
         services.records.discard_run(run_id)
         raise
     order.begin(run_id)

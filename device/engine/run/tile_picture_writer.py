@@ -1,4 +1,4 @@
-"""Keeping pictures of tiles beside the counting, which never waits for them."""
+"""Writing pictures of tiles while the counting continues, which never waits for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from threading import Thread, get_native_id
 from typing import Any, Final
@@ -35,8 +35,8 @@ _CHECK_TILES: Final = 16
 class TilePictureWriter:
     """Writes the pictures of one run on a thread of its own, of low priority.
 
-    A picture that cannot be kept is left out: when the disk is full or fails, from then on; when
-    the thread does not keep up, that one.  Counts go on, and ``note`` is told.
+    If the disk is full or fails, no further picture is kept; if the thread does not keep up, single
+    pictures are left out.  The counting continues, and ``note`` stores how many are missing.
 
     Args:
         run_id: the run.
@@ -65,9 +65,9 @@ class TilePictureWriter:
         self._tiles: queue.Queue[Tile | None] = queue.Queue(_QUEUE_TILES)
         self._skipped = 0
         self._failed = 0
-        self._reason: Mapping[str, str] | None = None
+        self._reason: LeukoluxError | None = None
         self._closed = False
-        self._thread = Thread(target=self._work, name="tile-keeper", daemon=True)
+        self._thread = Thread(target=self._work, name="tile-pictures", daemon=True)
         self._thread.start()
 
     def offer(self, tile: Tile, analysis: TileAnalysis) -> None:
@@ -81,7 +81,7 @@ class TilePictureWriter:
             self._skipped += 1
 
     def close(self, while_waiting: Callable[[], None]) -> None:
-        """Wait until what was taken is written, and tell of what was not.  Safe to call twice."""
+        """Wait until what was taken is written, and report what was not.  Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -107,16 +107,12 @@ class TilePictureWriter:
         missed = self._skipped + self._failed
         if not missed:
             return
-        reason = self._reason or {
-            "code": "TILES-BUSY",
-            "cause": "The pictures could not be written as fast as the tiles came.",
-            "remedy": "Use a faster disk, or records.keep_tiles = 'with_cells'.",
-        }
+        reason = self._reason or LeukoluxError("TILES-BUSY")
         log.warning("%d tiles of run %d were not kept: %s", missed, self._run_id, reason)
         try:
-            self._note("tiles_not_kept", {"tiles": missed, **reason})
+            self._note("tiles_not_kept", {"tiles": missed, **reason.as_dict()})
         except LeukoluxError as error:
-            log.warning("nor could that be stored: %s", error)
+            log.warning("the note about them was not stored: %s", error)
 
     def _work(self) -> None:
         if sys.platform == "linux":  # where a thread has a priority of its own
@@ -135,22 +131,16 @@ class TilePictureWriter:
         try:
             step()
         except LeukoluxError as error:
-            self._reason = error.as_dict()
+            self._reason = error
         except Exception as error:
             log.exception("keeping a tile of run %d", self._run_id)
-            self._reason = {
-                "code": "INTERNAL",
-                "cause": f"Unexpected failure: {type(error).__name__}: {error}.",
-                "remedy": "Report it together with the log.",
-            }
+            self._reason = LeukoluxError(
+                "TILES-INTERNAL", kind=type(error).__name__, problem=str(error)
+            )
 
     def _make_room(self) -> None:
         if not self._pictures.make_room(self._config, spare=self._run_id):
-            self._reason = {
-                "code": "TILES-NO-ROOM",
-                "cause": "The space for pictures of tiles is used up.",
-                "remedy": "Free disk space, or raise records.tiles_max_mb.",
-            }
+            self._reason = LeukoluxError("TILES-NO-ROOM")
 
     def _save(self, tile: Tile) -> None:
         image = picture_of(tile, self._background, self._network_um)

@@ -40,7 +40,7 @@ class StateMachine:
         return self._snapshots.snapshot.state
 
     def fire(self, event: Event, **data: Any) -> State:
-        """Enter the state that ``event`` leads to; it is told together with its data.
+        """Enter the state that ``event`` leads to; publish it together with its data.
 
         A hook that fails leads to the fault state with light off and stage stopped, never to the
         state asked for; its exception is raised.
@@ -55,7 +55,7 @@ class StateMachine:
         now = self._snapshots.snapshot
         target = answer(now.state, event)
         if isinstance(target, Refusal):
-            raise RuntimeError(target.explanation)  # noqa: TRY004 (a wrong moment, not a type)
+            raise RuntimeError(target.error().cause)  # noqa: TRY004 (a wrong moment, not a type)
         try:
             self._enter(replace(now, state=target, **data))
         except Exception as error:

@@ -39,12 +39,7 @@ class Order(Generic[Work, Begun]):
             return self._answer.result(timeout_s)
         except TimeoutError as error:
             if self._answer.cancel():
-                raise RequestRefusedError(
-                    f"The instrument did not answer within {timeout_s:g} s; nothing was begun.",
-                    remedy="Try again. If it stays, check that the disk is healthy and not in use "
-                    "by another program, then restart the instrument.",
-                    code="REQUEST-NOT-ANSWERED",
-                ) from error
+                raise RequestRefusedError("REQUEST-NOT-ANSWERED", timeout_s=timeout_s) from error
         # Accepted in the last moment: the owner is about to answer.
         return self._answer.result()
 
@@ -91,11 +86,7 @@ class OrderSlot(Generic[Work, Begun]):
         order: Order[Work, Begun] = Order(work)
         with self._lock:
             if self._waiting is not None:
-                raise RequestRefusedError(
-                    f"Another request to {self._event} is waiting.",
-                    remedy="Wait until it is answered.",
-                    code="REQUEST-TWICE",
-                )
+                raise RequestRefusedError("REQUEST-TWICE", request=self._event)
             self._waiting = order
         self._requests.put(self._event)
         try:
@@ -105,7 +96,7 @@ class OrderSlot(Generic[Work, Begun]):
                 self._waiting = None
 
     def take(self) -> Order[Work, Begun] | None:
-        """Return the order that waits, when one was asked for."""
+        """Return the order that waits, if one was asked for."""
         if not self._requests.take(self._event):
             return None
         with self._lock:

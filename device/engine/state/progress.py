@@ -31,7 +31,7 @@ class Counts:
         cells: identified cells per kind.
         unidentified: cells below the confidence threshold.
         red_cells: in usable tiles, those in an overlap more than once.
-        platelets: likewise.
+        platelets: in usable tiles, those in an overlap more than once.
         scan_s: seconds spent scanning, pauses left out.
     """
 

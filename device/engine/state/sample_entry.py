@@ -144,8 +144,4 @@ class SampleEntry:
 
 
 def _no_such_lot(lot_id: int | None) -> InputError:
-    return InputError(
-        f"There is no lot {lot_id} of control slides in use.",
-        remedy="Enter the lot first, or choose another slide.",
-        code="INPUT-LOT",
-    )
+    return InputError("INPUT-LOT", lot_id=lot_id)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Condition
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from device.engine.state.progress import Counts
 from device.engine.state.states import State
 from device.engine.state.waiting_sample import WaitingSample
+from device.errors import RecordsError
 
 if TYPE_CHECKING:
     from device.checks.report import CheckProgress
     from device.status import StopReason
     from hal.errors import LeukoluxError
+
+RECORDS_WAITING: Final = RecordsError("RECORDS-WAITING")
+"""The error of a run that waits for another program, and that no person can resume."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,12 @@ class Snapshot:
         started_s: instrument clock at its start.
         ended_s: instrument clock at its end, None while it runs.
         reason: why the last run ended.
-        error: what the instrument is in fault or paused for.
+        error: why the instrument is in fault or paused.
         refusal: why the panel's Start was refused, None once something has changed since.
         lid_closed: as read last.
         self_tested: whether the last self-test passed.
         models_loaded: whether the networks are verified and ready.
-        checking: how far the check in progress is, None when there is none.
+        checking: how far the check in progress is, None if no check runs.
         last_check_id: the check that ended last.
         waiting_sample: the sample that Start starts.
         calibrating: the calibration step in progress, or empty.

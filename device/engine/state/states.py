@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from device.errors import RequestRefusedError
+
 
 class State(StrEnum):
     """Where the instrument is."""
@@ -214,11 +216,10 @@ class Refusal:
     state: State
     event: Event
 
-    @property
-    def explanation(self) -> str:
-        """One sentence for a person."""
-        asked = self.event.replace("_", " ").capitalize()
-        return f"{asked} is not possible while the instrument {self.state.words}."
+    def error(self) -> RequestRefusedError:
+        """Return what the sender of the request is told."""
+        request = self.event.replace("_", " ").capitalize()
+        return RequestRefusedError("REQUEST-REFUSED", request=request, doing=self.state.words)
 
 
 def answer(state: State, event: Event) -> State | Refusal:

@@ -14,9 +14,6 @@ HALF_ENTERED: Final = frozenset({"SAMPLE-ID-HALF-ENTERED", "OPERATOR-HALF-ENTERE
 """Codes of problems that entering the text, as it stands, removes."""
 
 _SAMPLE_ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}")
-_SAMPLE_ID_RULE: Final = (
-    f"Use 1 to {MAX_NAME_LENGTH} characters: letters, digits, dot, dash, underscore."
-)
 
 
 def check_sample_id(text: str) -> str:
@@ -28,11 +25,7 @@ def check_sample_id(text: str) -> str:
     """
     sample_id = text.strip()
     if not _SAMPLE_ID.fullmatch(sample_id):
-        raise InputError(
-            f"{_shortened(text)!r} cannot be a sample id.",
-            remedy=_SAMPLE_ID_RULE,
-            code="INPUT-SAMPLE-ID",
-        )
+        raise InputError("INPUT-SAMPLE-ID", sample_id=_shortened(text), max_length=MAX_NAME_LENGTH)
     return sample_id
 
 
@@ -44,11 +37,7 @@ def check_operator(text: str) -> str:
     """
     operator = text.strip()
     if len(operator) > MAX_NAME_LENGTH or not operator.isprintable():
-        raise InputError(
-            f"{_shortened(text)!r} cannot be the name of an operator.",
-            remedy=f"Use up to {MAX_NAME_LENGTH} printable characters.",
-            code="INPUT-OPERATOR",
-        )
+        raise InputError("INPUT-OPERATOR", name=_shortened(text), max_length=MAX_NAME_LENGTH)
     return operator
 
 
@@ -80,7 +69,7 @@ class WaitingSample:
         control_lot: lot of the control slide that is loaded, None for a sample of a person.
         operator: who starts it, or empty.
         suggested: whether ``sample_id`` is a number that the instrument gave.
-        lot_in_use: whether there was such a lot in use when it was looked up last.
+        lot_in_use: whether the last look-up found that lot in use.
         draft_sample_id: text that was not entered, or None.
         draft_operator: text that was not entered, or None.
         revision: increases with every change.

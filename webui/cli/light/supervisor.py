@@ -27,6 +27,6 @@ def light_supervisor(settings_path: Path | None) -> None:
     manager = ServiceManager.from_environment()
     manager.ready()
     try:
-        supervisor.serve(manager.beat)
+        supervisor.serve(manager.heartbeat)
     finally:
         supervisor.close()
