@@ -15,6 +15,11 @@ def test_the_documented_defaults_are_the_defaults() -> None:
     assert parse_settings(tomllib.loads(describe_settings())) == Settings()
 
 
+def test_printed_settings_give_the_same_settings() -> None:
+    settings = parse_settings({"calibration": {"valid_days": {"flat_field": 14, "backlash": 0}}})
+    assert parse_settings(tomllib.loads(describe_settings(settings))) == settings
+
+
 def test_every_key_is_documented_and_every_number_has_a_range() -> None:
     for section in Settings.model_fields.values():
         assert section.annotation is not None

@@ -27,7 +27,7 @@ MIN_WATCHED_TILES = 5
 
 
 class SharpnessWatch:
-    """Tells when a tile is much less sharp than those before it."""
+    """Detects a tile that is much less sharp than those before it."""
 
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
@@ -43,7 +43,7 @@ class SharpnessWatch:
         return False
 
     def forget(self) -> None:
-        """Begin again: after a refocus the sharpness is what this part of the smear has to give."""
+        """Begin again: after a refocus this part of the smear sets the sharpness."""
         self._recent.clear()
 
 
@@ -87,11 +87,10 @@ class Acquisition:
                 points.append(point)
         if len(points) < MIN_ANCHORS:
             raise SampleRefusedError(
-                f"Only {len(points)} of {len(anchors)} places of the scan area show cells in "
-                f"focus; {MIN_ANCHORS} are needed.",
-                remedy="Check that the slide lies flat, smear upwards, with the smear in the scan "
-                "area, and that the optics are clean.",
-                code="SAMPLE-NO-FOCUS",
+                "SAMPLE-NO-FOCUS",
+                focused=len(points),
+                places=len(anchors),
+                needed=MIN_ANCHORS,
             )
         self._map = fit_focus_map(points)
         self._note(
@@ -112,7 +111,7 @@ class Acquisition:
         """Take the tile at ``field``; refocus there first when it is not sharp.
 
         Args:
-            field: where.
+            field: place of the tile.
             sequence: number of the tile.
             following: where the stage goes while the frame is read out.
 

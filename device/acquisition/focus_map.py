@@ -66,8 +66,8 @@ def extrapolate_z_um(points: Sequence[FocusPoint], x_um: float, y_um: float) -> 
     """Predict the focus from the few points measured so far.
 
     Least squares with a normal prior on tilt and curvature (ridge regression; Hoerl and Kennard,
-    Technometrics 12, 1970): what the points do not tell stays small.  Raises ValueError without
-    any point.
+    Technometrics 12, 1970): terms that the points do not determine stay small.  Raises
+    ValueError without any point.
     """
     if not points:
         raise ValueError("no focus point to predict from")

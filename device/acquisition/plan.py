@@ -24,7 +24,7 @@ class Plan:
     Attributes:
         fields: in order of acquisition.
         tile_width_um: size of one tile in the sample.
-        tile_height_um: likewise.
+        tile_height_um: height of one tile in the sample.
         step_x_um: distance of neighbouring columns.
         step_y_um: distance of neighbouring rows.
     """
@@ -53,9 +53,11 @@ def make_plan(scan: ScanConfig, camera: CameraConfig) -> Plan:
     height_um = camera.height_px * camera.pixel_um
     if not LARGEST_CELL_UM < scan.overlap_um < min(width_um, height_um):
         raise SettingsError(
-            f"scan.overlap_um = {scan.overlap_um} does not fit a tile of {width_um:.0f} x "
-            f"{height_um:.0f} um and cells of up to {LARGEST_CELL_UM:.0f} um.",
-            remedy="Choose an overlap above the largest cell and below the size of a tile.",
+            "SCAN-OVERLAP",
+            overlap_um=scan.overlap_um,
+            width_um=width_um,
+            height_um=height_um,
+            cell_um=LARGEST_CELL_UM,
         )
     columns, step_x_um = _steps(scan.width_um, width_um, scan.overlap_um)
     rows, step_y_um = _steps(scan.height_um, height_um, scan.overlap_um)

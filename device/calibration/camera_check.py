@@ -36,8 +36,8 @@ class FrameSource:
     Attributes:
         camera: open.
         take: returns a frame under the lamp; raises as camera and light do.
-        take_dark: returns a frame without it, where it is ours to switch.
-        longest_pulse_ms: of the lamp; None where it is not ours to switch.
+        take_dark: returns a frame without the lamp's light, if the program switches the lamp.
+        longest_pulse_ms: of the lamp; None if the program does not switch it.
     """
 
     camera: Camera
@@ -54,9 +54,9 @@ class FrameSource:
         """
         if self.longest_pulse_ms is not None and exposure_ms > self.longest_pulse_ms:
             raise InputError(
-                f"An exposure of {exposure_ms:g} ms is longer than the longest pulse of the UV "
-                f"light, light.max_pulse_ms = {self.longest_pulse_ms:g}.",
-                remedy="Choose a shorter exposure, or one without light.",
+                "FRAME-EXPOSURE-TOO-LONG",
+                exposure_ms=exposure_ms,
+                longest_ms=self.longest_pulse_ms,
             )
         self.camera.set_exposure(exposure_ms * 1000.0)
 
@@ -120,7 +120,7 @@ def measure_noise(
         source: camera and lamp.
         exposures: how many, evenly spaced up to the longest.
         longest_ms: None finds the one that is nearly saturated.
-        cover: called before the dark frames where the lamp is not ours.
+        cover: called before the dark frames if the program does not switch the lamp.
         uncover: called after them.
 
     Raises:
@@ -166,13 +166,8 @@ def write_frame(path: Path, pixels: Pixels) -> None:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(
-            f"{path} is not the name of a PNG or TIFF file.", remedy="End it in .png or .tif."
-        )
+        raise InputError("FRAME-FILE-TYPE", path=path)
     try:
         path.write_bytes(cv2.imencode(suffix, pixels)[1].tobytes())
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}.",
-            remedy="Name a place that can be written.",
-        ) from error
+        raise InputError("FRAME-FILE-WRITE", path=path, reason=error.strerror) from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from device.acquisition.plan import make_plan
-from device.calibration.steps.catalogue import STEP_IDS, STEPS
+from device.calibration.steps.catalogue import STEP_IDS, STEPS, step_of
 from device.records.calibrations import CalibrationRecord, CalibrationStore
 from device.results.differential import Flag, FlagLevel
 from device.settings.file import Settings, changed_settings
@@ -18,45 +17,16 @@ from device.status import StartCondition
 from hal.errors import SettingsError
 from hal.factory import Hardware
 
-APPROACH_FACTOR = 2.0
-APPROACH_SPARE_UM = 2.0
-"""The last stretch takes up twice the play, and a little more."""
-
 SOON = timedelta(days=7)
-"""So long before a calibration expires it is told."""
+"""How long before a calibration expires the start page says so."""
 
 _DO_THEM = "Do these steps on the page Calibrate."
-
-_PLAIN = {
-    "pixel_size": {"pixel_um": "camera__pixel_um"},
-    "settle_time": {"settle_xy_ms": "scan__settle_xy_ms", "settle_z_ms": "scan__settle_z_ms"},
-    "flat_field": {"exposure_ms": "camera__exposure_ms"},
-    "focus_reference": {"focus_z_um": "scan__focus_z_um", "offset_um": "scan__focus_offset_um"},
-    "led_power": {"irradiance_mw_per_cm2": "light__irradiance_mw_per_cm2"},
-    "slide_corners": {
-        "left_um": "scan__left_um",
-        "top_um": "scan__top_um",
-        "width_um": "scan__width_um",
-        "height_um": "scan__height_um",
-    },
-}
-"""Which value replaces which setting."""
-
-_MADE_FOR = {
-    "flat_field": ("light.led", "camera.gain_db"),
-    "camera_noise": ("camera.serial", "camera.gain_db", "camera.pixel_format", "camera.binning"),
-    "pixel_size": ("camera.pixel_um", "camera.binning"),
-    "backlash": ("stage.driver",),
-    "settle_time": ("stage.driver",),
-    "led_power": ("light.led",),
-}
-"""Settings with which a result stands and falls: with another value it says nothing."""
 
 
 def made_for(step: str, settings: Settings) -> dict[str, Any]:
     """Return the settings, as they were read, that a result of ``step`` belongs to."""
     document = settings.model_dump(mode="json")
-    names = (name.split(".") for name in _MADE_FOR.get(step, ()))
+    names = (name.split(".") for name in step_of(step).made_for)
     return {f"{section}.{name}": document[section][name] for section, name in names}
 
 
@@ -88,7 +58,7 @@ class Effective:
         return "valid" if step in self.used else "expired" if step in self.expired else "missing"
 
     def document(self) -> list[dict[str, Any]]:
-        """Return what a result tells of the calibrations it used."""
+        """Return what a result says about the calibrations it used."""
         return [
             {
                 "id": record.id,
@@ -121,7 +91,7 @@ class Effective:
 
 
 def uncalibrated(settings: Settings) -> Effective:
-    """Return what is used where nothing was ever calibrated."""
+    """Return what is used if nothing was ever calibrated."""
     return Effective(settings, {}, (), STEP_IDS)
 
 
@@ -136,9 +106,14 @@ def effective_now(settings: Settings, store: CalibrationStore, hardware: Hardwar
     return effective(settings, store.newest_accepted(device), store.now(), store.left_out(device))
 
 
+def valid_days(step: str, config: CalibrationConfig) -> int:
+    """Return how many days a result of ``step`` is valid, 0 for ever."""
+    return config.valid_days.get(step, step_of(step).days)
+
+
 def expires(record: CalibrationRecord, config: CalibrationConfig) -> datetime | None:
     """Return when a result is too old to be used, None for never."""
-    days = int(getattr(config, f"{record.step}_days"))
+    days = valid_days(record.step, config)
     return datetime.fromisoformat(record.utc) + timedelta(days=days) if days else None
 
 
@@ -172,7 +147,9 @@ def effective(
         else:
             used[step] = record
     changes = {
-        name: value for step, record in used.items() for name, value in _changes(step, record)
+        setting: value
+        for step, record in used.items()
+        for setting, value in step_of(step).replaces(_values(record)).items()
     }
     try:
         changed = changed_settings(settings, **changes) if changes else settings
@@ -191,23 +168,8 @@ def effective(
     )
 
 
-def _changes(step: str, record: CalibrationRecord) -> list[tuple[str, float]]:
-    changes = [
-        (setting, value)
-        for name, setting in _PLAIN.get(step, {}).items()
-        if (value := record.value(name)) is not None
-    ]
-    if step == "backlash":
-        across = [record.value(f"backlash_{axis}_um") or 0.0 for axis in "xy"]
-        changes += [
-            ("stage__approach_xy_um", _approach_um(max(across))),
-            ("stage__approach_z_um", _approach_um(record.value("backlash_z_um") or 0.0)),
-        ]
-    return changes
-
-
-def _approach_um(backlash_um: float) -> float:
-    return float(math.ceil(APPROACH_FACTOR * max(backlash_um, 0.0) + APPROACH_SPARE_UM))
+def _values(record: CalibrationRecord) -> dict[str, float]:
+    return {quantity["name"]: quantity["value"] for quantity in record.quantities}
 
 
 def _problem(
@@ -220,6 +182,12 @@ def _problem(
             f"The camera is turned by {turned_deg:.2f} deg against the stage, "
             f"{config.max_rotation_deg:g} deg are allowed: turn it back and calibrate."
         )
+    unknown = sorted(config.valid_days.keys() - set(STEP_IDS))
+    if unknown:
+        return (
+            f"calibration.valid_days names {', '.join(unknown)}, which is no calibration step; "
+            f"use {', '.join(STEP_IDS)}."
+        )
     if config.when_missing == "refuse" and unusable:
         return f"No valid calibration of: {_words(unusable)}. {_DO_THEM}"
     return ""
@@ -230,7 +198,7 @@ def due(
 ) -> tuple[tuple[StartCondition, tuple[str, ...]], ...]:
     """Return what a person should know of the calibrations before a run, each with its steps.
 
-    A step that may be left out is told when its result expires, not when it has none.
+    A step that may be left out is named if its result expires, not if it has no result.
     """
     needed = tuple(step.id for step in STEPS if step.id in found.missing and not step.may_skip)
     ending = tuple(
@@ -238,14 +206,14 @@ def due(
         for step, record in found.used.items()
         if (end := expires(record, config)) is not None and end - now <= SOON
     )
-    told = (
+    remarks = (
         ("calibration_missing", needed, "Not calibrated"),
         ("calibration_expired", found.expired, "The calibration has expired"),
         ("calibration_ends", ending, f"The calibration expires within {SOON.days} days"),
     )
     return tuple(
         (StartCondition(name, False, f"{what}: {_words(steps)}. {_DO_THEM}"), steps)
-        for name, steps, what in told
+        for name, steps, what in remarks
         if steps
     )
 

@@ -112,11 +112,7 @@ class CalibrationService:
         """
         name = operator.strip()
         if not name or len(name) > MAX_OPERATOR_LENGTH or not name.isprintable():
-            raise InputError(
-                "The operator's name is missing or cannot be one.",
-                remedy=f"Enter 1 to {MAX_OPERATOR_LENGTH} printable characters.",
-                code="CALIBRATION-OPERATOR",
-            )
+            raise InputError("CALIBRATION-OPERATOR", most=MAX_OPERATOR_LENGTH)
         wanted = {step_of(step).id for step in steps} or set(STEP_IDS)
         self._store.begin(self._device, name, [step for step in STEP_IDS if step in wanted])
         self._touch()
@@ -177,14 +173,12 @@ class CalibrationService:
         """Put the newest result of a step to use.
 
         Raises:
-            RequestRefusedError: there is none inside its limits.
+            RequestRefusedError: there is no result inside its limits.
         """
         session = self._session(step_of(step_id).id)
         record = self._store.of_session(session.id).get(step_id)
         if record is None or record.state is not CalibrationState.MEASURED:
-            raise RequestRefusedError(
-                "There is no result of this step to accept.", remedy="Measure it first."
-            )
+            raise RequestRefusedError("CALIBRATION-NOTHING-TO-ACCEPT")
         self._store.accept(record.id)
         self._finish_when_done()
         self._touch()
@@ -198,9 +192,7 @@ class CalibrationService:
         step = step_of(step_id)
         session = self._session(step.id)
         if not step.may_skip:
-            raise RequestRefusedError(
-                "This step cannot be left out.", remedy="Measure it, or end the calibration."
-            )
+            raise RequestRefusedError("CALIBRATION-NOT-SKIPPABLE")
         self._add(session, step.id, CalibrationState.SKIPPED, Outcome())
         self._finish_when_done()
         self._touch()
@@ -211,18 +203,14 @@ class CalibrationService:
         self._touch()
 
     def jog(self, dx_um: float, dy_um: float) -> None:
-        """Ask for a small move, and for a picture where the lid is closed.
+        """Ask for a small move, and for a picture if the lid is closed.
 
         Raises:
             InputError: the move is too long.
             RequestRefusedError: no session is open, or the instrument cannot begin now.
         """
         if not max(abs(dx_um), abs(dy_um)) <= MAX_JOG_UM:
-            raise InputError(
-                f"A move of {dx_um:g}, {dy_um:g} um is too long.",
-                remedy=f"Move by at most {MAX_JOG_UM:g} um at once.",
-                code="CALIBRATION-JOG",
-            )
+            raise InputError("CALIBRATION-JOG", dx_um=dx_um, dy_um=dy_um, most_um=MAX_JOG_UM)
 
         def target(context: CalibrationContext) -> tuple[float, float]:
             here = context.rig.hardware.stage.position()
@@ -231,7 +219,7 @@ class CalibrationService:
         self._order_jog(target)
 
     def visit(self, corner: str) -> None:
-        """Ask for a move to a corner: where it was marked, else where the scan area has it.
+        """Ask for a move to a corner: the marked one, or that of the scan area.
 
         Raises: as :meth:`jog`; InputError for an unknown corner.
         """
@@ -247,7 +235,7 @@ class CalibrationService:
         self._order_jog(target)
 
     def mark(self, corner: str) -> None:
-        """Ask to keep where the stage is as a corner of the smear.
+        """Ask to keep the place of the stage as a corner of the smear.
 
         Raises: as :meth:`jog`; InputError for an unknown corner.
         """
@@ -355,11 +343,10 @@ class CalibrationService:
 
     def _session(self, step_id: str | None = None) -> CalibrationSession:
         session = self.session()
-        if session is None or (step_id is not None and step_id not in session.steps):
-            raise RequestRefusedError(
-                "No calibration is under way, or the step is not part of it.",
-                remedy="Begin a calibration with this step.",
-            )
+        if session is None:
+            raise RequestRefusedError("CALIBRATION-NO-SESSION")
+        if step_id is not None and step_id not in session.steps:
+            raise RequestRefusedError("CALIBRATION-STEP-NOT-PLANNED", step=step_id)
         return session
 
     def _finish_when_done(self) -> None:
@@ -384,8 +371,4 @@ class CalibrationService:
 
 def _check_corner(corner: str) -> None:
     if corner not in CORNERS:
-        raise InputError(
-            f"There is no corner {corner[:40]!r}.",
-            remedy=f"Name one of: {', '.join(CORNERS)}.",
-            code="CALIBRATION-CORNER",
-        )
+        raise InputError("CALIBRATION-CORNER", corner=corner[:40], corners=", ".join(CORNERS))

@@ -19,7 +19,7 @@ _SEEN: Final = (*_BLANK, "CHECK-FOCUS")
 MAX_RETURN_UM: Final = 8.0
 MIN_RETURN_UM: Final = 2.0
 RETURN_SPREADS: Final = 7.0
-"""Two visits differ by more than so many standard deviations of one once in 200,000 times."""
+"""Two visits differ by more than this many standard deviations of one once in 200,000 times."""
 
 MIN_SCALE_PERCENT: Final = 3.0
 """Finer than this is the task of the calibration."""
@@ -58,7 +58,7 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-LIGHT-SUPERVISOR",
         "Light supervisor",
-        "The light is opened anew; its supervisor must answer.",
+        "The light is closed and opened again; its supervisor must answer.",
         Level.STARTUP,
         _works,
         devices.supervisor,
@@ -101,7 +101,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         Level.STARTUP,
         _at_most(0, "lost"),
         devices.camera_frames,
-        "Check the camera's cable; when it stays, have the camera checked.",
+        "Check the camera's cable. If frames are still lost, have the camera checked.",
         miss=Verdict.WARN,
     ),
     Check(
@@ -111,7 +111,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         Level.STARTUP,
         _at_most(5.0, "% of full scale"),
         devices.dark_level,
-        "Close the lid tightly; when it stays, have the camera and the light checked.",
+        "Close the lid tightly. If the level stays high, have the camera and the light checked.",
         needs=("CHECK-LIGHT-LINE", "CHECK-LID", "CHECK-CAMERA-FRAMES"),
         dark=True,
     ),
@@ -122,7 +122,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         Level.STARTUP,
         _at_most(200.0, "per million"),
         devices.hot_pixels,
-        "Let the camera cool down; when it stays, have the camera replaced.",
+        "Let the camera cool down. If the pixels stay hot, have the camera replaced.",
         needs=_FRAMES,
         dark=True,
         miss=Verdict.WARN,
@@ -190,7 +190,7 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-RECORDS-INTEGRITY",
         "Integrity of the records",
-        "The database looks through itself.",
+        "The database checks itself.",
         Level.DAILY,
         _at_most(0, "problems"),
         software.integrity,
@@ -215,7 +215,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         Level.DAILY,
         _at_most(2.0, "um"),
         devices.home,
-        "Look whether something blocks the stage, and have its switches checked.",
+        "Check that nothing blocks the stage, and have its switches checked.",
         needs=("CHECK-STAGE-LINK", "CHECK-SETTINGS"),
         bound_s=120.0,
     ),
@@ -233,19 +233,19 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-BLANK-LEVEL",
         "Brightness of the LED",
-        "Light through blank glass, beside the same LED's first brightness.",
+        "Light through blank glass, compared with the same LED's first brightness.",
         Level.DAILY,
         lambda effective: Limit("% of new", low=100.0 * effective.settings.light.worn_fraction),
         optics.blank_level,
-        "Clean the optics and the blank glass; when it stays, have the LED replaced and its new "
-        "name entered as light.led.",
+        "Clean the optics and the blank glass. If the light stays too weak, have the LED replaced "
+        "and enter its new name as light.led.",
         needs=(*_LIT, "CHECK-LIGHT-PULSE"),
         dark=True,
     ),
     Check(
         "CHECK-BLANK-EVENNESS",
         "Evenness of the light",
-        "The darkest part of the field beside the brightest, on blank glass.",
+        "The darkest part of the field compared with the brightest, on blank glass.",
         Level.DAILY,
         _at_least(60.0, "% of brightest"),
         optics.evenness,
@@ -278,19 +278,19 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-CAMERA-NOISE",
         "Noise of the camera",
-        "Variance at little light beside what photons and the calibrated camera would give.",
+        "Variance at little light compared with what photons and the calibrated camera would give.",
         Level.DAILY,
         lambda effective: Limit("x expected", low=0.7, high=1.5),
         optics.noise,
         "Check the camera's cable and grounding, and let it cool down. Calibrate camera gain and "
-        "noise when the camera was changed; else have it checked.",
+        "noise if the camera was changed; otherwise have it checked.",
         needs=(*_BLANK, "CHECK-CAMERA-LINEAR"),
         dark=True,
     ),
     Check(
         "CHECK-FOCUS",
         "Focus",
-        "Contrast over height in the middle of the scan area, where a smear is loaded.",
+        "Contrast over height in the middle of the scan area, if a smear is loaded.",
         Level.DAILY,
         lambda effective: Limit("um", high=effective.settings.scan.focus_range_um),
         mechanics.focus,
@@ -302,11 +302,11 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-STAGE-RETURN",
         "Return to a place",
-        "The stage goes away and comes back; the image tells how far it is off.",
+        "The stage goes away and comes back; the image shows how far it is off.",
         Level.DAILY,
         _return,
         mechanics.way_back,
-        "Look whether something brakes the stage; have belts, couplings and motor current checked.",
+        "Check that nothing brakes the stage; have belts, couplings and motor current checked.",
         needs=_SEEN,
         dark=True,
     ),
@@ -317,7 +317,7 @@ CATALOGUE: Final[Sequence[Check]] = (
         Level.DAILY,
         _scale,
         mechanics.scale,
-        "Set camera.pixel_um to what objective and camera.binning give; when it is right, correct "
+        "Set camera.pixel_um to what objective and camera.binning give; if it is right, correct "
         "the stage's steps per mm. Then calibrate pixel size and rotation.",
         needs=(*_SEEN, "CHECK-STAGE-RETURN"),
         dark=True,
@@ -325,7 +325,7 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-CAMERA-ANGLE",
         "Rotation of the camera",
-        "From the same steps: how far aside the camera's angle puts the next field.",
+        "From the same steps: how far aside the camera's rotation puts the next field.",
         Level.DAILY,
         _at_most(STAGE_ERROR_UM, "um"),
         mechanics.direction,
@@ -337,18 +337,18 @@ CATALOGUE: Final[Sequence[Check]] = (
     Check(
         "CHECK-STAGE-PLAY",
         "Backlash of the stage",
-        "The stage comes to one place from both sides; the image tells the difference.",
+        "The stage comes to one place from both sides; the image shows the difference.",
         Level.FULL,
         _at_most(8.0, "um"),
         mechanics.backlash,
-        "Raise stage.approach_xy_um above the play, and have the spindles checked.",
+        "Raise stage.approach_xy_um above the backlash, and have the spindles checked.",
         needs=(*_SEEN, "CHECK-STAGE-RETURN"),
         dark=True,
     ),
     Check(
         "CHECK-STAGE-SWITCHES",
         "Repeatability of homing",
-        "The stage homes again and comes back; the image tells how far it is off.",
+        "The stage homes again and comes back; the image shows how far it is off.",
         Level.FULL,
         _at_most(10.0, "um"),
         mechanics.homing,

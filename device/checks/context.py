@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from device.errors import SelfTestError
 from device.imaging.background import BLANK_ROW
 from device.imaging.field import Field
 from device.imaging.focus import FocusPoint
-from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
+from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid, sample_of_the_day
 from hal.clock import Clock
 from hal.errors import Cancelled, LeukoluxError
 from hal.interfaces.camera import Frame
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from models.runtime import ModelSet
 
 log = logging.getLogger(__name__)
-
-CHECK_SAMPLE: Final = "(check)"
-"""Under this name the dose of the slide that the checks look at is kept."""
 
 
 class CheckContext:
@@ -59,7 +56,7 @@ class CheckContext:
         load_models: opens the networks, one set per call.
         make_analyzer: builds the analysis of a tile.
         cancel: ends every wait with Cancelled.
-        beat: called wherever the checks pass or wait.
+        heartbeat: called wherever the checks pass or wait.
     """
 
     def __init__(
@@ -72,7 +69,7 @@ class CheckContext:
         load_models: Callable[[], ModelSet],
         make_analyzer: MakeAnalyzer = TileAnalyzer,
         cancel: Event | None = None,
-        beat: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self.effective = effective
         self.settings = effective.settings
@@ -89,11 +86,11 @@ class CheckContext:
         self.light_error: LeukoluxError | None = None
         self.light_was_on = False
         self._cancel = cancel if cancel is not None else Event()
-        self._beat = beat
+        self._heartbeat = heartbeat
         self._give_up_s = float("inf")
         self._blank_frames = 0
         user = RigUser(
-            sample_id=CHECK_SAMPLE,
+            sample_id=sample_of_the_day("check", records),
             cancel=self._cancel,
             checkpoint=self.go_on,
             lid_opened=end_at_open_lid("check"),
@@ -122,15 +119,11 @@ class CheckContext:
             Cancelled: a person ended the checks.
             SelfTestError: the check takes too long.
         """
-        self._beat()
+        self._heartbeat()
         if self._cancel.is_set():
             raise Cancelled("The check")
         if time.monotonic() > self._give_up_s:
-            raise SelfTestError(
-                "The check took too long and was given up.",
-                remedy="Repeat it; when it stays, restart the instrument.",
-                code="CHECK-TIMEOUT",
-            )
+            raise SelfTestError("CHECK-TIMEOUT")
 
     def lid_closed(self) -> bool:
         """Return whether the lid is closed; a switch that cannot be read counts as open."""

@@ -18,7 +18,7 @@ HOT_LEVEL: Final = 0.05
 
 
 def supervisor(context: CheckContext) -> Reading:
-    """Open the light anew: its line goes low, and its supervisor must answer."""
+    """Close the light and open it again: its line goes low, and its supervisor must answer."""
     light = context.hardware.light
     context.light_was_on = light.is_on
     light.off()
@@ -63,7 +63,7 @@ def lid(context: CheckContext) -> Reading:
 
 
 def stage_link(context: CheckContext) -> Reading:
-    """Ask the stage where it is; before the first homing it need not know."""
+    """Ask the stage where it is; before the first homing it need not know it."""
     stage = context.hardware.stage
     stage.open()
     try:

@@ -1,6 +1,6 @@
 """Checks on a smear: does the focus come, and does the stage go where it is sent?
 
-Where the slide really went is told by the image: the middle of one is looked for in the next, by
+The image shows where the slide really went: the middle of one is looked for in the next, by
 normalised cross-correlation (Lewis, Vision Interface, 1995).
 """
 
@@ -33,7 +33,7 @@ STEP_SHARE: Final = 0.18
 """A step of the scale check as a share of the image's width or height."""
 
 STEPS_PER_FIELD: Final = 5
-"""After so many steps most of what is seen belongs to the next field."""
+"""After this many steps most of what is seen belongs to the next field."""
 
 MIN_SCORE: Final = 0.5
 """Correlation below which the two images have nothing in common."""
@@ -51,17 +51,13 @@ def focus(context: CheckContext) -> Reading:
     context.focus = context.rig.focuser.search(fields, scan.focus_z_um, coarse=True)
     if context.focus is None:
         raise SelfTestError(
-            f"There is a smear, yet nothing is in focus within {scan.focus_range_um:g} um of "
-            f"{scan.focus_z_um:g} um.",
-            remedy="Check that the slide lies flat with the smear upwards, and that the objective "
-            "sits tight; then set scan.focus_z_um.",
-            code="CHECK-FOCUS",
+            "CHECK-NO-FOCUS", range_um=scan.focus_range_um, centre_um=scan.focus_z_um
         )
     return Reading(abs(context.focus.z_um - scan.focus_z_um))
 
 
 def way_back(context: CheckContext) -> Reading:
-    """Go far away and come back, thrice; return how far the image is off at most, um."""
+    """Go far away and come back, three times; return how far the image is off at most, um."""
     field = _field(context)
     _arrive(context, field)
     before = _image(context, field)
@@ -99,7 +95,7 @@ def scale(context: CheckContext) -> Reading:
 
 
 def direction(context: CheckContext) -> Reading:
-    """Return how far aside the camera's angle puts the next field, um, from the steps taken."""
+    """Return how far aside the camera's rotation puts the next field, um, from the steps taken."""
     along_x, along_y = (walk / abs(walk) for walk in context.walks)
     if (along_x * along_y.conjugate()).real <= 0.0:
         return Reading(float("inf"), "The image is mirrored, or an axis goes the wrong way.")
@@ -109,7 +105,8 @@ def direction(context: CheckContext) -> Reading:
 def _walk(context: CheckContext, axis: int) -> complex | None:
     """Take steps along an axis; return how the image moved for each unit of the stage.
 
-    1 for a straight camera, with the angle of a turned one; None when the image does not follow.
+    1 for a straight camera, its angle is the rotation of a turned one; None if the image does not
+    follow.
     """
     # Fields of their own: the dose of the others is spent.
     first = FOCUS_FIELDS + 1 + axis * math.ceil(STEPS / STEPS_PER_FIELD)

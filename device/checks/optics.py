@@ -63,7 +63,7 @@ def linearity(context: CheckContext) -> Reading:
 def noise(context: CheckContext) -> Reading:
     """Return the variance at little light as a multiple of what is to be expected.
 
-    That is the noise of the photons and, where the camera's gain and noise are calibrated, its read
+    That is the noise of the photons and, if the camera's gain and noise are calibrated, its read
     noise.  Photon transfer (Janesick, Scientific Charge-Coupled Devices, 2001): without a
     calibrated gain the slope of variance over mean between two levels is the conversion of
     photoelectrons, whatever the other noise is.
@@ -106,7 +106,7 @@ def _slow_part(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def steady(context: CheckContext) -> NDArray[np.float32]:
-    """Return the median of frames beside each other: what stays is in the optics."""
+    """Return the median of frames next to each other: what stays is in the optics."""
     if context.steady is None:
         frames: list[Frame] = [context.rig.glass.take() for _ in range(BLANK_FRAMES)]
         context.steady = np.median(np.stack([context.lit(frame) for frame in frames]), axis=0)

@@ -22,10 +22,10 @@ class Level(StrEnum):
     """Seconds; no light, no motion, no slide."""
 
     DAILY = "daily"
-    """A minute; homes the stage, needs blank glass, and uses a smear where there is one."""
+    """A minute; homes the stage, needs blank glass, and uses a smear if there is one."""
 
     FULL = "full"
-    """Also what changes slowly: play and homing."""
+    """Also what changes slowly: backlash and homing."""
 
     def includes(self, other: Level) -> bool:
         """Return whether checks of ``other`` belong to this level."""
@@ -130,7 +130,7 @@ class CheckResult:
         measured: value in ``unit``, None when nothing was measured.
         cause: why it did not pass, or a remark; may be empty.
         remedy: what to do when it did not pass.
-        code: stable code of the failure, empty when there is none.
+        code: stable code of the failure, empty if there is no failure.
     """
 
     id: str

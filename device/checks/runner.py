@@ -17,10 +17,25 @@ from hal.errors import Cancelled, LeukoluxError
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Sequence[CheckResult], Check | None], None]
-"""Told before each check of what was found so far and what comes now, None at the end."""
+"""Called before each check with what was found so far and what comes now, None at the end."""
 
 ENDED_EARLY: Final = "The check was ended early."
 _UNUSABLE: Final = (Verdict.FAIL, Verdict.SKIPPED)
+
+
+class CheckFailedError(SelfTestError):
+    """A value is outside the limit of its check; the texts are the check's, the code its id.
+
+    Args:
+        check: the check.
+        cause: what was found.
+    """
+
+    def __init__(self, check: Check, cause: str) -> None:
+        # The catalogue of errors does not hold the texts of checks: it is not asked for them.
+        Exception.__init__(self, cause)
+        self.error_code, self.values = check.id, {}
+        self.cause, self.remedy = cause, check.remedy
 
 
 def choose(catalogue: Sequence[Check], level: Level, only: Sequence[str] = ()) -> tuple[Check, ...]:
@@ -113,7 +128,7 @@ def _do(check: Check, context: CheckContext, failures: dict[str, LeukoluxError])
         f"{check.title}: {reading.value:.4g} {limit.unit}".rstrip() + f", not {limit.text}."
     )
     if check.miss is Verdict.FAIL:
-        failures[check.id] = SelfTestError(cause, remedy=check.remedy, code=check.id)
+        failures[check.id] = CheckFailedError(check, cause)
     return _result(check, context, check.miss, reading.value, cause, check.remedy, check.id)
 
 

@@ -45,7 +45,7 @@ def writable(context: CheckContext) -> Reading:
 
 
 def integrity(context: CheckContext) -> Reading:
-    """Let the database look through itself."""
+    """Let the database check itself."""
     problems = context.records.problems()
     return Reading(len(problems), " ".join(problems))
 

@@ -121,7 +121,7 @@ class Checker:
             load_models=self._load_models,
             make_analyzer=services.make_analyzer,
             cancel=services.requests.cancel,
-            beat=services.heartbeat,
+            heartbeat=services.heartbeat,
         )
 
 

@@ -33,7 +33,7 @@ MAX_PULSE_SHARE = 0.8
 
 STEP_UM = 80.0
 FRAMES_PER_ROW = 8
-"""Each frame is taken beside the last one, so that a speck of dust is in few of them."""
+"""Each frame is taken next to the last one, so that a speck of dust is in few of them."""
 
 MAX_ROUGHNESS = 0.025
 """Relative variation on the scale of cells: clean glass 0.002, the thinnest smear 0.03."""
@@ -102,12 +102,7 @@ class BlankGlass:
             },
         )
         if found > MAX_ROUGHNESS:
-            raise SampleRefusedError(
-                f"The place for the background is not blank: it varies by {100 * found:.1f} %.",
-                remedy="Clean the blank part of the slide and the optics, and check that it lies "
-                "where scan.blank_x_um and scan.blank_y_um say.",
-                code="SAMPLE-NOT-BLANK",
-            )
+            raise SampleRefusedError("SAMPLE-NOT-BLANK", roughness_percent=100.0 * found)
         self._judge_led(brightness_per_s(float(blank.mean()) - dark_level, suitable), True)
         return Background(blank, full_scale, dark_level)
 
@@ -138,19 +133,16 @@ class BlankGlass:
         if level < WEAKEST_LEVEL:
             self._judge_led(brightness_per_s(float(frame.pixels.mean()), frame), False)
         raise SampleRefusedError(
-            f"Blank glass shows {100 * level:.0f} % of full scale at {self._exposure_ms:.0f} ms.",
-            remedy="Check that the blank part of the slide is clean and lies where "
-            "scan.blank_x_um and scan.blank_y_um say, and that the lamp and the optics are clean.",
-            code="SAMPLE-EXPOSURE",
+            "SAMPLE-EXPOSURE", level_percent=100.0 * level, exposure_ms=self._exposure_ms
         )
 
     def _better_exposure_ms(self, level: float) -> float:
-        # A saturated level does not tell how far it is above.
+        # A saturated level does not show how far above it the light is.
         factor = 0.25 if level >= SATURATED_LEVEL else TARGET_LEVEL / max(level, 0.01)
         return min(max(factor * self._exposure_ms, MIN_EXPOSURE_MS), self._longest_ms)
 
     def take(self) -> Frame:
-        """Return a frame of blank glass beside the last one."""
+        """Return a frame of blank glass next to the last one."""
         row, column = divmod(self._frames, FRAMES_PER_ROW)
         x_um = self._scan.blank_x_um + column * STEP_UM
         y_um = self._scan.blank_y_um + row * STEP_UM

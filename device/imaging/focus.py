@@ -17,7 +17,7 @@ BLOCKS = 4
 """Rows and columns into which a field is divided to find its focus."""
 
 MIN_BLOCKS = 3
-"""Where fewer blocks show anything, it may be a speck of dust."""
+"""If fewer blocks show anything, it may be a speck of dust."""
 
 MIN_FALL = 0.03
 """A peak falls by at least this share on both sides; less is an error of a stage step."""
@@ -100,7 +100,7 @@ def find_peak(z_um: Sequence[float], contrasts: ArrayLike) -> Peak | Miss:
     """Find the best focus of a stack of at least 3 ascending positions.
 
     The vertex of the parabola through the largest value and its neighbours.  A stack whose
-    largest value is less than :data:`MIN_RISE` above its least is empty; where the values do not
+    largest value is less than :data:`MIN_RISE` above its least is empty; if the values do not
     fall by :data:`MIN_FALL` from the largest to one end, the peak may lie beyond that end.
     """
     values = np.asarray(contrasts, float)

@@ -51,7 +51,7 @@ class Focuser:
     ) -> FocusPoint | None:
         """Find the focus in the first of ``fields`` that shows one.
 
-        The fields are neighbours with practically the same focus: where one is empty, or has had
+        The fields are neighbours with practically the same focus: if one is empty, or has had
         its dose, or the focus is outside its stack, the next one takes over.
 
         Args:
@@ -81,7 +81,7 @@ class Focuser:
         return None
 
     def refine(self, field: Field, guess_um: float) -> Peak | Miss:
-        """Take a fine stack around ``guess_um``, extended a little where the peak lies beyond."""
+        """Take a fine stack around ``guess_um``, extended a little if the peak lies beyond."""
         return self._fine_stack(field, guess_um).outcome
 
     def _coarse_stack(self, field: Field, centre_um: float) -> Stack:

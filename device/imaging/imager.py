@@ -19,14 +19,12 @@ log = logging.getLogger(__name__)
 class DoseLimitError(DeviceError):
     """A field has received all the light it may; no exposure was made."""
 
-    code = "DOSE-LIMIT"
-
 
 class Imager:
     """Takes frames within the dose limit; lost frames are taken again.
 
     Args:
-        gate: called before every exposure; waits while the run is paused, raises Cancelled.
+        checkpoint: called before every exposure; waits while the run is paused, raises Cancelled.
         lid_opened: called when the interlock ended an exposure; returns when it may be repeated.
         retries: further tries after a lost frame or a pulse that ended early.
         frame_timeout_ms: longest wait for a frame.
@@ -41,7 +39,7 @@ class Imager:
         clock: Clock,
         ledger: DoseLedger,
         *,
-        gate: Callable[[], None],
+        checkpoint: Callable[[], None],
         lid_opened: Callable[[], None],
         retries: int,
         frame_timeout_ms: float,
@@ -51,7 +49,7 @@ class Imager:
         self._light = light
         self._clock = clock
         self._ledger = ledger
-        self._gate = gate
+        self._checkpoint = checkpoint
         self._lid_opened = lid_opened
         self._retries = retries
         self._frame_timeout_ms = frame_timeout_ms
@@ -71,7 +69,7 @@ class Imager:
             DoseLimitError: the field may receive no more light.
             SampleRefusedError: the sample may receive no more light.
             LedError: the LED does not do what it should.
-            CameraError, Cancelled: as the devices and the gate raise them.
+            CameraError, Cancelled: as the devices and the checkpoint raise them.
         """
         return with_retries(lambda: self.take_once(field), self._retries, lost)
 
@@ -85,7 +83,7 @@ class Imager:
         Raises: as :meth:`take`.
         """
         while True:
-            self._gate()
+            self._checkpoint()
             try:
                 if self._cold():
                     self._expose_and_drop(field)
@@ -104,7 +102,7 @@ class Imager:
 
         Raises: as :meth:`take`, and InterlockError when the lid was opened.
         """
-        self._gate()
+        self._checkpoint()
         self._expose_and_drop(field)
 
     def take_dark(self) -> Frame:
@@ -112,7 +110,7 @@ class Imager:
         return with_retries(self._take_dark, self._retries)
 
     def _take_dark(self) -> Frame:
-        self._gate()
+        self._checkpoint()
         return take_unlit(self._camera, self._frame_timeout_ms)
 
     def _cold(self) -> bool:
@@ -124,7 +122,7 @@ class Imager:
         try:
             self._camera.read(self._frame_timeout_ms)
         except FrameError as error:
-            log.info("a frame that nobody wants was lost anyway: %s", error)
+            log.info("a frame that was to be dropped was lost: %s", error)
 
     def _expose(self, field: Field) -> None:
         key = (field.row, field.column)
@@ -144,17 +142,17 @@ class Imager:
         ledger = self._ledger
         if field[0] >= 0 and ledger.sample_is_spent():
             raise SampleRefusedError(
-                f"The sample has received {ledger.sample_j_per_cm2:.2f} J/cm2 in all; "
-                f"{ledger.limits.sample_j_per_cm2:g} J/cm2 are allowed.",
-                remedy="Use another slide under another id, or raise scan.max_sample_j_per_cm2.",
-                code="SAMPLE-DOSE",
+                "SAMPLE-DOSE",
+                dose_j_per_cm2=ledger.sample_j_per_cm2,
+                limit_j_per_cm2=ledger.limits.sample_j_per_cm2,
             )
         if ledger.remaining(field) == 0:
             raise DoseLimitError(
-                f"Row {field[0]}, column {field[1]} has received {ledger.exposures(field)} "
-                f"exposures, {ledger.dose_mj_per_cm2(field):.1f} mJ/cm2.",
-                remedy="Scan another place, or raise scan.max_exposures_per_field and "
-                "scan.max_field_mj_per_cm2.",
+                "DOSE-LIMIT",
+                row=field[0],
+                column=field[1],
+                exposures=ledger.exposures(field),
+                dose_mj_per_cm2=ledger.dose_mj_per_cm2(field),
             )
 
 

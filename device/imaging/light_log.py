@@ -74,7 +74,7 @@ class LightLog:
 
         Args:
             brightness_per_s: full scales per second on blank glass, without gain.
-            sound: whether it may become the first brightness, where there is none.
+            sound: whether it may become the first brightness, if there is no such record yet.
 
         Raises:
             LedError: the LED, or what lies between it and the camera, gives too little light.
@@ -94,14 +94,13 @@ class LightLog:
         log.info("LED: %s", found)
         if self._share < self._config.worn_fraction:
             raise LedError(
-                f"The UV LED {record.name!r} gives {100 * self._share:.0f} % of the light it gave "
-                f"when it was new, after {record.light_s / 3600.0:.1f} hours; "
-                f"{100 * self._config.worn_fraction:.0f} % are needed.",
-                remedy="Clean the optics and the blank glass; when it stays, have the LED replaced "
-                "and its new name entered as light.led.",
-                code="LIGHT-WORN",
+                "LIGHT-WORN",
+                led=record.name,
+                share_percent=100.0 * self._share,
+                light_h=record.light_s / 3600.0,
+                needed_percent=100.0 * self._config.worn_fraction,
             )
 
     def summary(self) -> dict[str, float]:
-        """Return the LED's share of its first brightness, where it was found."""
+        """Return the LED's share of its first brightness, if it was found."""
         return {} if self._share is None else {"led_share_of_first": self._share}

@@ -13,7 +13,7 @@ from hal.interfaces.stage import Position, Stage
 
 Result = TypeVar("Result")
 
-BEAT_S = 0.5
+HEARTBEAT_S = 0.5
 """Longest silence of the waiting thread; real seconds."""
 
 
@@ -24,7 +24,7 @@ class Mover:
     for it, except after :meth:`go_ahead`.
 
     Args:
-        beat: called while waiting.
+        heartbeat: called while waiting.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class Mover:
         clock: Clock,
         scan: ScanConfig,
         cancel: Event,
-        beat: Callable[[], None],
+        heartbeat: Callable[[], None],
     ) -> None:
         self._stage = stage
         self._clock = clock
         self._settle_xy_s = scan.settle_xy_ms / 1000.0
         self._settle_z_s = scan.settle_z_ms / 1000.0
         self._cancel = cancel
-        self._beat = beat
+        self._heartbeat = heartbeat
         self._owner = ThreadPoolExecutor(1, "stage")
         self._target_um: tuple[float, float, float] | None = None
         self._ahead: Future[Position] | None = None
@@ -72,11 +72,11 @@ class Mover:
 
     def come_to_rest(self) -> None:
         """Wait for the end of a move ahead; :meth:`to` the same place still finds it arrived."""
-        while self._ahead is not None and not wait([self._ahead], BEAT_S).done:
-            self._beat()
+        while self._ahead is not None and not wait([self._ahead], HEARTBEAT_S).done:
+            self._heartbeat()
 
     def close(self) -> None:
-        """Stop a move that nobody waits for, and end the stage's thread.
+        """Stop a move that is still under way, and end the stage's thread.
 
         Raises StageError if the stage does not stop; the thread has ended all the same.
         """
@@ -91,15 +91,15 @@ class Mover:
         return begun
 
     def _settle_ahead(self) -> None:
-        """Wait for a move ahead that nobody wants any more; the next move shows its failure."""
+        """Wait for a move ahead that is no longer wanted; the next move shows its failure."""
         if self._ahead is not None:
-            while not wait([self._ahead], BEAT_S).done:
-                self._beat()
+            while not wait([self._ahead], HEARTBEAT_S).done:
+                self._heartbeat()
             self._ahead = None
 
     def _wait_for(self, motion: Future[Result]) -> Result:
-        while not wait([motion], BEAT_S).done:
-            self._beat()
+        while not wait([motion], HEARTBEAT_S).done:
+            self._heartbeat()
         return motion.result()
 
     def _go(self, x_um: float, y_um: float, z_um: float) -> Position:

@@ -104,10 +104,10 @@ class ImagingRig:
         self.imager = Imager(
             hardware.camera,
             hardware.light,
-            # The light lives in real time, also where the clock of a simulation is scaled.
+            # The light lives in real time, even if the clock of a simulation is scaled.
             SystemClock(),
             self.ledger,
-            gate=self._pass_gate,
+            checkpoint=self._pass_checkpoint,
             lid_opened=user.lid_opened,
             retries=scan.tile_retries,
             frame_timeout_ms=settings.camera.frame_timeout_ms,
@@ -167,7 +167,7 @@ class ImagingRig:
         stage = self.settings.stage
         self.hardware.stage.set_approach(stage.approach_xy_um, stage.approach_z_um)
 
-    def _pass_gate(self) -> None:
+    def _pass_checkpoint(self) -> None:
         """Do what comes before every exposure, when the light is off and no frame is under way."""
         self.user.checkpoint()
         self.light_log.enter()
@@ -179,12 +179,18 @@ def end_at_open_lid(work: str) -> Callable[[], NoReturn]:
     """Return a :attr:`RigUser.lid_opened` that ends the ``work`` with InterlockError."""
 
     def lid_opened() -> NoReturn:
-        raise InterlockError(
-            f"The lid is open: the light is off and the {work} has ended.",
-            remedy=f"Close the lid, then repeat the {work}.",
-        )
+        raise InterlockError("LIGHT-LID-OPENED", work=work)
 
     return lid_opened
+
+
+def sample_of_the_day(work: str, records: Records) -> str:
+    """Return under which name the dose of the slide in place is kept, if nobody entered an id.
+
+    One name a day: the limit of the dose protects the slide that lies there, and no slide has
+    received the light of all days together.
+    """
+    return f"({work} {records.utc_now():%Y-%m-%d})"
 
 
 def _judge_nothing(brightness_per_s: float, sound: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -164,6 +165,8 @@ def _allowed(field: FieldInfo) -> str:
     high = next((item.le for item in field.metadata if hasattr(item, "le")), None)
     if get_origin(field.annotation) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(field.annotation))
+    if get_origin(field.annotation) is dict:
+        return "a number for each name"
     kind = getattr(field.annotation, "__name__", str(field.annotation))
     if low is None:
         return kind
@@ -186,7 +189,9 @@ def describe_settings(settings: Settings | None = None) -> str:
     return "\n".join(lines).lstrip() + "\n"
 
 
-def _toml(value: bool | int | float | str) -> str:
+def _toml(value: bool | int | float | str | Mapping[str, int]) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(key)} = {number}" for key, number in value.items()) + "}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -126,7 +126,7 @@ class QualityConfig(Section):
 
 
 class CalibrationConfig(Section):
-    """How long calibrations hold, and what a run does without; 0 days = for ever."""
+    """How long calibrations hold, and what a run does without."""
 
     when_missing: Literal["note", "refuse"] = Field(
         "note",
@@ -136,14 +136,11 @@ class CalibrationConfig(Section):
     max_rotation_deg: float = quantity(
         0.4, "deg", 0.05, 10, "largest angle between camera and stage"
     )
-    pixel_size_days: int = quantity(180, "days", 0, 3650, "pixel size and camera rotation hold")
-    backlash_days: int = quantity(90, "days", 0, 3650, "backlash and repeatability hold")
-    settle_time_days: int = quantity(90, "days", 0, 3650, "settle times hold")
-    flat_field_days: int = quantity(30, "days", 0, 3650, "flat field and dark hold")
-    camera_noise_days: int = quantity(180, "days", 0, 3650, "camera gain and noise hold")
-    focus_reference_days: int = quantity(30, "days", 0, 3650, "the focus reference holds")
-    led_power_days: int = quantity(180, "days", 0, 3650, "the LED's power holds")
-    slide_corners_days: int = quantity(365, "days", 0, 3650, "the corners of the slide hold")
+    valid_days: dict[str, Annotated[int, Field(ge=0, le=3650)]] = Field(
+        {},
+        description="days that the results of a step hold, such as { flat_field = 14 }; 0 = for "
+        "ever; `leukolux calibrate --list` shows every step with its days",
+    )
 
 
 class WebConfig(Section):

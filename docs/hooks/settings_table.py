@@ -36,6 +36,8 @@ def _rows(section: BaseModel) -> Iterator[tuple[str, ...]]:
 def _allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{_toml(value)}`" for value in get_args(field.annotation))
+    if get_origin(field.annotation) is dict:
+        return "a number for each name"
     if field.annotation is bool:
         return "`true`, `false`"
     low = next((item.ge for item in field.metadata if hasattr(item, "ge")), None)
@@ -46,4 +48,6 @@ def _allowed(field: FieldInfo) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, str):
+        return f'"{value}"'
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

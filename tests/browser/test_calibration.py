@@ -104,7 +104,7 @@ def test_a_refusal_is_explained_and_cannot_be_accepted(tmp_path: Path, page: Pag
         page.get_by_role("button", name="Measure", exact=True).tap()
         alert = page.get_by_role("alert").filter(has_text="lid")
         expect(alert).to_be_visible(timeout=LONG_MS)
-        expect(alert).to_contain_text("LIGHT-INTERLOCK")
+        expect(alert).to_contain_text("LIGHT-LID-OPENED")
         expect(page.get_by_role("button", name="Accept")).to_have_count(0)
         assert rig.light_is_off()
 

@@ -74,7 +74,11 @@ class CheckRig:
             if now is not None:
                 self.before.get(now.id, lambda: None)()
 
-        context = CheckContext(
+        return run_checks(choose(CATALOGUE, level, only), level, self.context(), progress)
+
+    def context(self) -> CheckContext:
+        """Return what the checks of this instrument would work with now."""
+        return CheckContext(
             self.effective,
             self.hardware,
             self.records,
@@ -82,7 +86,6 @@ class CheckRig:
             load_models=self.load_models,
             cancel=self.cancel,
         )
-        return run_checks(choose(CATALOGUE, level, only), level, context, progress)
 
     def close(self) -> None:
         self.hardware.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from check_rig import CheckRig, found
 
 from device.checks.catalogue import CATALOGUE
-from device.checks.context import CHECK_SAMPLE, CheckContext
+from device.checks.context import CheckContext
 from device.checks.report import (
     Check,
     CheckReport,
@@ -22,6 +23,8 @@ from device.checks.report import (
     Verdict,
 )
 from device.checks.runner import choose, run_checks
+from device.imaging.rig import sample_of_the_day
+from device.records.records import LightEntry
 from hal.errors import LightError, StageError
 
 IDS = [check.id for check in CATALOGUE]
@@ -235,7 +238,18 @@ def test_all_light_is_entered_for_the_led_and_for_the_slide(rig: CheckRig) -> No
     rig.run(Level.FULL)
     assert booked_s(rig) == pytest.approx(rig.hardware.light.on_time_s)
     with rig.records.reader() as reader:
-        assert reader.sample_dose_j_per_cm2(CHECK_SAMPLE) > 0.0
+        assert reader.sample_dose_j_per_cm2(sample_of_the_day("check", rig.records)) > 0.0
+
+
+def test_the_checks_of_former_days_do_not_use_up_the_dose_of_the_slide_of_today(
+    rig: CheckRig,
+) -> None:
+    limit_j_per_cm2 = rig.settings.scan.max_sample_j_per_cm2
+    sample_id = rig.context().rig.user.sample_id
+    rig.records.add_light(LightEntry("1", sample_id, 1, 0.1, limit_j_per_cm2))
+    assert rig.context().rig.ledger.sample_j_per_cm2 == limit_j_per_cm2
+    rig.now += timedelta(days=1)
+    assert rig.context().rig.ledger.sample_j_per_cm2 == 0.0
 
 
 @pytest.mark.slow

@@ -75,7 +75,7 @@ def test_an_opened_lid_ends_the_step_with_the_light_off(rig: Bench) -> None:
     result = rig.instrument.calibration.results()["focus_reference"]
     assert result.state is CalibrationState.REFUSED
     assert result.refusal is not None
-    assert result.refusal["code"] == "LIGHT-INTERLOCK"
+    assert result.refusal["code"] == "LIGHT-LID-OPENED"
     exposures = rig.camera.exposures
     with pytest.raises(StartRefusedError, match="missing: lid closed"):
         rig.instrument.calibration.measure("focus_reference")
@@ -152,7 +152,7 @@ def test_a_run_uses_and_shows_the_calibration(rig: Bench) -> None:
     assert "led power" not in flag["text"]
 
 
-def test_the_measured_play_becomes_the_approach_of_a_run(rig: Bench) -> None:
+def test_the_measured_backlash_becomes_the_approach_of_a_run(rig: Bench) -> None:
     begun(rig)
     desk = rig.instrument.calibration
     session = desk.session()

@@ -1,4 +1,4 @@
-"""The mathematics of the calibration steps: matrix, play, shifts, limits."""
+"""The mathematics of the calibration steps: matrix, backlash, shifts, limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from device.calibration.steps.backlash import play_of
+from device.calibration.steps.backlash import backlash_of
 from device.calibration.steps.camera_noise import gain_uncertainty
 from device.calibration.steps.matrix_fit import CameraMatrix, fit_matrix
 from device.calibration.steps.photon_transfer import TransferPoint
@@ -90,18 +90,18 @@ def test_moves_along_one_line_make_no_matrix() -> None:
 
 
 @given(st.floats(-20.0, 20.0), st.lists(st.floats(-100.0, 100.0), min_size=2, max_size=4))
-def test_play_does_not_depend_on_where_the_places_are(
+def test_backlash_does_not_depend_on_where_the_places_are(
     backlash_um: float, places_um: list[float]
 ) -> None:
     below = [0.3, -0.3, 0.1, -0.1]
     visits = [([at + b for b in below], [at + backlash_um + b for b in below]) for at in places_um]
-    found = play_of(visits)
+    found = backlash_of(visits)
     assert found.backlash_um == pytest.approx(backlash_um, abs=1e-9)
     assert found.repeatability_um == pytest.approx(float(np.std(below) * math.sqrt(4 / 3)))
 
 
 def test_single_visits_are_judged_by_what_the_places_disagree() -> None:
-    found = play_of([([0.0], [2.0]), ([5.0], [7.2]), ([9.0], [10.8])])
+    found = backlash_of([([0.0], [2.0]), ([5.0], [7.2]), ([9.0], [10.8])])
     assert found.backlash_um == pytest.approx(2.0)
     assert found.repeatability_um == pytest.approx(0.2 / math.sqrt(2.0))
     assert found.uncertainty_um == pytest.approx(4.303 * 0.2 / math.sqrt(3.0), rel=1e-3)
@@ -134,14 +134,15 @@ def test_frames_without_common_ground_are_not_registered() -> None:
 
 def test_a_value_outside_its_limits_is_refused_with_its_remedy() -> None:
     values = (Quantity("gain", 3.0, "e", None, 1.0, 5.0), Quantity("noise", 9.0, "e", high=8.0))
-    outcome = judged("CALIBRATION-TEST", {"noise": "Cool it."}, values)
+    outcome = judged({"gain": "CALIBRATION-GAIN", "noise": "CALIBRATION-NOISE"}, values)
     assert outcome.refusal is not None
     assert outcome.refusal.as_dict() == {
-        "code": "CALIBRATION-TEST",
-        "cause": "noise is 9 e; accepted: at most 8 e.",
-        "remedy": "Cool it.",
+        "code": "CALIBRATION-NOISE",
+        "cause": "The camera's read noise is 9 e; accepted: at most 8 e.",
+        "remedy": "Let the camera cool down and repeat. If the noise stays high, have the camera "
+        "replaced.",
     }
-    assert judged("CALIBRATION-TEST", {}, values[:1]).refusal is None
+    assert judged({}, values[:1]).refusal is None
 
 
 def test_scattered_points_make_the_gain_less_certain() -> None:

@@ -166,16 +166,16 @@ def test_a_calibration_made_with_another_setting_is_missing(
 
 
 def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> None:
-    settings = parse_settings({"calibration": {"flat_field_days": 30, "pixel_size_days": 0}})
+    settings = parse_settings({"calibration": {"valid_days": {"flat_field": 14, "pixel_size": 0}}})
     desk = calibrated(
         records,
         settings,
         flat_field={"exposure_ms": 33.0},
         pixel_size={"pixel_um": 0.166, "rotation_deg": 0.0},
     )
-    watch.now = BEGIN + timedelta(days=30, seconds=-1)
+    watch.now = BEGIN + timedelta(days=14, seconds=-1)
     assert desk.effective().validity("flat_field") == "valid"
-    watch.now = BEGIN + timedelta(days=30)
+    watch.now = BEGIN + timedelta(days=14)
     assert desk.effective().validity("flat_field") == "expired"
     assert desk.effective().settings.camera.exposure_ms == 50.0
     assert [flag.code for flag in desk.effective().flags()] == [
@@ -185,6 +185,11 @@ def test_a_calibration_expires_on_its_day(records: Records, watch: Watch) -> Non
     # 0 days: for ever.
     watch.now = BEGIN + timedelta(days=4000)
     assert desk.effective().validity("pixel_size") == "valid"
+
+
+def test_days_of_a_step_that_does_not_exist_keep_runs_from_starting(records: Records) -> None:
+    settings = parse_settings({"calibration": {"valid_days": {"flat_filed": 14}}})
+    assert "flat_filed" in desk_of(records, settings).effective().problem
 
 
 def test_missing_calibrations_can_keep_runs_from_starting(records: Records, watch: Watch) -> None:

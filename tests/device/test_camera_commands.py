@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from device.assembly import DATABASE_NAME
 from device.calibration.steps.photon_transfer import measure_point, photon_transfer
+from device.imaging.rig import sample_of_the_day
 from device.records.records import Records
 from hal.errors import InputError
 from hal.sim.optics.camera import SimCamera
 from hal.sim.optics.sensor import Sensor
-from webui.cli.camera import COMMAND_SAMPLE
 from webui.cli.main import cli
 
 SETTINGS = "[camera]\nwidth_px = 256\nheight_px = 192\n"
@@ -85,7 +85,7 @@ def kept_light(settings: Path) -> tuple[int, float]:
     records = Records(settings.parent / "kept" / DATABASE_NAME)
     try:
         with records.reader() as reader:
-            dose_j_per_cm2 = reader.sample_dose_j_per_cm2(COMMAND_SAMPLE)
+            dose_j_per_cm2 = reader.sample_dose_j_per_cm2(sample_of_the_day("command", records))
         return records.judge_led("1", 1.0, sound=False).exposures, dose_j_per_cm2
     finally:
         records.close()
@@ -185,7 +185,7 @@ def test_the_lid_keeps_the_light_off(gentl: None, settings: Path, tmp_path: Path
     settings.write_text(SETTINGS + "[simulation]\nlid_closed = false\n", encoding="utf-8")
     result = run(settings, "grab", str(tmp_path / "frame.png"), "--light")
     assert result.exit_code == 3
-    assert "LIGHT-INTERLOCK" in result.output
+    assert "LIGHT-LID-OPENED" in result.output
     assert not (tmp_path / "frame.png").exists()
 
 

@@ -83,7 +83,7 @@ class Rig:
 class Imaging:
     def __init__(
         self,
-        gate: Callable[[], None] = lambda: None,
+        checkpoint: Callable[[], None] = lambda: None,
         limits: DoseLimits = DoseLimits(16),  # noqa: B008 (frozen)
         former_j_per_cm2: float = 0.0,
     ) -> None:
@@ -96,7 +96,7 @@ class Imaging:
             self.rig,
             self.clock,
             self.ledger,
-            gate=gate,
+            checkpoint=checkpoint,
             lid_opened=self.hold,
             retries=2,
             frame_timeout_ms=2000.0,
@@ -135,9 +135,9 @@ def test_the_frame_after_a_dark_pause_is_dropped() -> None:
     assert setup.ledger.exposures(KEY) == 5
 
 
-def test_the_frame_after_a_long_pause_at_the_gate_is_dropped_too() -> None:
+def test_the_frame_after_a_long_pause_at_the_checkpoint_is_dropped_too() -> None:
     pauses = [0.0, DARK_PAUSE_S + 1.0]
-    setup = Imaging(gate=lambda: setup.clock.advance(pauses.pop(0)))
+    setup = Imaging(checkpoint=lambda: setup.clock.advance(pauses.pop(0)))
     setup.imager.take(FIELD)
     setup.rig.log.clear()
     setup.imager.take(FIELD)
@@ -203,12 +203,12 @@ def test_an_open_lid_holds_and_then_repeats_without_using_up_a_try() -> None:
 def test_an_open_lid_that_ends_the_work_is_not_taken_for_a_lost_frame() -> None:
     passed: list[int] = []
 
-    def gate() -> None:
+    def checkpoint() -> None:
         passed.append(1)
         raise InterlockError("Lid.", remedy="Close it.")
 
     with pytest.raises(InterlockError):
-        Imaging(gate=gate).imager.take(FIELD)
+        Imaging(checkpoint=checkpoint).imager.take(FIELD)
     assert len(passed) == 1
 
 
@@ -230,11 +230,11 @@ def test_a_sample_that_had_its_light_gets_no_more_but_blank_glass_is_no_sample()
     assert setup.ledger.exposures(KEY) == 0
 
 
-def test_a_cancelled_gate_leaves_the_light_off() -> None:
-    def gate() -> None:
+def test_a_cancelled_checkpoint_leaves_the_light_off() -> None:
+    def checkpoint() -> None:
         raise Cancelled("The run")
 
-    setup = Imaging(gate=gate)
+    setup = Imaging(checkpoint=checkpoint)
     with pytest.raises(Cancelled):
         setup.imager.take(FIELD)
     assert setup.rig.log == []

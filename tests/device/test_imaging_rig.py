@@ -11,12 +11,11 @@ import pytest
 from engine_bench import TIMEOUT_S, Bench, bench
 
 from device.calibration.effective import made_for
-from device.checks.context import CHECK_SAMPLE
 from device.checks.report import Level
 from device.engine.state.states import State
 from device.imaging.field import Field
 from device.imaging.moving import Mover
-from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
+from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid, sample_of_the_day
 from device.records.calibrations import CalibrationState
 from device.records.records import LightEntry
 from device.settings.file import Settings, changed_settings
@@ -107,7 +106,8 @@ def test_the_first_check_after_start_uses_the_calibrated_approach_as_a_run_does(
 def test_a_check_counts_the_former_dose_of_its_sample(rig: Bench) -> None:
     rig.idle()
     spent_j_per_cm2 = rig.settings.scan.max_sample_j_per_cm2
-    rig.records.add_light(LightEntry("1", CHECK_SAMPLE, 1, 0.1, spent_j_per_cm2))
+    sample_id = sample_of_the_day("check", rig.records)
+    rig.records.add_light(LightEntry("1", sample_id, 1, 0.1, spent_j_per_cm2))
     a_check(rig)
     rig.wait_for(State.CHECKING)
     rig.idle()

@@ -27,7 +27,7 @@ GOOD = Outcome(
 BAD = Outcome(
     (Quantity("rotation_deg", 2.5, "deg", 0.1, -0.4, 0.4),),
     {},
-    CalibrationRefusedError("It is turned.", remedy="Turn it back.", code="CALIBRATION-PIXEL"),
+    CalibrationRefusedError("CALIBRATION-ROTATION", found="0.9 deg", limits="at most 0.4 deg"),
 )
 
 
@@ -106,7 +106,7 @@ def test_a_refused_step_shows_cause_remedy_and_code_and_cannot_be_accepted(
     begin(screen)
     store(records, "pixel_size", BAD)
     page = screen.get("/calibration/pixel_size").text
-    for part in ("It is turned.", "Turn it back.", "CALIBRATION-PIXEL", "Repeat"):
+    for part in ("turned by 0.9 deg", "Turn the camera", "CALIBRATION-ROTATION", "Repeat"):
         assert part in page
     assert "/accept" not in page
     answer = screen.post(f"{API}/steps/pixel_size/accept")
@@ -119,7 +119,7 @@ def test_entered_numbers_reach_the_step_and_are_checked(
     begin(screen)
     answer = screen.post(f"{API}/steps/led_power/measure", json={"power_mw": 0.01})
     assert answer.status_code == 400
-    assert answer.get_json()["error"]["code"] == "CALIBRATION-ENTRY"
+    assert answer.get_json()["error"]["code"] == "CALIBRATION-ENTRY-MISSING"
     whole = {"power_mw": 0.01, "field_width_mm": 0.4, "field_height_mm": 0.4}
     typed = {**whole, "power_mw": "0.01"}
     assert screen.post(f"{API}/steps/led_power/measure", json=typed).status_code == 202

@@ -105,7 +105,7 @@ class _Guide:
 
     def __init__(self, instrument: Instrument, numbers: Mapping[str, float], *, yes: bool) -> None:
         self._instrument = instrument
-        self._desk: CalibrationService = instrument.calibration
+        self._service: CalibrationService = instrument.calibration
         self._numbers = numbers
         self._yes = yes
 
@@ -118,16 +118,14 @@ class _Guide:
             raise self._instrument.error
         if not resume:
             name = operator or ("" if self._yes else click.prompt(text("calibration.operator")))
-            self._desk.begin(name, steps)
-        elif self._desk.session() is None:
-            raise RequestRefusedError(
-                "There is no session to go on with.", remedy="Begin one: leave out --resume."
-            )
-        session = self._desk.session()
-        while (step := self._desk.next_step()) is not None:
+            self._service.begin(name, steps)
+        elif self._service.session() is None:
+            raise RequestRefusedError("CALIBRATE-NO-SESSION")
+        session = self._service.session()
+        while (step := self._service.next_step()) is not None:
             if not self._do(step):
                 break
-        view = calibration_view(self._desk, settings.calibration)
+        view = calibration_view(self._service, settings.calibration)
         if session is not None:
             for shown in view["steps"]:
                 shown["in_session"] = shown["id"] in session.steps
@@ -155,7 +153,7 @@ class _Guide:
                     text("calibration.accept"), default=True, err=True
                 )
                 if accepted:
-                    self._desk.accept(step.id)
+                    self._service.accept(step.id)
                     return True
             if self._yes:
                 return False
@@ -168,13 +166,13 @@ class _Guide:
             return False
         if not self._yes and not click.confirm(text("calibration.skip"), default=True, err=True):
             return False
-        self._desk.skip(step.id)
+        self._service.skip(step.id)
         return True
 
     def _measure(self, step: Step, entries: Mapping[str, float]) -> CalibrationRecord:
-        self._desk.measure(step.id, entries)
+        self._service.measure(step.id, entries)
         self._wait()
-        result = self._desk.results()[step.id]
+        result = self._service.results()[step.id]
         self._tell(result)
         return result
 
@@ -226,11 +224,11 @@ class _Guide:
                 click.echo("Not understood.", err=True)
                 continue
             try:
-                before = self._desk.version
-                self._desk.give_pulses()
+                before = self._service.version
+                self._service.give_pulses()
                 self._wait()
-                if self._desk.version != before:
-                    self._tell(self._desk.results()[step.id])
+                if self._service.version != before:
+                    self._tell(self._service.results()[step.id])
             except (RequestRefusedError, InterlockError) as error:
                 click.echo(str(error), err=True)
         return word == "done"
@@ -248,7 +246,7 @@ class _Guide:
             try:
                 if words == ["skip"]:
                     return None
-                session = self._desk.session()
+                session = self._service.session()
                 if words == ["done"] and session is not None and set(CORNERS) <= set(session.marks):
                     return {}
                 self._obey(words)
@@ -259,13 +257,13 @@ class _Guide:
         if words and words[0] in _DIRECTIONS:
             x, y = _DIRECTIONS[words[0]]
             length_um = parse_number(words[1])
-            self._desk.jog(x * length_um, y * length_um)
+            self._service.jog(x * length_um, y * length_um)
             self._wait()
         elif words[:1] == ["go"]:
-            self._desk.visit(words[1])
+            self._service.visit(words[1])
             self._wait()
         elif words and words[0] in CORNERS:
-            self._desk.mark(words[0])
+            self._service.mark(words[0])
             self._wait()
         else:
             raise ValueError("Not understood, or a corner is not marked yet.")
@@ -293,18 +291,20 @@ def _stored(settings: Settings) -> dict[str, Any]:
     """Return the view of what the records hold, without opening the instrument."""
 
     def nothing(order: CalibrationOrder) -> None:
-        raise RequestRefusedError("Nothing is measured here.", remedy="Leave out --list.")
+        raise RequestRefusedError("CALIBRATE-LIST-ONLY")
 
     with closing(Records(records_folder(settings) / DATABASE_NAME)) as records:
         device = "simulated" if simulates(settings) else "instrument"
-        desk = CalibrationService(settings, records.calibrations, device, nothing)
-        return calibration_view(desk, settings.calibration)
+        service = CalibrationService(settings, records.calibrations, device, nothing)
+        return calibration_view(service, settings.calibration)
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
     lines = []
     for step in document["steps"]:
-        lines.append(f"{step['id']:16} {step['title']:24} {step['validity_label']}")
+        days = step["valid_days"]
+        holds = f"holds {days} days" if days else "holds for ever"
+        lines.append(f"{step['id']:16} {step['title']:24} {holds:15} {step['validity_label']}")
         if step["used"]:
             lines += [_row(row) for row in step["used"]["rows"]]
     return lines

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -21,7 +21,7 @@ from device.calibration.effective import effective_now
 from device.calibration.steps.photon_transfer import PhotonTransfer
 from device.imaging.field import Field
 from device.imaging.imager import take_unlit, with_retries
-from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
+from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid, sample_of_the_day
 from device.records.owner import owned
 from device.records.records import Records
 from device.settings.file import Settings, changed_settings, load_settings
@@ -30,9 +30,6 @@ from hal.camera.genicam.listing import FeatureInfo
 from hal.errors import DeviceError, InputError
 from hal.factory import build_clock, build_hardware, camera_alone
 from webui.cli.option_types import Number, OutputFile, WholeNumber
-
-COMMAND_SAMPLE: Final = "(command)"
-"""Under this name the records keep the dose of what lies under the objective."""
 
 METHOD = "photon transfer, EMVA 1288 release 4.0 (linear)"
 
@@ -96,11 +93,7 @@ def features(settings: Settings, name: str | None, json_path: Path | None) -> No
         genicam.open()
         found = [f for f in genicam.features() if name is None or f.name == name]
     if not found:
-        raise InputError(
-            f"This camera has no feature {name}.",
-            remedy="`leukolux camera features` prints all that it has.",
-            code="CAMERA-FEATURE",
-        )
+        raise InputError("CAMERA-NO-SUCH-FEATURE", name=name)
     _show(json_path, [asdict(f) for f in found], list(_feature_lines(found)))
 
 
@@ -233,7 +226,7 @@ def _rig(settings: Settings) -> Iterator[ImagingRig]:
         for device in (hardware.light, hardware.panel, hardware.camera):
             device.open()
         user = RigUser(
-            sample_id=COMMAND_SAMPLE,
+            sample_id=sample_of_the_day("command", records),
             cancel=Event(),
             checkpoint=lambda: None,
             lid_opened=end_at_open_lid("command"),
@@ -248,11 +241,7 @@ def _rig(settings: Settings) -> Iterator[ImagingRig]:
 
 def _genicam(device: object) -> GenicamCamera:
     if not isinstance(device, GenicamCamera):
-        raise DeviceError(
-            "The configured camera is not a GenICam camera, so it has no features to show.",
-            remedy='Set camera.driver = "genicam", or add --sim for a simulated GenICam camera.',
-            code="CAMERA-DRIVER",
-        )
+        raise DeviceError("CAMERA-NOT-GENICAM")
     return device
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from device.calibration.effective import expires
+from device.calibration.effective import expires, valid_days
 from device.calibration.service import CalibrationService
 from device.calibration.steps.catalogue import STEPS, Need, Step
 from device.calibration.steps.quantities import Quantity
@@ -84,6 +84,7 @@ def _step(
         "marked": any(entry.marked for entry in step.entries),
         "pulses": Need.PULSES in step.needs,
         "may_skip": step.may_skip,
+        "valid_days": valid_days(step.id, config),
         "in_session": in_session,
         "state": state,
         "state_label": label("calibration_state", state),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,6 @@ from device.calibration.steps.shift import Structure, large_shift_px, structure
 from device.imaging.field import Field
 from device.imaging.focus import Peak, contrast, find_peak
 
-CODE = "CALIBRATION-BACKLASH"
 PLACES = 3
 REPEATS = 5
 """Visits of each place from each side, across; upwards every place has one stack a side."""
@@ -30,7 +30,7 @@ SPARE_PLACES = 8
 """For those that show too little."""
 
 OVERSHOOT_UM = 60.0
-"""Every visit begins this far away: more than any play."""
+"""Every visit begins this far away: more than any backlash."""
 
 OVERSHOOT_Z_UM = 12.0
 Z_STEP_UM = 1.0
@@ -41,17 +41,22 @@ MAX_BACKLASH_Z_UM = 15.0
 MAX_REPEATABILITY_UM = 3.0
 MAX_REPEATABILITY_Z_UM = 1.0
 
-_LOOSE = "Check couplings, lead screw and the slide's holder for play, then repeat."
-_RESTLESS = "Check that slide and instrument stand firmly and nothing nearby vibrates, then repeat."
+APPROACH_FACTOR = 2.0
+APPROACH_SPARE_UM = 2.0
+"""The last stretch of a move takes up twice the backlash, and a little more."""
 
+_CODES = {
+    **{f"backlash_{axis}_um": "CALIBRATION-BACKLASH" for axis in "xyz"},
+    **{f"repeatability_{axis}_um": "CALIBRATION-REPEATABILITY" for axis in "xyz"},
+}
 
 Visits = tuple[list[float], list[float]]
 """Where the slide was at visits from below and from above, um."""
 
 
 @dataclass(frozen=True)
-class Play:
-    """What visits from both sides of some places tell.
+class Backlash:
+    """What visits of some places from both sides show.
 
     Attributes:
         backlash_um: how much higher a place is that was come to from above.
@@ -71,14 +76,14 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
     fields = iter(context.fields(2 * PLACES + Z_PLACES + SPARE_PLACES))
     with context.without_approach():
         across = [
-            play_of(_collect(fields, PLACES, partial(_visits, context, axis, focus.z_um)))
+            backlash_of(_collect(fields, PLACES, partial(_visits, context, axis, focus.z_um)))
             for axis in (0, 1)
         ]
         context.say("Coming to the focus from both sides.", 0.8)
-        upright = play_of(_collect(fields, Z_PLACES, partial(_stacks, context, focus.z_um)))
+        upright = backlash_of(_collect(fields, Z_PLACES, partial(_stacks, context, focus.z_um)))
     quantities = [
         quantity
-        for name, play, most_um, spread_um in (
+        for name, found, most_um, spread_um in (
             ("x", across[0], MAX_BACKLASH_UM, MAX_REPEATABILITY_UM),
             ("y", across[1], MAX_BACKLASH_UM, MAX_REPEATABILITY_UM),
             ("z", upright, MAX_BACKLASH_Z_UM, MAX_REPEATABILITY_Z_UM),
@@ -86,26 +91,42 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
         for quantity in (
             Quantity(
                 f"backlash_{name}_um",
-                play.backlash_um,
+                found.backlash_um,
                 "um",
-                play.uncertainty_um,
-                -2.0 * max(play.uncertainty_um, 0.25),
+                found.uncertainty_um,
+                -2.0 * max(found.uncertainty_um, 0.25),
                 most_um,
             ),
             Quantity(
-                f"repeatability_{name}_um", play.repeatability_um, "um", None, None, spread_um
+                f"repeatability_{name}_um", found.repeatability_um, "um", None, None, spread_um
             ),
         )
     ]
-    remedies = {q.name: _LOOSE if q.name.startswith("backlash") else _RESTLESS for q in quantities}
-    return judged(CODE, remedies, quantities, {"places": PLACES, "repeats": REPEATS})
+    return judged(_CODES, quantities, {"places": PLACES, "repeats": REPEATS})
 
 
-def play_of(places: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Play:
-    """Return the play from visits of several places.
+def approach_settings(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the stage's approach, um, that takes up a measured backlash.
 
     Args:
-        places: where the slide was, um from any place of its own for each: at visits from below,
+        values: of the step, by name.
+    """
+    across_um = max(values.get(f"backlash_{axis}_um", 0.0) for axis in "xy")
+    return {
+        "stage__approach_xy_um": _approach_um(across_um),
+        "stage__approach_z_um": _approach_um(values.get("backlash_z_um", 0.0)),
+    }
+
+
+def _approach_um(backlash_um: float) -> float:
+    return float(math.ceil(APPROACH_FACTOR * max(backlash_um, 0.0) + APPROACH_SPARE_UM))
+
+
+def backlash_of(places: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Backlash:
+    """Return the backlash from visits of several places.
+
+    Args:
+        places: places of the slide, um from an origin of its own for each: at visits from below,
             and at visits from above.
     """
     differences = [float(np.mean(above) - np.mean(below)) for below, above in places]
@@ -120,7 +141,7 @@ def play_of(places: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Play:
         variance = float(np.var(differences, ddof=1)) / 2.0
         half = float(stdtrit(len(differences) - 1, 0.975))
     per_place = [variance * (1.0 / len(below) + 1.0 / len(above)) for below, above in places]
-    return Play(
+    return Backlash(
         float(np.mean(differences)),
         half * float(np.sqrt(np.sum(per_place))) / len(places),
         float(np.sqrt(variance)),
@@ -138,15 +159,11 @@ def _collect(
             found.append(visits)
         if len(found) == count:
             return found
-    raise CalibrationRefusedError(
-        "Frames of one place show too little in common.",
-        remedy="Use a smear with many cells in focus, and check that the slide is held firmly.",
-        code="CALIBRATION-NO-SHIFT",
-    )
+    raise CalibrationRefusedError("CALIBRATION-BACKLASH-NO-SHIFT")
 
 
 def _visits(context: CalibrationContext, axis: int, z_um: float, field: Field) -> Visits | None:
-    """Come to ``field`` from below and from above in x or y; None where it shows too little."""
+    """Come to ``field`` from below and from above in x or y; None if it shows too little."""
     context.say(f"Coming to a place from both sides in {'xy'[axis]}.", 0.2 + 0.3 * axis)
     pixel_um = context.settings.camera.pixel_um
     first: Structure | None = None
@@ -168,9 +185,9 @@ def _visits(context: CalibrationContext, axis: int, z_um: float, field: Field) -
 
 
 def _stacks(context: CalibrationContext, z_um: float, field: Field) -> Visits | None:
-    """Come to the focus upwards and downwards; None where there is none.
+    """Come to the focus upwards and downwards; None if nothing comes into focus.
 
-    The slide is where it is in focus; from above the stage reads less there, by the play.
+    The slide is where it is in focus; from above the stage reads less there, by the backlash.
     """
     heights_um = [z_um + Z_STEP_UM * k for k in range(-Z_HALF_STEPS, Z_HALF_STEPS + 1)]
     found: Visits = ([], [])

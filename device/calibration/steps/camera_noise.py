@@ -22,7 +22,6 @@ from device.imaging.background import BLANK_ROW, MAX_PULSE_SHARE
 from device.imaging.field import Field
 from hal.interfaces.camera import Camera, Frame
 
-CODE = "CALIBRATION-NOISE"
 SHORTEST_MS = 0.05
 EXPOSURES = 10
 LONGEST_SHARE = 1.2
@@ -32,11 +31,11 @@ MAX_LINEARITY_ERROR = 0.05
 MAX_READ_NOISE_E = 50.0
 MAX_GAIN_UNCERTAINTY = 0.1
 
-_REMEDIES = {
-    "gain_e_per_count": "Check that the camera's gamma and filters are off, then repeat.",
-    "gain_relative_uncertainty": "Check that the light is steady, then repeat.",
-    "read_noise_e": "Let the camera cool down and repeat; when it stays, have it replaced.",
-    "linearity_error": "Check that the LED is warm and steady and the camera's gamma is off.",
+_CODES = {
+    "gain_e_per_count": "CALIBRATION-GAIN",
+    "gain_relative_uncertainty": "CALIBRATION-GAIN-UNCERTAIN",
+    "read_noise_e": "CALIBRATION-NOISE",
+    "linearity_error": "CALIBRATION-LINEARITY",
 }
 
 
@@ -112,7 +111,7 @@ def _outcome(found: PhotonTransfer, pixels: int) -> Outcome:
         Quantity("linearity_error", found.linearity_error, "", None, None, MAX_LINEARITY_ERROR),
         Quantity("gain_relative_uncertainty", spread / gain, "", high=MAX_GAIN_UNCERTAINTY),
     )
-    return judged(CODE, _REMEDIES, quantities, {"points": [asdict(p) for p in found.points]})
+    return judged(_CODES, quantities, {"points": [asdict(p) for p in found.points]})
 
 
 def gain_uncertainty(points: tuple[TransferPoint, ...], gain: float) -> float:

@@ -26,7 +26,7 @@ class Need(StrEnum):
     """What a person has to see to before a step."""
 
     SMEAR = "smear"
-    """A slide with a smear in the scan area and blank glass beside it."""
+    """A slide with a smear in the scan area and blank glass next to it."""
     BLANK = "blank"
     """Clean blank glass at the blank place."""
     LID = "lid"
@@ -34,7 +34,7 @@ class Need(StrEnum):
     METER = "meter"
     """A power meter for 260 nm at the place of the sample."""
     PULSES = "pulses"
-    """The lid closed before the pulses that the meter reads; entering the reading needs none."""
+    """The lid closed for the pulses that the meter reads; not for entering the reading."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,14 @@ class Step:
     """One step; its title and instructions are in the text catalogue under its id.
 
     Attributes:
-        id: stable name, also of the setting ``calibration.<id>_days``.
+        id: stable name, also in the setting ``calibration.valid_days``.
         needs: what a person has to see to.
         measure: does it; raises as the devices do, or CalibrationRefusedError.
+        days: how long a result is valid if the settings do not say otherwise; 0 for ever.
+        replaces: returns the settings, ``section__key``, that a result takes the place of, from
+            its values by name.
+        made_for: settings, ``section.key``, that a result belongs to: with another value of one
+            of them it says nothing.
         entries: what a person enters.
         may_skip: whether a session may leave it out.
     """
@@ -72,6 +77,9 @@ class Step:
     id: str
     needs: tuple[Need, ...]
     measure: Callable[[CalibrationContext, Mapping[str, float]], Outcome]
+    days: int
+    replaces: Callable[[Mapping[str, float]], Mapping[str, float]] = lambda values: {}
+    made_for: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
     may_skip: bool = True
 
@@ -89,55 +97,114 @@ class Step:
         known = {entry.name: entry for entry in self.entries}
         for name, value in entered.items():
             entry = known.get(name)
-            if entry is None or not entry.low <= value <= entry.high:
-                allowed = (
-                    f"Enter {entry.low:g} to {entry.high:g} {entry.unit}."
-                    if entry is not None
-                    else f"It takes {', '.join(known) or 'no numbers'}."
-                )
+            shown = name[:40].replace("_", " ")
+            if not known:
+                raise InputError("CALIBRATION-ENTRY-UNWANTED", name=shown)
+            if entry is None:
+                raise InputError("CALIBRATION-ENTRY-UNKNOWN", name=shown, known=", ".join(known))
+            if not entry.low <= value <= entry.high:
                 raise InputError(
-                    f"{name[:40].replace('_', ' ')} = {value:g} does not fit this step.",
-                    remedy=allowed,
-                    code="CALIBRATION-ENTRY",
+                    "CALIBRATION-ENTRY",
+                    name=shown,
+                    value=value,
+                    low=entry.low,
+                    high=entry.high,
+                    unit=entry.unit,
                 )
-        missing = [e.name for e in self.entries if e.required and e.name not in entered]
+        missing = [e for e in self.entries if e.required and e.name not in entered]
         if missing:
-            raise InputError(
-                f"Not entered: {', '.join(missing).replace('_', ' ')}.",
-                remedy="Mark both corners first."
-                if known[missing[0]].marked
-                else "Enter every number.",
-                code="CALIBRATION-ENTRY",
-            )
+            names = ", ".join(entry.name for entry in missing).replace("_", " ")
+            if missing[0].marked:
+                raise InputError("CALIBRATION-CORNERS-UNMARKED", names=names)
+            raise InputError("CALIBRATION-ENTRY-MISSING", names=names)
         return dict(entered)
 
 
+def _as(**settings: str) -> Callable[[Mapping[str, float]], Mapping[str, float]]:
+    """Return what puts each value, by its name, in the place of one setting, ``section__key``."""
+    return lambda values: {
+        setting: values[name] for name, setting in settings.items() if name in values
+    }
+
+
 _LIT = (Need.SMEAR, Need.BLANK, Need.LID)
-_CORNER_ENTRIES = tuple(
-    Entry(f"{corner}_{axis}_um", "um", 0.0, 500_000.0, marked=True)
-    for corner in CORNERS
-    for axis in "xy"
-)
 
 STEPS: tuple[Step, ...] = (
-    Step("slide_corners", (Need.SMEAR,), slide_corners.measure, _CORNER_ENTRIES),
-    Step("flat_field", (Need.BLANK, Need.LID), flat_field.measure, may_skip=False),
-    Step("camera_noise", (Need.BLANK, Need.LID), camera_noise.measure),
+    Step(
+        "slide_corners",
+        (Need.SMEAR,),
+        slide_corners.measure,
+        days=365,
+        replaces=_as(
+            left_um="scan__left_um",
+            top_um="scan__top_um",
+            width_um="scan__width_um",
+            height_um="scan__height_um",
+        ),
+        entries=tuple(
+            Entry(f"{corner}_{axis}_um", "um", 0.0, 500_000.0, marked=True)
+            for corner in CORNERS
+            for axis in "xy"
+        ),
+    ),
+    Step(
+        "flat_field",
+        (Need.BLANK, Need.LID),
+        flat_field.measure,
+        days=30,
+        replaces=_as(exposure_ms="camera__exposure_ms"),
+        made_for=("light.led", "camera.gain_db"),
+        may_skip=False,
+    ),
+    Step(
+        "camera_noise",
+        (Need.BLANK, Need.LID),
+        camera_noise.measure,
+        days=180,
+        made_for=("camera.serial", "camera.gain_db", "camera.pixel_format", "camera.binning"),
+    ),
     Step(
         "focus_reference",
         _LIT,
         focus_reference.measure,
-        (Entry("offset_um", "um", -5.0, 5.0, required=False),),
+        days=30,
+        replaces=_as(focus_z_um="scan__focus_z_um", offset_um="scan__focus_offset_um"),
+        entries=(Entry("offset_um", "um", -5.0, 5.0, required=False),),
         may_skip=False,
     ),
-    Step("pixel_size", _LIT, pixel_size.measure, may_skip=False),
-    Step("backlash", _LIT, backlash.measure),
-    Step("settle_time", _LIT, settle_time.measure),
+    Step(
+        "pixel_size",
+        _LIT,
+        pixel_size.measure,
+        days=180,
+        replaces=_as(pixel_um="camera__pixel_um"),
+        made_for=("camera.pixel_um", "camera.binning"),
+        may_skip=False,
+    ),
+    Step(
+        "backlash",
+        _LIT,
+        backlash.measure,
+        days=90,
+        replaces=backlash.approach_settings,
+        made_for=("stage.driver",),
+    ),
+    Step(
+        "settle_time",
+        _LIT,
+        settle_time.measure,
+        days=90,
+        replaces=_as(settle_xy_ms="scan__settle_xy_ms", settle_z_ms="scan__settle_z_ms"),
+        made_for=("stage.driver",),
+    ),
     Step(
         "led_power",
         (Need.METER, Need.PULSES),
         led_power.measure,
-        (
+        days=180,
+        replaces=_as(irradiance_mw_per_cm2="light__irradiance_mw_per_cm2"),
+        made_for=("light.led",),
+        entries=(
             Entry("power_mw", "mW", 1e-6, 10_000.0),
             Entry("field_width_mm", "mm", 0.01, 100.0),
             Entry("field_height_mm", "mm", 0.01, 100.0),
@@ -152,8 +219,4 @@ def step_of(step_id: str) -> Step:
     for step in STEPS:
         if step.id == step_id:
             return step
-    raise InputError(
-        f"There is no calibration step {step_id[:40]!r}.",
-        remedy=f"Use one of: {', '.join(STEP_IDS)}.",
-        code="CALIBRATION-STEP",
-    )
+    raise InputError("CALIBRATION-STEP", step=step_id[:40], steps=", ".join(STEP_IDS))

@@ -14,7 +14,7 @@ from device.analysis.flatfield import Background
 from device.calibration.steps.quantities import CalibrationRefusedError
 from device.imaging.field import Field
 from device.imaging.focus import FocusPoint
-from device.imaging.moving import BEAT_S
+from device.imaging.moving import HEARTBEAT_S
 from device.imaging.rig import ImagingRig
 from hal.interfaces.camera import Frame
 from hal.interfaces.stage import Position
@@ -44,7 +44,7 @@ class CalibrationContext:
         clock, user = self.rig.clock, self.rig.user
         while (left_s := time_s - clock.monotonic_s()) > 0.0:
             user.waiting()
-            clock.sleep(min(left_s, BEAT_S), user.cancel)
+            clock.sleep(min(left_s, HEARTBEAT_S), user.cancel)
 
     def prepare(self) -> Background:
         """Home the stage if its position is not known; return the image of blank glass.
@@ -65,11 +65,7 @@ class CalibrationContext:
             self.fields(FOCUS_FIELDS), self.settings.scan.focus_z_um, coarse=True
         )
         if point is None:
-            raise CalibrationRefusedError(
-                "No place in the middle of the scan area shows cells in focus.",
-                remedy="Put in a slide with a smear, smear upwards, and check that it lies flat.",
-                code="CALIBRATION-NO-FOCUS",
-            )
+            raise CalibrationRefusedError("CALIBRATION-NO-FOCUS")
         return point
 
     def fields(self, count: int, apart: int = 0) -> list[Field]:
@@ -92,11 +88,7 @@ class CalibrationContext:
             if f not in used and (not apart or (f.row not in rows and f.column not in columns))
         ]
         if len(unused) < count:
-            raise CalibrationRefusedError(
-                f"The scan area has {len(unused)} unused fields; {count} are needed.",
-                remedy="Make the scan area larger: scan.width_um and scan.height_um.",
-                code="CALIBRATION-AREA",
-            )
+            raise CalibrationRefusedError("CALIBRATION-AREA", unused=len(unused), needed=count)
         return unused[:count]
 
     def frame_at(self, x_um: float, y_um: float, z_um: float) -> tuple[Position, Frame]:

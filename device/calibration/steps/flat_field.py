@@ -12,7 +12,6 @@ from device.calibration.steps.context import CalibrationContext, pixels_of
 from device.calibration.steps.quantities import Outcome, Quantity, judged
 from device.imaging.background import MAX_ROUGHNESS, roughness
 
-CODE = "CALIBRATION-FLAT"
 DARK_FRAMES = 8
 MAX_UNEVENNESS = 0.6
 MAX_DARK_LEVEL = 0.05
@@ -23,12 +22,12 @@ HOT_LEVEL = 0.02
 MAP_COLUMNS, MAP_ROWS = 8, 6
 SMOOTH_PX = 4.0
 
-_REMEDIES = {
-    "unevenness": "Centre the lamp and clean the optics, then repeat.",
-    "roughness": "Clean the blank part of the slide and the optics, then repeat.",
-    "exposure_ms": "Clean the optics and check the LED's current.",
-    "dark_level": "Close the lid tightly; when it stays, have camera and light checked.",
-    "hot_pixel_fraction": "Let the camera cool down and repeat; when it stays, have it replaced.",
+_CODES = {
+    "unevenness": "CALIBRATION-FLAT",
+    "roughness": "CALIBRATION-NOT-BLANK",
+    "exposure_ms": "CALIBRATION-EXPOSURE",
+    "dark_level": "CALIBRATION-DARK-LEVEL",
+    "hot_pixel_fraction": "CALIBRATION-HOT-PIXELS",
 }
 
 
@@ -63,4 +62,4 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
         "dark_frames": DARK_FRAMES,
         "relative_light": np.round(relative, 3).tolist(),
     }
-    return judged(CODE, _REMEDIES, quantities, details)
+    return judged(_CODES, quantities, details)

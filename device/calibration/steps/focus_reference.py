@@ -23,18 +23,17 @@ from device.calibration.steps.quantities import (
 from device.imaging.field import Field
 from device.imaging.focus import Peak, contrasts, find_common_peak
 
-CODE = "CALIBRATION-FOCUS"
 REPEATS = 6
 HALF_STEPS = 4
 STEP_UM = 1.0
 MAX_REPEATABILITY_UM = 1.0
 MIN_RISE = 0.2
 
-_REMEDIES = {
-    "focus_z_um": "Check that the slide lies flat in its holder.",
-    "repeatability_um": "Check that slide and instrument stand firmly, then repeat.",
-    "rise": "Use a part of the smear with many cells, and clean the optics.",
-    "offset_um": "Enter an offset of a few micrometres.",
+_CODES = {
+    "focus_z_um": "CALIBRATION-FOCUS",
+    "repeatability_um": "CALIBRATION-FOCUS-REPEATABILITY",
+    "rise": "CALIBRATION-FOCUS-RISE",
+    "offset_um": "CALIBRATION-FOCUS-OFFSET",
 }
 
 
@@ -54,10 +53,10 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
             rises.append(max(values) / min(values) - 1.0)
     if len(heights_um) < REPEATS / 2:
         raise CalibrationRefusedError(
-            f"Only {len(heights_um)} of {REPEATS} places show a focus within "
-            f"{HALF_STEPS * STEP_UM:g} um.",
-            remedy="Use a part of the smear with many cells, and check that the slide lies flat.",
-            code="CALIBRATION-NO-FOCUS",
+            "CALIBRATION-FEW-FOCUSED",
+            focused=len(heights_um),
+            places=REPEATS,
+            range_um=HALF_STEPS * STEP_UM,
         )
     sigma_um = float(np.std(heights_um, ddof=1))
     count = len(heights_um)
@@ -73,7 +72,7 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
         "curve": [[z_um, value] for z_um, value in curve],
         "heights_um": heights_um,
     }
-    return judged(CODE, _REMEDIES, quantities, details)
+    return judged(_CODES, quantities, details)
 
 
 def _stack(

@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome, Quantity, judged
 
-CODE = "CALIBRATION-LED"
 PULSES = 10
 PULSE_MS = 50.0
 PERIOD_S = 1.0
 METER_UNCERTAINTY = 0.1
 """Relative; what makers of ultraviolet photodiode sensors state at 260 nm, and the field's edge."""
 
-_REMEDIES = {
-    "irradiance_mw_per_cm2": "Check the reading (milliwatts while the light is on) and the size of "
-    "the lit field (millimetres), then enter them again.",
-}
+_CODES = {"irradiance_mw_per_cm2": "CALIBRATION-LED"}
 
 
 def give_pulses(context: CalibrationContext) -> None:
@@ -54,4 +50,4 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
         Quantity("field_width_mm", width_mm, "mm"),
         Quantity("field_height_mm", height_mm, "mm"),
     )
-    return judged(CODE, _REMEDIES, quantities)
+    return judged(_CODES, quantities)

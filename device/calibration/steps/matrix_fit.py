@@ -93,8 +93,8 @@ def _parts(b: Matrix) -> tuple[float, float, bool]:
     a = np.linalg.inv(b)
     mirrored = bool(np.linalg.det(a) < 0.0)
     hand = -1.0 if mirrored else 1.0
-    angle = math.atan2(a[1, 0] - hand * a[0, 1], a[0, 0] + hand * a[1, 1])
-    return math.sqrt(abs(float(np.linalg.det(a)))), math.degrees(angle), mirrored
+    rotation_rad = math.atan2(a[1, 0] - hand * a[0, 1], a[0, 0] + hand * a[1, 1])
+    return math.sqrt(abs(float(np.linalg.det(a)))), math.degrees(rotation_rad), mirrored
 
 
 def _sigmas(b: Matrix, covariance: Matrix) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a camera's noise tells about it: the photon transfer method.
+"""Gain and noise of a camera by the photon transfer method.
 
 Light arrives in photons, so its noise is known; comparing it with the noise in counts gives the
 photoelectrons per count, and with that everything else in electrons (Janesick, Photon Transfer,
@@ -104,22 +104,12 @@ def photon_transfer(
     limit = FITTED_SHARE * (full_scale - level)
     good = [p for p in points if not p.saturated and 0.005 * full_scale < p.signal <= limit]
     if len(good) < MIN_POINTS:
-        raise InputError(
-            f"Only {len(good)} of {len(points)} exposures are neither dark nor saturated; "
-            f"{MIN_POINTS} are needed.",
-            remedy="Check that there is even light on the camera, and choose the longest exposure "
-            "so that it is bright but not saturated.",
-            code="NOISE-EXPOSURES",
-        )
+        raise InputError("NOISE-EXPOSURES", good=len(good), taken=len(points), needed=MIN_POINTS)
     signal = np.array([p.signal for p in good])
     shot = np.array([p.variance for p in good]) - dark_variance
     slope = float(signal @ shot / (signal @ signal))
     if not slope > 0.0:
-        raise InputError(
-            "The noise does not grow with the signal, so this is not light that the camera sees.",
-            remedy="Check that the light is on and the camera's gamma and filters are off.",
-            code="NOISE-EXPOSURES",
-        )
+        raise InputError("NOISE-NOT-LIGHT")
     gain = 1.0 / slope
     exposures = np.array([p.exposure_ms for p in good])
     rate = float(exposures @ signal / (exposures @ exposures))

@@ -17,7 +17,6 @@ from device.calibration.steps.quantities import (
 )
 from device.calibration.steps.shift import Structure, large_shift_px, structure
 
-CODE = "CALIBRATION-PIXEL"
 PROBE_SHARE = 0.15
 """First moves, in frames: small enough to be found whatever the camera's rotation."""
 
@@ -33,15 +32,13 @@ MAX_UNCERTAINTY = 0.01
 MAX_ANISOTROPY = 0.03
 MAX_RESIDUAL_UM = 5.0
 
-_REMEDIES = {
-    "pixel_um": "Check objective, tube lens, binning and the stage's steps per mm; when they are "
-    "right, set camera.pixel_um to this value.",
-    "pixel_relative_uncertainty": "Check that the instrument stands firmly, and repeat the step on "
-    "a part of the smear with many cells.",
-    "rotation_deg": "Turn the camera on its mount against the measured angle, then repeat.",
-    "mirrored": "Switch off the camera's mirroring, or set the direction of the stage's axes.",
-    "anisotropy": "Check the steps per mm of the stage's axes.",
-    "residual_um": "Check that the stage's axes run freely and the slide is held firmly.",
+_CODES = {
+    "pixel_um": "CALIBRATION-PIXEL",
+    "pixel_relative_uncertainty": "CALIBRATION-PIXEL-UNCERTAIN",
+    "rotation_deg": "CALIBRATION-ROTATION",
+    "mirrored": "CALIBRATION-MIRRORED",
+    "anisotropy": "CALIBRATION-ANISOTROPY",
+    "residual_um": "CALIBRATION-RESIDUAL",
 }
 
 
@@ -103,12 +100,7 @@ class _Walk:
             expected = (float(dx), float(dy))
         shift = large_shift_px(self._last, now, expected)
         if shift is None:
-            raise CalibrationRefusedError(
-                "Frames before and after a small move show too little in common.",
-                remedy="Use a smear with many cells in focus, and check that the slide is held "
-                "firmly and the stage's steps per mm are right.",
-                code="CALIBRATION-NO-SHIFT",
-            )
+            raise CalibrationRefusedError("CALIBRATION-NO-SHIFT")
         self.shift_px = (self.shift_px[0] + shift[0], self.shift_px[1] + shift[1])
         self._at, self._last = at, now
         return at
@@ -151,4 +143,4 @@ def _outcome(context: CalibrationContext, found: CameraMatrix) -> Outcome:
         Quantity("residual_um", found.residual_um, "um", high=MAX_RESIDUAL_UM),
         Quantity("pixel_relative_uncertainty", share, high=MAX_UNCERTAINTY),
     )
-    return judged(CODE, _REMEDIES, quantities, asdict(found))
+    return judged(_CODES, quantities, asdict(found))

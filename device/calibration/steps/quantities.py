@@ -12,7 +12,6 @@ from hal.errors import LeukoluxError
 class CalibrationRefusedError(LeukoluxError):
     """A step gave no usable value: a result, not a fault."""
 
-    code = "CALIBRATION"
     exit_code = 6
 
 
@@ -24,7 +23,7 @@ class Quantity:
         name: with its unit at the end, as the settings' names.
         value: in ``unit``.
         unit: as a person reads it; empty for a number.
-        uncertainty: half width of the 95 % interval; None where it is not known.
+        uncertainty: half width of the 95 % interval; None if it is not known.
         low: smallest value that is accepted, None for any.
         high: largest value that is accepted, None for any.
     """
@@ -85,16 +84,14 @@ class Outcome:
 
 
 def judged(
-    code: str,
-    remedies: Mapping[str, str],
+    codes: Mapping[str, str],
     quantities: Sequence[Quantity],
     details: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Return the outcome of ``quantities``: refused when one of them is outside its limits.
 
     Args:
-        code: of the refusal, ``CALIBRATION-...``.
-        remedies: what to do, by the name of the quantity.
+        codes: of the refusal, by the name of the quantity that is outside its limits.
         quantities: the values.
         details: what they rest on.
     """
@@ -102,9 +99,9 @@ def judged(
     refusal = None
     if bad is not None:
         refusal = CalibrationRefusedError(
-            f"{bad.plain_name} is {bad.value:.4g} {bad.unit}".rstrip()
-            + f"; accepted: {bad.limits}.",
-            remedy=remedies[bad.name],
-            code=code,
+            codes[bad.name],
+            name=bad.plain_name,
+            found=f"{bad.value:.4g} {bad.unit}".rstrip(),
+            limits=bad.limits,
         )
     return Outcome(tuple(quantities), details or {}, refusal)

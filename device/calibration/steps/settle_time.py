@@ -8,7 +8,6 @@ from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome, Quantity, judged
 from device.calibration.steps.settling import DELAYS_MS, REPEATS, SettleTime, SettlingMeter
 
-CODE = "CALIBRATION-SETTLE"
 FIELDS = 6
 Z_FIELDS = 6
 Z_SLOPE_UM = 2.0
@@ -19,7 +18,7 @@ MIN_SETTLE_Z_MS = 10.0
 """Shorter is not waited, whatever was measured: the next day's floor may shake more."""
 
 MAX_SETTLE_MS = 1000.0
-_REMEDY = "Check that the instrument stands firmly and nothing nearby vibrates, then repeat."
+_CODES = {"settle_xy_ms": "CALIBRATION-SETTLE", "settle_z_ms": "CALIBRATION-SETTLE"}
 
 
 def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcome:
@@ -40,7 +39,7 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
         _quantity("settle_z_ms", upright, MIN_SETTLE_Z_MS),
     )
     details = {"measured_xy_ms": across.measured_ms, "measured_z_ms": upright.measured_ms}
-    return judged(CODE, {q.name: _REMEDY for q in quantities}, quantities, details)
+    return judged(_CODES, quantities, details)
 
 
 def _quantity(name: str, found: SettleTime, least_ms: float) -> Quantity:

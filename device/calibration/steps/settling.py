@@ -2,7 +2,7 @@
 
 Every sample is one move onto a field and two frames there: one after a short delay, one after a
 long one.  Both show the same field after the same move, so neither the stopping error of the stage
-nor its play counts, and no field receives more than two exposures a sample.
+nor its backlash counts, and no field receives more than two exposures a sample.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class SettlingMeter:
     def _sample(
         self, field: Field, delay_ms: float, move: Callable[[Field], None]
     ) -> Sample | None:
-        """Move, take both frames and compare them; None where they show nothing."""
+        """Move, take both frames and compare them; None if they show nothing."""
         move(field)
         arrived_s = self._clock.monotonic_s()
         self._clock.sleep(delay_ms / 1000.0, self._cancel)
@@ -186,7 +186,7 @@ class SettlingMeter:
 
 
 def settle_time(samples: Sequence[Sample]) -> SettleTime | None:
-    """Return the delay from which on every sample stands still, with safety; None without one."""
+    """Return the delay from which every sample stands still, with safety; None if there is none."""
     moving = [sample.asked_ms for sample in samples if not sample.still]
     later = [sample for sample in samples if not moving or sample.asked_ms > max(moving)]
     if not later:
@@ -203,10 +203,10 @@ def image_shift_px(fixed: NDArray[np.generic], moving: NDArray[np.generic]) -> f
 
     Args:
         fixed: (height, width), any real dtype.
-        moving: likewise.
+        moving: (height, width), any real dtype.
 
     Returns:
-        Distance in pixels, or None where they show too little in common.
+        Distance in pixels, or None if they show too little in common.
     """
     shift = shift_px(structure(fixed), structure(moving))
     return math.hypot(*shift) if shift is not None else None
@@ -214,15 +214,6 @@ def image_shift_px(fixed: NDArray[np.generic], moving: NDArray[np.generic]) -> f
 
 def _failure(axes: str, samples: Sequence[Sample], wanted: int) -> SettlingError:
     if len(samples) < wanted / 2:
-        return SettlingError(
-            f"Only {len(samples)} of {wanted} pairs of frames show enough to compare.",
-            remedy="Choose fields with cells in them, and check focus and light.",
-            code="SETTLING-EMPTY",
-        )
+        return SettlingError("SETTLING-EMPTY", useful=len(samples), taken=wanted)
     worst_px = max(sample.shift_px for sample in samples)
-    return SettlingError(
-        f"After a move of {axes} the image does not come to rest; it moved up to {worst_px:.1f} "
-        "px.",
-        remedy="Check that the instrument stands firmly and nothing nearby vibrates.",
-        code="SETTLING-RESTLESS",
-    )
+    return SettlingError("SETTLING-RESTLESS", axes=axes, worst_px=worst_px)

@@ -48,7 +48,7 @@ def shift_px(fixed: Structure, moving: Structure) -> tuple[float, float] | None:
 def _even_size(length: int) -> int:
     """Return the largest even length not above ``length`` that needs no padding.
 
-    OpenCV pads to such a length, and where that is odd the peak is half a pixel off.
+    OpenCV pads to such a length, and if that is odd the peak is half a pixel off.
     """
     while length % 2 or cv2.getOptimalDFTSize(length) != length:
         length -= 1

@@ -8,18 +8,16 @@ from device.calibration.steps.context import CalibrationContext
 from device.calibration.steps.quantities import Outcome, Quantity, judged
 from hal.config import StageConfig
 
-CODE = "CALIBRATION-CORNERS"
 CORNERS = ("first", "second")
 MIN_SIDE_UM = 500.0
 STEP_UNCERTAINTY_UM = 20.0
 """How well a person sets a corner by the picture."""
 
-_OFF_SLIDE = "Mark two corners on the slide, inside stage.slide_left_um to stage.slide_height_um."
-_REMEDIES = {
-    "left_um": _OFF_SLIDE,
-    "top_um": _OFF_SLIDE,
-    "width_um": "Mark two opposite corners, at least half a millimetre apart, on the slide.",
-    "height_um": "Mark two opposite corners, at least half a millimetre apart, on the slide.",
+_CODES = {
+    "left_um": "CALIBRATION-CORNERS-OFF-SLIDE",
+    "top_um": "CALIBRATION-CORNERS-OFF-SLIDE",
+    "width_um": "CALIBRATION-CORNERS",
+    "height_um": "CALIBRATION-CORNERS",
 }
 
 
@@ -37,4 +35,4 @@ def measure(context: CalibrationContext, entries: Mapping[str, float]) -> Outcom
         Quantity("width_um", xs[1] - xs[0], "um", 2 * unsure, MIN_SIDE_UM, right_um - xs[0]),
         Quantity("height_um", ys[1] - ys[0], "um", 2 * unsure, MIN_SIDE_UM, bottom_um - ys[0]),
     )
-    return judged(CODE, _REMEDIES, quantities)
+    return judged(_CODES, quantities)
