@@ -4,8 +4,8 @@ A raise site is a call in the source whose first argument is a code: written out
 on a condition, or an f-string.  A part of an f-string stands for any code with the same beginning
 and end; with the format ``:d`` it stands for digits only, so ``f"STAGE-ALARM-{alarm:d}"`` is every
 numbered alarm and not ``STAGE-ALARM-UNKNOWN``.  A call of a helper, or of a class held in a
-variable, is a raise site if its first argument is a code of the catalogue.  A call with ``remedy=``
-passes sentences instead of a code and is not judged.
+variable, is a raise site if its first argument is a code of the catalogue; so is an entry of a
+table whose value is one.
 """
 
 from __future__ import annotations
@@ -85,9 +85,18 @@ def raise_sites() -> tuple[RaiseSite, ...]:
         site
         for path, module in modules().items()
         for node in ast.walk(module)
-        if isinstance(node, ast.Call)
-        for site in sites_of(node, f"{path}:{node.lineno}")
+        if isinstance(node, ast.Call | ast.Dict | ast.DictComp)
+        for site in (sites_of if isinstance(node, ast.Call) else entries_of)(
+            node, f"{path}:{node.lineno}"
+        )
     )
+
+
+def entries_of(table: ast.Dict | ast.DictComp, where: str) -> Iterator[RaiseSite]:
+    values = table.values if isinstance(table, ast.Dict) else [table.value]
+    codes = {value.value for value in values if isinstance(value, ast.Constant)}
+    for code in sorted(code for code in codes if code in error_catalogue()):
+        yield RaiseSite(where, code, (code,), frozenset(), closed=False)
 
 
 def sites_of(call: ast.Call, where: str) -> Iterator[RaiseSite]:
