@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from webui.context import context
 from webui.errors import NotFoundError
@@ -13,6 +13,8 @@ from webui.parameters import record_id
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
     from device.records.record_types import CellRecord, CheckRecord, LotRecord, RunRecord
+
+Found = TypeVar("Found")
 
 
 @contextmanager
@@ -32,26 +34,17 @@ def find_run(reader: RecordsReader, run_id: int) -> RunRecord:
 
 def find_cell(reader: RecordsReader, cell_id: int) -> CellRecord:
     """Return the cell.  Raises NotFoundError."""
-    cell = reader.cell(record_id(cell_id))
-    if cell is None:
-        raise NotFoundError("WEB-CELL-NOT-FOUND", cell_id=cell_id)
-    return cell
+    return _of_cell(cell_id, reader.cell(record_id(cell_id)))
 
 
 def find_cell_picture(reader: RecordsReader, cell_id: int) -> bytes:
-    """Return the gray PNG of a cell.  Raises NotFoundError."""
-    picture = reader.cell_picture(cell_id)
-    if picture is None:
-        raise NotFoundError("WEB-CELL-PICTURE", cell_id=cell_id)
-    return picture
+    """Return the gray picture of a cell as PNG.  Raises NotFoundError."""
+    return _of_cell(cell_id, reader.cell_picture(record_id(cell_id)))
 
 
 def find_cell_mask(reader: RecordsReader, cell_id: int) -> bytes:
     """Return the mask of a cell as PNG.  Raises NotFoundError."""
-    mask = reader.cell_mask(cell_id)
-    if mask is None:
-        raise NotFoundError("WEB-CELL-MASK", cell_id=cell_id)
-    return mask
+    return _of_cell(cell_id, reader.cell_mask(record_id(cell_id)))
 
 
 def find_check(reader: RecordsReader, check_id: int) -> CheckRecord:
@@ -68,3 +61,9 @@ def find_lot(reader: RecordsReader, lot_id: int) -> LotRecord:
     if lot is None:
         raise NotFoundError("WEB-LOT-NOT-FOUND", lot_id=lot_id)
     return lot
+
+
+def _of_cell(cell_id: int, found: Found | None) -> Found:
+    if found is None:
+        raise NotFoundError("WEB-CELL-NOT-FOUND", cell_id=cell_id)
+    return found

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from flask import abort
 from flask.testing import FlaskClient
 from instrument_double import (
     DISK,
@@ -367,6 +368,22 @@ def test_reading_method_on_a_control_is_not_allowed(screen: FlaskClient) -> None
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]
     assert response.get_json()["error"]["code"] == "WEB-405"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "WEB-400"), (404, "WEB-404"), (416, "WEB-416"), (418, "WEB-HTTP")]
+)
+def test_a_refusal_of_the_web_framework_has_the_texts_of_its_status(
+    screen: FlaskClient,
+    instrument: InstrumentDouble,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+) -> None:
+    monkeypatch.setattr(instrument, "latest_tile_png", lambda: abort(status))
+    error = problem(screen, "/api/v1/tiles/latest.png", status)
+    assert error["code"] == code
+    assert "GET /api/v1/tiles/latest.png" in error["cause"]
 
 
 def test_failed_records_are_told_as_unavailable(screen: FlaskClient, records: Records) -> None:

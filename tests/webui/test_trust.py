@@ -52,6 +52,7 @@ def test_screen_refuses_control_from_another_site(
     for path in CONTROLS:
         response = screen.post(path, json={"sample_id": "S-1"}, headers=headers)
         assert response.status_code == 403
+        assert response.get_json()["error"]["code"] == "WEB-OTHER-SITE"
     assert instrument.requests == []
 
 
@@ -113,6 +114,7 @@ def test_network_never_controls(
     for path in CONTROLS:
         response = network.open(path, method=method, json={"sample_id": "S-1"})
         assert response.status_code == 403
+        assert response.get_json()["error"]["code"] == "WEB-FORBIDDEN"
     assert instrument.requests == []
 
 

@@ -136,7 +136,6 @@ def cell(cell_id: int) -> Response:
 def cell_picture(cell_id: int) -> Response:
     """Return the flat-fielded gray picture of one cell."""
     with open_reader() as reader:
-        find_cell(reader, cell_id)
         return _png(find_cell_picture(reader, cell_id))
 
 
@@ -144,7 +143,6 @@ def cell_picture(cell_id: int) -> Response:
 def cell_mask(cell_id: int) -> Response:
     """Return the mask of one cell: 0 background, 1 cytoplasm, 2 nucleus."""
     with open_reader() as reader:
-        find_cell(reader, cell_id)
         return _png(find_cell_mask(reader, cell_id))
 
 

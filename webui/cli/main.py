@@ -42,7 +42,7 @@ class InstrumentGroup(LazyGroup):
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit with the error's own code when it failed as anticipated."""
+        """Run the command; exit with the error's own code if it failed as anticipated."""
         try:
             return super().invoke(ctx)
         except LeukoluxError as error:

@@ -1,4 +1,4 @@
-"""``leukolux records``: what to do when the database of the records is lost or damaged."""
+"""``leukolux records``: what to do if the database of the records is lost or damaged."""
 
 from __future__ import annotations
 

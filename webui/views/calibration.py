@@ -96,7 +96,7 @@ def _step(
 
 
 def validity_text(holds: str, end_utc: str | None) -> str:
-    """Return until when a step is calibrated, or that it is not."""
+    """Return until when a step is calibrated, or that it is not calibrated."""
     if holds == "valid" and end_utc is not None:
         return text("calibration.valid_until", date=when(end_utc))
     return label("calibration_validity", holds)

@@ -97,7 +97,7 @@ def when(utc: str | None) -> str:
 
 
 def summary(document: Mapping[str, Any] | None) -> str:
-    """Return the five shares in one line, or an empty text when there are no percentages."""
+    """Return the five shares in one line, or an empty text if there are no percentages."""
     if document is None:
         return ""
     rows = share_rows(document)
