@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +11,8 @@ from threading import Condition, RLock, Thread
 
 from hal.config import LightConfig
 from hal.errors import DeviceClosedError, DeviceError, LedError, LightError
-from hal.interfaces.gpio import GPIO_FAILURES
 from hal.interfaces.light import Interlock
-from hal.light.cuts import (
-    alone_cut,
-    asked_cut,
-    deadline_cut,
-    latched_cut,
-    lid_cut,
-    line_failed,
-)
+from hal.light.cuts import alone_cut, asked_cut, deadline_cut, latched_cut, lid_cut
 from hal.light.led_current import LedCurrent
 from hal.light.uv_line import UvLine
 
@@ -36,15 +27,15 @@ class GpioLight:
     """:class:`hal.interfaces.light.Light` on one output line, high = on.
 
     Deadlines run on the computer's own clock, whatever clock the rest of a simulation uses.
-    A watchdog thread ends each pulse at its deadline or when the lid opens, also while the owner's
-    thread is stuck; without a live watchdog there is no light.  A line that is the supervisor's
-    goes low at the deadline without any of this, too.
+    A watchdog thread ends each pulse at its deadline or when the lid opens, even if the owner's
+    thread is stuck; without a live watchdog there is no light.  A supervisor that owns the line
+    takes it low at the deadline by itself.
 
     Args:
         line: the line, used under one lock.
-        config: pin and hard maximum.
+        config: hard maximum.
         interlock: True while light is allowed; asked twice before and repeatedly during a pulse.
-        current: of the LED; None where it is not read back.
+        current: of the LED; None if it is not read back.
     """
 
     def __init__(
@@ -55,7 +46,6 @@ class GpioLight:
         current: LedCurrent | None = None,
     ) -> None:
         self._line = line
-        self._pin = config.pin
         self._max_pulse_ms = config.max_pulse_ms
         self._interlock = interlock
         self._current = current
@@ -101,9 +91,6 @@ class GpioLight:
         except LightError:
             self._line.close()
             raise
-        except GPIO_FAILURES as error:
-            self._line.close()
-            raise line_failed(self._pin, error) from error
         atexit.register(self.close)
         with self._changed:
             self._open = True
@@ -117,12 +104,10 @@ class GpioLight:
         Raises: as :meth:`hal.interfaces.light.Light.pulse`.
         """
         self._require_open()
-        if not (math.isfinite(deadline_ms) and 0.0 < deadline_ms <= self._max_pulse_ms):
+        # Written so that NaN, which no comparison accepts, is refused.
+        if not 0.0 < deadline_ms <= self._max_pulse_ms:
             raise LightError(
-                f"A pulse of {deadline_ms:g} ms is not in the allowed range of 0 to "
-                f"{self._max_pulse_ms:g} ms.",
-                remedy="Use a shorter exposure.",
-                code="LIGHT-LIMIT",
+                "LIGHT-LIMIT", deadline_ms=deadline_ms, max_pulse_ms=self._max_pulse_ms
             )
         self._require_lid()
         time.sleep(INTERLOCK_GAP_S)
@@ -168,7 +153,7 @@ class GpioLight:
                 self._switch_off(asked_cut() if self.is_on else None)
             except DeviceError as error:
                 log.critical("the UV line does not go low: %s", error)
-            # Even when the line did not obey: released, the external pull-down takes it low.
+            # Even if the line did not obey: once released, the external pull-down takes it low.
             self._line.close()
             if self._current is not None:
                 self._current.close()
@@ -182,7 +167,7 @@ class GpioLight:
 
     def _require_open(self) -> None:
         if not self._open:
-            raise DeviceClosedError("The UV light is closed.", remedy="Open the light first.")
+            raise DeviceClosedError("LIGHT-CLOSED")
 
     def _require_lid(self) -> None:
         if not self._lid_closed():
@@ -200,7 +185,7 @@ class GpioLight:
             return False
 
     def _find_line(self) -> None:
-        """Take a line anew that was lost: a supervisor that was started again is found again."""
+        """Take a line again that was lost: its supervisor may have been started again."""
         with self._changed:
             self._require_ready()
             if not self._line.is_live():
@@ -209,17 +194,9 @@ class GpioLight:
     def _require_ready(self) -> None:
         self._require_open()
         if self._watchdog is None or not self._watchdog.is_alive():
-            raise LightError(
-                "The watchdog of the UV light is not running.",
-                remedy="Restart the instrument.",
-                code="LIGHT-WATCHDOG",
-            )
+            raise LightError("LIGHT-WATCHDOG")
         if self.is_on:
-            raise LightError(
-                "A pulse was asked for during another one.",
-                remedy="Report this as a fault of the software.",
-                code="LIGHT-BUSY",
-            )
+            raise LightError("LIGHT-BUSY")
 
     def _switch_on(self, duration_s: float) -> None:
         with self._changed:
@@ -244,7 +221,7 @@ class GpioLight:
                 raise
 
     def _switch_off(self, cut: LightError | LedError | None) -> None:
-        """Drive low and keep the books; the lock is held.  ``cut`` says why a pulse ended early."""
+        """Drive low and add up the time; the lock is held.  ``cut``: why a pulse ended early."""
         self._cut = self._cut or cut
         if self._open:
             self._line.off()
@@ -256,7 +233,7 @@ class GpioLight:
         self._deadline_s = None
 
     def _watch(self) -> None:
-        """Sleep until a pulse begins; then look at everything that ends it until it is over."""
+        """Sleep until a pulse begins; then check until it is over whether it has to end."""
         while True:
             with self._changed:
                 while self._open and self._deadline_s is None:
@@ -266,7 +243,7 @@ class GpioLight:
                 deadline_s = self._deadline_s
             if deadline_s is None:
                 continue
-            # Looked at without the lock, so that off() never waits for a slow switch.
+            # Checked without the lock, so that off() never waits for a slow switch.
             cut = self._reason_to_cut()
             with self._changed:
                 if self._deadline_s != deadline_s:

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Final
 
-from hal.errors import LedError
+from hal.errors import LedError, LightError
 from hal.interfaces.gpio import GPIO_FAILURES, Gpio
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,11 @@ class LedCurrent:
         self._on_since_s = 0.0
 
     def open(self) -> None:
-        """Claim the line; raises what the provider raises."""
-        self._gpio.setup(self._pin, self._gpio.IN)
+        """Claim the line; raises LightError."""
+        try:
+            self._gpio.setup(self._pin, self._gpio.IN)
+        except GPIO_FAILURES as error:
+            raise LightError("LIGHT-READBACK-LINE", pin=self._pin, reason=error) from error
 
     def close(self) -> None:
         """Release the line.  Never raises."""
@@ -51,10 +54,10 @@ class LedCurrent:
         """
         self._seen = False
         if self._flows():
-            raise self._fault("flows although the light is off")
+            raise LedError("LIGHT-READBACK-BEFORE", pin=self._pin)
 
     def expect(self) -> None:
-        """Say that the light is on from now."""
+        """Note that the light is on from now."""
         self._on_since_s = time.monotonic()
 
     @property
@@ -63,22 +66,22 @@ class LedCurrent:
         return self._seen
 
     def fault_when_on(self) -> LedError | None:
-        """Return the fault when no current was seen 10 ms after :meth:`expect`."""
+        """Return the fault if no current was seen 10 ms after :meth:`expect`."""
         try:
             self._seen = self._seen or self._flows()
         except LedError as error:
             return error
         if self._seen or time.monotonic() - self._on_since_s < AGREE_S:
             return None
-        return self._fault("does not flow although the light is on")
+        return LedError("LIGHT-READBACK", pin=self._pin)
 
     def fault_when_off(self) -> LedError | None:
-        """Wait at most 10 ms for the current to end; return the fault when it does not."""
+        """Wait at most 10 ms for the current to end; return the fault if it does not."""
         give_up_s = time.monotonic() + AGREE_S
         try:
             while self._flows():
                 if time.monotonic() > give_up_s:
-                    return self._fault("still flows although the light is off")
+                    return LedError("LIGHT-READBACK-AFTER", pin=self._pin)
                 time.sleep(_POLL_S)
         except LedError as error:
             return error
@@ -88,11 +91,4 @@ class LedCurrent:
         try:
             return self._gpio.input(self._pin) == self._gpio.HIGH
         except GPIO_FAILURES as error:
-            raise self._fault(f"cannot be read: {error}") from error
-
-    def _fault(self, what: str) -> LedError:
-        return LedError(
-            f"The current of the UV LED (pin {self._pin}) {what}.",
-            remedy="Keep the lid closed, switch the instrument off, and have the light checked.",
-            code="LIGHT-READBACK",
-        )
+            raise LedError("LIGHT-READBACK-FAILED", pin=self._pin, reason=error) from error

@@ -2,8 +2,8 @@
 
 One connection, one message per packet, in ASCII: ``hello 0`` takes the line, ``on SERIAL UNTIL``
 and ``off SERIAL`` drive it; UNTIL is seconds of the computer's monotonic clock, which all processes
-share, so that an order that comes late gives no light.  Each is answered with its first two words
-and ``ok``, ``refused why`` or ``failed CODE why``.  The end of the connection is an ``off``.
+share, so that a late order gives no light.  The supervisor answers each with its first two words
+and ``ok``, ``refused why`` or ``failed CODE why``.  The end of the connection means ``off``.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ ANSWER_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.02
 TAKE_LOW_S: Final = 0.5
-"""How long a line is claimed whose supervisor has just ended."""
-_REMEDY: Final = "Start the light supervisor (`leukolux light-supervisor`), then try again."
+"""How long to try to claim a line whose supervisor has just ended."""
 
 
 class SupervisedLine:
     """:class:`hal.light.uv_line.UvLine` in the hands of the supervisor.
 
-    Where the supervisor ends in a pulse, or there never was one, this process takes the line low:
-    some boards keep the level of a line whose owner is gone.
+    If the supervisor ends in a pulse, or none runs, this process takes the line low: some boards
+    keep the level of a line whose owner is gone.
 
     Args:
         path: of the supervisor's socket.
         gpio: provider of the line, for that case.
         pin: the line that enables the LED driver.
-        connect_timeout_s: how long a supervisor that starts is waited for; real seconds.
+        connect_timeout_s: how long to wait for a supervisor that starts; real seconds.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class SupervisedLine:
         self._lit = False
 
     def open(self) -> None:
-        """Connect anew; a supervisor that starts is waited for.
+        """Connect again; wait for a supervisor that starts.
 
         Raises:
             LightError: the line fails, or reads high although it is driven low.
@@ -80,7 +79,7 @@ class SupervisedLine:
         if self._connection is None:
             return False
         poll = select.poll()
-        # No event is asked for: the end of a connection is told in any case.
+        # No event is requested: the end of a connection is reported in any case.
         poll.register(self._connection, 0)
         return not poll.poll(0)
 
@@ -96,23 +95,19 @@ class SupervisedLine:
             if self._connection is not None:
                 self._ask(f"off {self._serial}")
         except SupervisorError as error:
-            # One that has ended, on the other hand, has no light on.
+            # A supervisor that has ended has no light on.
             if self._connection is not None:
-                raise DeviceError(
-                    "The light supervisor does not answer: the UV light may be on.",
-                    remedy="Keep the lid closed and switch the instrument off.",
-                    code=error.error_code,
-                ) from error
+                raise DeviceError("LIGHT-MAY-BE-ON") from error
         self._lit = False
 
     def close(self) -> None:
-        """Give the connection up.  Never raises."""
+        """Close the connection.  Never raises."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def connect(self) -> None:
-        """Connect anew, at once; the supervisor drives the line low and reads it back.
+        """Connect again, without waiting; the supervisor drives the line low and reads it back.
 
         Raises:
             LightError: the line fails, or reads high although it is driven low.
@@ -126,10 +121,10 @@ class SupervisedLine:
             connection.connect(str(self._path))
         except BlockingIOError as error:
             connection.close()
-            raise _silent("has let others wait in vain already") from error
+            raise SilentSupervisorError("LIGHT-SUPERVISOR-QUEUE") from error
         except OSError as error:
             connection.close()
-            raise _missing(f"no light supervisor listens at {self._path} ({error})") from error
+            raise SupervisorError("LIGHT-SUPERVISOR", path=self._path, reason=error) from error
         self._connection = connection
         try:
             self._ask("hello 0")
@@ -138,7 +133,7 @@ class SupervisedLine:
             raise
 
     def _ask(self, order: str) -> None:
-        """Give an order and wait until it was obeyed.
+        """Give an order and wait until it is obeyed.
 
         Raises:
             LightError: the line fails.
@@ -147,32 +142,32 @@ class SupervisedLine:
         """
         connection = self._connection
         if connection is None:
-            raise _missing("the light supervisor is not connected")
+            raise SupervisorError("LIGHT-SUPERVISOR-UNCONNECTED")
         topic = order.split()[:2]
         give_up_s = time.monotonic() + ANSWER_TIMEOUT_S
         try:
-            # Who refuses may have closed already; what it said is still to be read.
+            # One that refuses may have closed already; its answer can still be read.
             with contextlib.suppress(BrokenPipeError):
                 connection.send(order.encode())
-            # Passed over: late answers that nobody waits for any more.
+            # Skipped: late answers that nobody waits for any more.
             while (words := _receive(connection, give_up_s).split(" ", 3))[:2] != topic:
                 if words == [""]:
                     raise ConnectionResetError
         except (TimeoutError, BlockingIOError) as error:
-            raise _silent(str(error)) from error
+            raise SilentSupervisorError("LIGHT-SUPERVISOR-SILENT", reason=error) from error
         except OSError as error:
             self._lose()
-            raise _missing("the light supervisor ended") from error
+            raise SupervisorError("LIGHT-SUPERVISOR-LOST") from error
         self._judge(*words[2:])
 
     def _judge(self, verdict: str = "", why: str = "") -> None:
-        """Raise what the answer says."""
+        """Raise the error that the answer reports."""
         if verdict == "failed":
             code, _, cause = why.partition(" ")
             known = {"LIGHT-STUCK": line_stuck(self._pin), "LIGHT-DEADLINE": deadline_cut()}
             raise known.get(code) or line_failed(self._pin, cause)
         if verdict != "ok":
-            raise _missing(f"the light supervisor refuses: {why}")
+            raise SupervisorError("LIGHT-SUPERVISOR-REFUSES", reason=why)
 
     def _lose(self) -> None:
         self.close()
@@ -194,13 +189,3 @@ def _receive(connection: socket.socket, give_up_s: float) -> str:
     if not poll.poll(max(0.0, give_up_s - time.monotonic()) * 1000.0):
         raise TimeoutError(f"nothing in {ANSWER_TIMEOUT_S:g} s")
     return connection.recv(MESSAGE_BYTES).decode("utf-8", "replace")
-
-
-def _missing(what: str) -> SupervisorError:
-    return SupervisorError(f"The UV light stays off: {what}.", remedy=_REMEDY)
-
-
-def _silent(how: str) -> SilentSupervisorError:
-    return SilentSupervisorError(
-        f"No UV light is given: the light supervisor does not answer ({how}).", remedy=_REMEDY
-    )

@@ -1,7 +1,7 @@
-"""Has the UV line low for a process that has ended, whether a supervisor owns the line or not.
+"""Takes the UV line low for a process that has ended, whether a supervisor owns it or not.
 
 A supervisor that listens drives the line low, reads it back and says so.  One that does not answer
-cannot, and keeps the line from everybody else: it is killed, which frees the line.
+keeps the line from everybody else: it is killed, which frees the line.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from hal.light.switch_off import RETRY_S, supervisor_listens, take_line_low
 log = logging.getLogger(__name__)
 
 END_S: Final = 2.0
-"""How long the end of a killed supervisor is waited for: the kernel has its memory to free."""
+"""How long to wait for the end of a killed supervisor: the kernel frees its memory first."""
 
 
 def line_low_or_fail(gpio: Gpio, pin: int, path: Path, clock: Clock, patience_s: float) -> bool:
-    """Return when the line was driven low and read back low.
+    """Drive the line low, directly or through its supervisor, and read it back.
 
     A supervisor that does not answer in time is killed, once.
 
@@ -36,15 +36,15 @@ def line_low_or_fail(gpio: Gpio, pin: int, path: Path, clock: Clock, patience_s:
         pin: the line that enables the LED driver.
         path: of the supervisor's socket.
         clock: real time.
-        patience_s: how long to try again when the line or the supervisor is in use; begins again
-            when a supervisor was killed.
+        patience_s: how long to try again while the line or the supervisor is in use; starts again
+            after a supervisor was killed.
 
     Returns:
         Whether a supervisor owns the line.
 
     Raises:
-        LightError: the line fails (LIGHT-LINE), reads high (LIGHT-STUCK), or nobody can tell
-            (LIGHT-UNVERIFIED).
+        LightError: the line fails (LIGHT-LINE), is taken (LIGHT-LINE-TAKEN) or reads high
+            (LIGHT-STUCK), or nobody could read it back (LIGHT-UNVERIFIED and codes that begin so).
     """
     end_s = clock.monotonic_s() + patience_s
     killed = False
@@ -53,12 +53,12 @@ def line_low_or_fail(gpio: Gpio, pin: int, path: Path, clock: Clock, patience_s:
             return _low_now(gpio, pin, path, clock)
         except SilentSupervisorError as error:
             if killed:
-                raise _unverified(pin, error.cause) from error
+                raise LightError("LIGHT-UNVERIFIED-SILENT", pin=pin) from error
             _kill_supervisor(path, pin)
             killed, end_s = True, clock.monotonic_s() + patience_s
         except SupervisorError as error:
             if clock.monotonic_s() >= end_s:
-                raise _unverified(pin, error.cause) from error
+                raise LightError("LIGHT-UNVERIFIED", pin=pin, reason=error.cause) from error
         except LightError:
             if clock.monotonic_s() >= end_s:
                 raise
@@ -79,17 +79,17 @@ def _low_now(gpio: Gpio, pin: int, path: Path, clock: Clock) -> bool:
 
 
 def _kill_supervisor(path: Path, pin: int) -> None:
-    """End the process that listens at ``path``; raises LightError if it lives on."""
+    """End the process that listens at ``path``; raises LightError if it does not end."""
     try:
         pid = int(pid_file(path).read_text(encoding="ascii"))
         process = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     except (OSError, ValueError) as error:
-        raise _unverified(pin, f"the light supervisor does not answer ({error})") from error
+        raise LightError("LIGHT-UNVERIFIED-PROCESS", pin=pin, reason=error) from error
     try:
-        # Read before the descriptor was opened, the number could be another process's by now: who
-        # still listens is the one that wrote it.
+        # The number was read before the descriptor was opened, so it could be another process's by
+        # now: only the process that wrote it still listens.
         if not supervisor_listens(path) or int(pid_file(path).read_text(encoding="ascii")) != pid:
             return
         log.critical("the light supervisor (process %d) does not answer and is killed", pid)
@@ -97,18 +97,8 @@ def _kill_supervisor(path: Path, pin: int) -> None:
         poll = select.poll()
         poll.register(process, select.POLLIN)
         if not poll.poll(END_S * 1000.0):
-            raise _unverified(pin, f"the light supervisor (process {pid}) was killed and lives on")
+            raise LightError("LIGHT-UNVERIFIED-ALIVE", pin=pin, pid=pid)
     except (OSError, ValueError) as error:
-        why = f"the light supervisor (process {pid}) does not answer and cannot be killed ({error})"
-        raise _unverified(pin, why) from error
+        raise LightError("LIGHT-UNVERIFIED-KILL", pin=pin, pid=pid, reason=error) from error
     finally:
         os.close(process)
-
-
-def _unverified(pin: int, why: str) -> LightError:
-    return LightError(
-        f"The UV line (pin {pin}) may be high: {why}.",
-        remedy="Keep the lid closed, stop the instrument and the light supervisor, and try again; "
-        "if that fails, switch the instrument off.",
-        code="LIGHT-UNVERIFIED",
-    )

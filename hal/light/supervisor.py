@@ -1,8 +1,8 @@
-"""A small process that owns the UV line and drives it for the instrument beside it.
+"""A small process that owns the UV line and drives it for the instrument.
 
 The line is high for one pulse at a time, which the instrument orders.  It goes low when the pulse
-is over or its deadline passes, or when the instrument's connection or process ends, whichever is
-first; nothing else has to happen for that.  All times are real, never those of a scaled clock.
+is over, its deadline passes, or the instrument's connection or process ends, whichever is first.
+All times are real, never those of a scaled clock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from hal.light.uv_line import OwnLine
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.01
-"""How soon a line that does not obey is driven low again."""
+"""How soon to drive a line low again that does not obey."""
 LOOK_S: Final = 0.005
-"""How often, during a pulse, the process that ordered it is looked at."""
-BEAT_S: Final = 0.25
-"""How often whoever watches over the supervisor hears of it, at least."""
+"""How often, during a pulse, to check that the process that ordered it is not ending."""
+HEARTBEAT_S: Final = 0.25
+"""Longest time between two heartbeats for the service manager."""
 
 _PEER = struct.Struct("iII")  # process, user, group
 _EXITING: Final = 0x4
@@ -42,7 +42,7 @@ _EXITING: Final = 0x4
 
 
 def pid_file(path: Path) -> Path:
-    """Return the file that names the supervisor of a socket: its process, and locked by it."""
+    """Return the file with the process number of a socket's supervisor, which locks it."""
     return Path(f"{path}.lock")
 
 
@@ -90,15 +90,15 @@ class LightSupervisor:
     def open(self) -> None:
         """Take the line, low, then listen.
 
-        A line that fails is no reason to end: the instrument is told so when it connects.
+        A line that fails is no reason to end: the instrument learns of it when it connects.
 
         Raises:
             DeviceError: another supervisor runs, or the socket cannot be made.
         """
         try:
-            self._be_the_only_one()
+            self._take_lock()
             self._claim()
-            # The lock says that nobody listens there: what lies there is left of a killed one.
+            # With the lock held, a socket that exists is left over from a killed supervisor.
             self._path.unlink(missing_ok=True)
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # Nobody can connect before listen(), so there is no moment with other rights.
@@ -107,23 +107,21 @@ class LightSupervisor:
             self._listener.listen(2)
         except OSError as error:
             self.close()
-            raise DeviceError(
-                f"The light supervisor cannot listen at {self._path}: {error}.",
-                remedy="Let one supervisor run, with a socket in a folder that it may write to.",
-                code="LIGHT-SUPERVISOR",
-            ) from error
+            raise DeviceError("LIGHT-SUPERVISOR-SOCKET", path=self._path, reason=error) from error
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
-    def serve(self, beat: Callable[[], None] | None = None) -> None:
+    def serve(self, heartbeat: Callable[[], None] | None = None) -> None:
         """Serve until :meth:`stop`.
 
         Args:
-            beat: called in every round, at least every 0.25 s.
+            heartbeat: called in every round, at least every 0.25 s.
         """
         try:
             while not self._stopping:
-                ready = [key for key, _ in self._selector.select(self._timeout_s(beat is not None))]
+                ready = [
+                    key for key, _ in self._selector.select(self._timeout_s(heartbeat is not None))
+                ]
                 if self._disobeyed or self._overdue():
                     self._darken()
                 elif self._orphaned():
@@ -133,8 +131,8 @@ class LightSupervisor:
                     # By number: what a former one closed has none any more.
                     if key.fd in self._selector.get_map():
                         key.data()
-                if beat is not None:
-                    beat()
+                if heartbeat is not None:
+                    heartbeat()
         finally:
             self._darken()
 
@@ -173,15 +171,24 @@ class LightSupervisor:
         self._wake.close()
         self._waker.close()
 
-    def _be_the_only_one(self) -> None:
-        """Take the lock that a supervisor holds while it lives, and say who.  Raises OSError."""
+    def _take_lock(self) -> None:
+        """Take the lock that a supervisor holds while it lives, and write its process number.
+
+        Raises:
+            DeviceError: another supervisor holds it.
+            OSError: the file cannot be made.
+        """
         self._lock = os.open(pid_file(self._path), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise DeviceError("LIGHT-SUPERVISOR-TWICE", path=self._path) from error
         os.ftruncate(self._lock, 0)
         os.write(self._lock, str(os.getpid()).encode())
 
     def _timeout_s(self, beats: bool) -> float | None:
-        waits_s = [BEAT_S] if beats else []
+        waits_s = [HEARTBEAT_S] if beats else []
         if self._disobeyed:
             waits_s.append(RETRY_S)
         if self._until_s is not None:
@@ -201,7 +208,7 @@ class LightSupervisor:
     def _accept(self) -> None:
         if self._listener is None:
             return
-        # A connection that fails while it begins is nobody's.
+        # A connection that fails while it begins needs no answer.
         with suppress(OSError):
             connection, _ = self._listener.accept()
             refusal = self._refusal(connection)
@@ -248,7 +255,7 @@ class LightSupervisor:
             self._drop(f"it sent {message!r}")
 
     def _obey(self, instrument: _Instrument, words: list[str]) -> bool:
-        """Act on one message; return False for one that makes no sense."""
+        """Act on one message; return False if it is malformed or out of order."""
         match words:
             case ["hello", "0"] if not instrument.greeted:
                 error = self._claim()
@@ -259,7 +266,7 @@ class LightSupervisor:
                 except ValueError:
                     return False
                 left_ms = (until_s - time.monotonic()) * 1000.0
-                # Not the other way round: nothing is longer than what is not a number.
+                # Written so that NaN, which no comparison accepts, is refused.
                 if not left_ms <= self._max_pulse_ms:
                     return _say(instrument, words, f"refused no pulse of {left_ms:g} ms")
                 error = self._light_up(until_s) if left_ms > 0.0 else deadline_cut()
@@ -271,7 +278,7 @@ class LightSupervisor:
         return _say(instrument, words, why)
 
     def _claim(self) -> LightError | None:
-        """Take the line, or drive it low when it is taken, and see that it is."""
+        """Take the line, or drive it low if it is taken, and check that it is."""
         self._until_s = None
         try:
             self._line.open()
@@ -324,7 +331,7 @@ class LightSupervisor:
 
 
 def _say(instrument: _Instrument, order: list[str], answer: str) -> bool:
-    """Answer an order; return False when nobody hears it."""
+    """Answer an order; return False if the answer cannot be sent."""
     text = " ".join([*order[:2], answer])
     try:
         instrument.connection.send(text.encode()[:MESSAGE_BYTES], socket.MSG_DONTWAIT)

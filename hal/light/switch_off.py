@@ -1,4 +1,4 @@
-"""Takes the UV line low for a process that has ended: the last resort beside the supervisor."""
+"""Takes the UV line low for a process that has ended: the last resort."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def take_line_low(gpio: Gpio, pin: int, clock: Clock, patience_s: float) -> None
         gpio: provider of the line.
         pin: the line that enables the LED driver.
         clock: real time.
-        patience_s: how long the claim is repeated.
+        patience_s: how long to repeat the claim.
 
     Raises:
         LightError: the line could not be claimed, or reads high although it is driven low.
@@ -43,10 +43,7 @@ def take_line_low(gpio: Gpio, pin: int, clock: Clock, patience_s: float) -> None
         except GPIO_FAILURES as error:
             if clock.monotonic_s() >= end_s:
                 raise LightError(
-                    f"The UV line (pin {pin}) could not be claimed within {patience_s:g} s: "
-                    f"{error}.",
-                    remedy="Keep the lid closed and switch the instrument off.",
-                    code="LIGHT-LINE",
+                    "LIGHT-LINE-TAKEN", pin=pin, patience_s=patience_s, reason=error
                 ) from error
             clock.sleep(RETRY_S)
     try:
@@ -58,9 +55,9 @@ def take_line_low(gpio: Gpio, pin: int, clock: Clock, patience_s: float) -> None
 
 
 def supervisor_listens(path: Path, sockets: Path = UNIX_SOCKETS) -> bool:
-    """Return whether a light supervisor listens at ``path``: then the line is in its hands.
+    """Return whether a light supervisor listens at ``path``, and so owns the line.
 
-    Only looks: a connection would take the place of the instrument's.
+    Does not connect: that would take the place of the instrument.
 
     Args:
         path: of its socket.

@@ -15,18 +15,18 @@ class UvLine(Protocol):
     """An output, high = on; used by one thread at a time."""
 
     def open(self) -> None:
-        """Take the line, low from the first moment; taken already, drive it low.
+        """Take the line, low from the first moment; if it is taken already, drive it low.
 
         Raises:
             LightError: it fails (LIGHT-LINE) or reads high although it is driven low (LIGHT-STUCK).
-            SupervisorError: it is the supervisor's, and there is none.
+            SupervisorError: a supervisor should own it, and there is none.
         """
 
     def is_live(self) -> bool:
-        """Whether it was taken and has not been lost since."""
+        """Return whether it was taken and has not been lost since."""
 
     def on(self, until_s: float) -> None:
-        """Drive it high; whoever drives it ends that.
+        """Drive it high until :meth:`off`; a supervisor also ends it.
 
         Args:
             until_s: when the pulse must be over, on the computer's monotonic clock.
@@ -37,12 +37,12 @@ class UvLine(Protocol):
         """
 
     def off(self) -> None:
-        """Drive it low; returns when it is, or when it was not taken.
+        """Drive it low, if it was taken; returns when it is low.
 
         Raises:
             LightError: it does not obey (LIGHT-LINE).
-            DeviceError: the supervisor does not answer, so the light may be on; as there is no
-                frame to be had by trying again, it is no LightError.
+            DeviceError: the supervisor does not answer, so the light may be on; no LightError,
+                because another try gives no frame.
         """
 
     def close(self) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -16,12 +18,12 @@ def disc(x, y, radius_px, mask=None):
     return mask
 
 
-def outline(cell, nucleus, crop=None, visible=None):
+def outline(cell, nucleus, crop=None, visible=None, pixel_um=PIXEL_UM):
     if crop is None:
         crop = np.where(nucleus > 0, 90, np.where(cell > 0, 200, 220)).astype(np.uint8)
     if visible is None:
         visible = np.ones((SIDE, SIDE), np.uint8)
-    return central_cell(np.stack([cell, nucleus]), crop, visible, PIXEL_UM)
+    return central_cell(np.stack([cell, nucleus]), crop, visible, pixel_um)
 
 
 def shape_of(*args, **kwargs) -> CellShape:
@@ -64,6 +66,30 @@ def test_ring_nucleus_has_euler_number_0():
     assert shape_of(disc(MIDDLE, MIDDLE, 30), nucleus).euler_number == 0
 
 
+def test_two_holes_lower_the_euler_number_twice():
+    nucleus = disc(MIDDLE, MIDDLE, 24)
+    for x in (MIDDLE - 11, MIDDLE + 11):
+        cv2.circle(nucleus, (x, MIDDLE), 6, 0.0, -1)
+    assert shape_of(disc(MIDDLE, MIDDLE, 32), nucleus).euler_number == -1
+
+
+def test_gaps_and_grains_of_chromatin_are_neither_holes_nor_lobes():
+    nucleus = disc(MIDDLE, MIDDLE, 14)
+    nucleus[MIDDLE - 1 : MIDDLE + 2, MIDDLE - 1 : MIDDLE + 2] = 0
+    nucleus[MIDDLE - 22 : MIDDLE - 17, MIDDLE - 2 : MIDDLE + 3] = 1
+    shape = shape_of(disc(MIDDLE, MIDDLE, 30), nucleus)
+    assert shape.euler_number == 1
+    assert shape.mask[MIDDLE - 20, MIDDLE] == 1
+
+
+def test_a_small_lobe_and_a_small_hole_count():
+    nucleus = disc(MIDDLE, MIDDLE, 14)
+    nucleus[MIDDLE - 24 : MIDDLE - 16, MIDDLE - 4 : MIDDLE + 4] = 1
+    assert shape_of(disc(MIDDLE, MIDDLE, 30), nucleus).euler_number == 2
+    nucleus[MIDDLE - 2 : MIDDLE + 3, MIDDLE - 2 : MIDDLE + 3] = 0
+    assert shape_of(disc(MIDDLE, MIDDLE, 30), nucleus).euler_number == 1
+
+
 def test_nucleus_never_leaves_its_cell():
     shape = shape_of(disc(MIDDLE, MIDDLE, 25), disc(MIDDLE + 15, MIDDLE, 20))
     assert not shape.mask[:, MIDDLE + 26 :].any()
@@ -98,6 +124,38 @@ def test_platelet_is_too_small():
     assert outline(disc(MIDDLE, MIDDLE, 9), disc(MIDDLE, MIDDLE, 7)) is Rejection.AREA
 
 
+@pytest.mark.parametrize(
+    ("area_um2", "accepted"), [(17.9, False), (18.1, True), (599.5, True), (600.5, False)]
+)
+def test_area_of_a_cell_has_limits(area_um2, accepted):
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 18)
+    pixel_um = math.sqrt(area_um2 / shape_of(cell, nucleus).area_px)
+    assert (outline(cell, nucleus, pixel_um=pixel_um) is not Rejection.AREA) == accepted
+
+
+@pytest.mark.parametrize(
+    ("area_um2", "radius_px", "accepted"),
+    [(5.9, 12, False), (6.1, 12, True), (499.5, 23, True), (500.5, 23, False)],
+)
+def test_area_of_a_nucleus_has_limits(area_um2, radius_px, accepted):
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, radius_px)
+    pixel_um = math.sqrt(area_um2 / shape_of(cell, nucleus).nucleus_area_px)
+    found = outline(cell, nucleus, pixel_um=pixel_um)
+    assert found is not Rejection.AREA
+    assert (found is not Rejection.NUCLEUS_AREA) == accepted
+
+
+@pytest.mark.parametrize(("gap_um", "accepted"), [(3.8, True), (4.2, False)])
+def test_cell_is_looked_for_4_um_around_the_centre(gap_um, accepted):
+    x = MIDDLE + 25 + round(gap_um / PIXEL_UM)
+    found = outline(disc(x, MIDDLE, 25), disc(x, MIDDLE, 12))
+    assert (found is not Rejection.NO_CELL) == accepted
+
+
+def test_nucleus_smaller_than_that_of_any_white_cell_is_refused():
+    assert outline(disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 7)) is Rejection.NUCLEUS_AREA
+
+
 def test_ragged_region_is_refused():
     star = np.zeros((SIDE, SIDE), np.float32)
     for angle in np.arange(0, 180, 45):
@@ -119,7 +177,16 @@ def test_overlap_of_two_red_cells_looks_like_one():
 
 @pytest.mark.parametrize(
     ("cytoplasm", "nucleus_transmission"),
-    [(0.70, 0.27), (0.82, 0.42), (0.88, 0.45), (0.93, 0.49), (0.93, 0.68), (0.96, 0.85)],
+    [
+        (0.70, 0.27),
+        (0.75, 0.42),
+        (0.82, 0.42),
+        (0.88, 0.45),
+        (0.93, 0.49),
+        (0.93, 0.68),
+        (0.93, 0.85),
+        (0.96, 0.85),
+    ],
 )
 def test_nuclei_of_live_and_dead_cells_are_dark_enough(cytoplasm, nucleus_transmission):
     cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12)
@@ -139,6 +206,16 @@ def test_cell_filled_by_its_nucleus_is_kept():
     shape = shape_of(cell, cell, crop_of(cell, cell, 1.0, 0.4))
     assert shape.cytoplasm_transmission == 1.0
     assert not shape.like_red_cells
+
+
+def test_a_thin_rim_of_cytoplasm_says_nothing_about_red_cells():
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 24)
+    assert not shape_of(cell, nucleus, crop_of(cell, nucleus, 0.75, 0.60)).like_red_cells
+
+
+def test_a_black_rim_around_something_clearer_is_no_white_cell():
+    cell, nucleus = disc(MIDDLE, MIDDLE, 25), disc(MIDDLE, MIDDLE, 12)
+    assert shape_of(cell, nucleus, crop_of(cell, nucleus, 0.0, 0.5)).like_red_cells
 
 
 def test_dust_is_darker_than_any_nucleus():

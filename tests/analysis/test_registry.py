@@ -104,6 +104,18 @@ def test_registered_positions_agree_between_tiles(smear):
         assert np.hypot(nearest[0] - cell.x_um, nearest[1] - cell.y_um) < 1.0
 
 
+@pytest.mark.parametrize("error_um", [(4.0, 0.0), (0.0, 4.0)])
+def test_cell_seen_by_a_tile_of_another_frame_is_found_where_the_pair_registers(error_um):
+    """The tile in the middle is placed by the first; the second has a stage error of its own."""
+    smear = DrawnSmear()
+    smear.white_cell(100 + 1.5 * STEP_X_UM, 100)
+    smear.red_cells(150, seed=4)
+    places = [(100 + step * STEP_X_UM, 100) for step in (0, 2, 1)]
+    analyses = look(smear, *places, errors=[(0, 0), error_um, (0, 0)])
+    assert [len(one.cells) for one in analyses] == [0, 1, 1]
+    assert len(count_all(analyses, places)[1]) == 1
+
+
 def test_two_touching_cells_in_the_overlap_stay_two():
     smear = DrawnSmear()
     x = 100 + STEP_X_UM / 2

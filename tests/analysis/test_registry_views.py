@@ -47,6 +47,13 @@ def test_tiles_that_nothing_registers_may_differ_by_the_stage_error_too(apart_um
     assert len(registry.cells) == count
 
 
+@pytest.mark.parametrize("step_um", [(60.0, 0.0), (0.0, 45.0)])
+def test_tiles_that_overlap_only_by_a_stage_error_are_compared(step_um):
+    registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
+    registry.add(seen(0, (100.0, 100.0)), 100.0, 100.0)
+    assert registry.add(seen(1, (105.0, 105.0)), 100.0 + step_um[0], 100.0 + step_um[1]) == ()
+
+
 def test_two_cells_3_um_apart_of_which_an_earlier_tile_saw_one_are_two():
     registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
     registry.add(seen(0, (100.0, 100.0)), 100.0, 100.0)

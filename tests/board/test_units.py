@@ -16,7 +16,7 @@ from device.analysis.pipeline import STUCK_S
 from device.settings.file import Settings, load_settings
 from hal.light.supervised_line import ANSWER_TIMEOUT_S
 from hal.light.supervised_off import END_S
-from hal.light.supervisor import BEAT_S
+from hal.light.supervisor import HEARTBEAT_S
 from webui.cli.main import cli
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
@@ -147,7 +147,7 @@ def test_a_supervisor_that_stands_still_loses_the_line_at_once_and_a_busy_one_do
     assert values("leukolux-light.service", "Type") == ["notify"]
     # A core dump would keep the line meanwhile.
     assert values("leukolux-light.service", "WatchdogSignal") == ["SIGKILL"]
-    assert 4 * BEAT_S <= float(watchdog) <= ANSWER_TIMEOUT_S
+    assert 4 * HEARTBEAT_S <= float(watchdog) <= ANSWER_TIMEOUT_S
 
 
 def test_whoever_asks_for_the_supervisor_looks_where_it_listens() -> None:

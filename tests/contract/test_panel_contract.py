@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -13,6 +14,7 @@ from hal.config import PanelConfig
 from hal.errors import DeviceClosedError, DeviceError
 from hal.interfaces.panel import Lamp, Panel, Press, Sound
 from hal.panel.gpio_panel import GpioPanel
+from hal.sim.gpio.lines import FileLines
 from hal.sim.gpio.module import FakeGpio
 
 
@@ -21,7 +23,7 @@ class Finger(Protocol):
 
     def hold_start(self, *, down: bool) -> None: ...
     def buzzes(self) -> bool: ...
-    def break_a_lamp(self) -> None: ...
+    def break_a_lamp(self, *, broken: bool = True) -> None: ...
     def set_lid(self, *, closed: bool) -> None: ...
     def lamps(self) -> tuple[bool, ...]: ...
     def wait_ms(self, duration_ms: float) -> None: ...
@@ -137,6 +139,35 @@ class PanelContract:
             opened.tick()
         assert not finger.buzzes()
 
+    def test_after_an_error_that_has_gone_it_stays_dark_and_silent(
+        self, opened: Panel, finger: Finger
+    ) -> None:
+        opened.show(Lamp.DONE)
+        opened.sound(Sound.REFUSED)
+        finger.break_a_lamp()
+        finger.wait_ms(250.0)
+        with pytest.raises(DeviceError):
+            opened.tick()
+        finger.break_a_lamp(broken=False)
+        opened.tick()
+        assert not finger.buzzes()
+        assert not any(finger.lamps())
+
+    def test_opening_twice_changes_nothing(self, opened: Panel, finger: Finger) -> None:
+        opened.show(Lamp.READY)
+        opened.open()
+        assert any(finger.lamps())
+
+    def test_closing_with_a_broken_lamp_is_no_error(self, opened: Panel, finger: Finger) -> None:
+        finger.break_a_lamp()
+        opened.close()
+
+    def test_closing_what_is_closed_touches_no_line(
+        self, panel: Panel, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        panel.close()
+        assert caplog.records == []
+
     def test_the_lid_is_read(self, opened: Panel, finger: Finger) -> None:
         finger.set_lid(closed=False)
         assert not opened.lid_closed
@@ -236,8 +267,8 @@ class GpioFinger:
     def buzzes(self) -> bool:
         return self.gpio.level(self.config.buzzer_pin) == self.gpio.HIGH
 
-    def break_a_lamp(self) -> None:
-        self.gpio.fail(self.config.lamp_green_pin)
+    def break_a_lamp(self, *, broken: bool = True) -> None:
+        self.gpio.fail(self.config.lamp_green_pin, failing=broken)
 
     def lamps(self) -> tuple[bool, ...]:
         pins = (self.config.lamp_green_pin, self.config.lamp_amber_pin, self.config.lamp_red_pin)
@@ -256,6 +287,69 @@ class TestGpioPanel(PanelContract):
     def panel(self, finger: GpioFinger) -> Iterator[Panel]:
         panel = GpioPanel(finger.gpio, finger.config, finger.clock)
         yield panel
+        panel.close()
+
+
+def steps_ms(panel: Panel, finger: GpioFinger, is_on: Callable[[], bool]) -> list[int]:
+    """Return how long it is on, off, on ... in two seconds."""
+    found, on = [0], True
+    finger.wait_ms(0.5)
+    for _ in range(2000):
+        panel.tick()
+        if is_on() is not on:
+            on = not on
+            found.append(0)
+        found[-1] += 1
+        finger.wait_ms(1.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lamp", "green_amber_red", "expected_ms"),
+    [
+        (Lamp.READY, (True, False, False), [2000]),
+        (Lamp.BUSY, (False, True, False), [1000, 1000]),
+        (Lamp.PAUSED, (False, True, True), [200, 1800]),
+        (Lamp.DONE, (True, True, False), [200, 200, 200, 1400]),
+        (Lamp.REFUSED, (True, False, True), [200, 200, 200, 200, 200, 1000]),
+        (Lamp.FAULT, (False, False, True), [250] * 8),
+    ],
+)
+def test_colours_and_rhythm_of_the_lamps(
+    lamp: Lamp, green_amber_red: tuple[bool, ...], expected_ms: list[int]
+) -> None:
+    finger = GpioFinger(PanelConfig())
+    panel = GpioPanel(finger.gpio, finger.config, finger.clock)
+    panel.open()
+    panel.show(lamp)
+    assert finger.lamps() == green_amber_red
+    assert steps_ms(panel, finger, lambda: any(finger.lamps())) == expected_ms
+    panel.close()
+
+
+@pytest.mark.parametrize(
+    ("sound", "expected_ms"),
+    [
+        (Sound.CLICK, [30]),
+        (Sound.DONE, [150, 100, 400]),
+        (Sound.REFUSED, [800]),
+        (Sound.FAULT, [150] * 9),
+    ],
+)
+def test_lengths_of_the_sounds(sound: Sound, expected_ms: list[int]) -> None:
+    finger = GpioFinger(PanelConfig(buzzer_pin=36))
+    panel = GpioPanel(finger.gpio, finger.config, finger.clock)
+    panel.open()
+    panel.sound(sound)
+    assert steps_ms(panel, finger, finger.buzzes)[:-1] == expected_ms
+    panel.close()
+
+
+def test_the_lines_are_free_after_closing(tmp_path: Path) -> None:
+    for _ in range(2):
+        lines = FakeGpio(FileLines(tmp_path))
+        panel = GpioPanel(lines, PanelConfig(buzzer_pin=36), ManualClock())
+        panel.open()
         panel.close()
 
 

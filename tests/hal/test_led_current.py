@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from hal.errors import LedError, LightError
 from hal.light.gpio_light import GpioLight
 from hal.light.led_current import LedCurrent
 from hal.light.uv_line import OwnLine
+from hal.sim.gpio.lines import FileLines
 from hal.sim.gpio.module import FakeGpio
 
 READBACK = 37
@@ -57,8 +59,29 @@ def test_an_led_without_current_is_a_fault_and_its_line_goes_low(
         pulse()
     assert caught.value.error_code == "LIGHT-READBACK"
     rise, fall = gpio.edges(PIN)
-    assert fall.time_s - rise.time_s < PULSE_MS / 2000.0
+    assert fall.time_s - rise.time_s < 0.9
     assert not isinstance(caught.value, LightError), "it would be tried again"
+
+
+def test_a_readback_line_that_cannot_be_claimed_is_named_and_the_lights_line_given_back(
+    tmp_path: Path,
+) -> None:
+    gpio = FakeGpio(FileLines(tmp_path))
+    gpio.fail(READBACK)
+    light = GpioLight(OwnLine(gpio, PIN), CONFIG, lambda: True, LedCurrent(gpio, READBACK))
+    with pytest.raises(LightError) as caught:
+        light.open()
+    assert caught.value.error_code == "LIGHT-READBACK-LINE"
+    other = FakeGpio(FileLines(tmp_path))
+    other.setup(PIN, other.OUT, initial=other.LOW)
+
+
+def test_both_lines_are_free_after_closing(tmp_path: Path) -> None:
+    for _ in range(2):
+        gpio = FakeGpio(FileLines(tmp_path))
+        light = GpioLight(OwnLine(gpio, PIN), CONFIG, lambda: True, LedCurrent(gpio, READBACK))
+        light.open()
+        light.close()
 
 
 def test_current_that_flows_only_during_the_exposure_is_enough(

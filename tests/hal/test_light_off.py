@@ -62,7 +62,7 @@ def test_a_line_that_stays_held_is_an_error_after_the_patience() -> None:
     clock = ManualClock()
     with pytest.raises(LightError, match="busy") as caught:
         take_line_low(gpio, PIN, clock, patience_s=1.0)
-    assert caught.value.error_code == "LIGHT-LINE"
+    assert caught.value.error_code == "LIGHT-LINE-TAKEN"
     assert 1.0 <= clock.monotonic_s() < 1.1
 
 

@@ -126,7 +126,7 @@ def test_when_the_supervisor_is_killed_in_a_pulse_the_instrument_takes_the_line_
     rig.wait_until(lambda: not rig.is_lit())
     assert rig.edges()[-1].pid == process.pid
     go_on(process)
-    assert hear(process) == "LIGHT-SUPERVISOR"
+    assert hear(process) == "LIGHT-SUPERVISOR-ENDED"
     light_edges = len(rig.edges())
     go_on(process)
     assert hear(process) == "LIGHT-SUPERVISOR"
@@ -149,7 +149,7 @@ def test_a_supervisor_that_freezes_in_a_pulse_may_have_the_light_on(
     light_up(process)
     supervisor.send_signal(signal.SIGSTOP)
     go_on(process)
-    assert hear(process) == "LIGHT-SUPERVISOR"
+    assert hear(process) == "LIGHT-MAY-BE-ON"
     assert rig.is_lit()
     supervisor.send_signal(end)
     rig.wait_until(lambda: not rig.is_lit())

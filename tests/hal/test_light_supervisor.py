@@ -82,8 +82,9 @@ def test_a_supervisor_takes_a_line_that_a_killed_process_left_high(
 
 
 def test_when_the_supervisor_ends_in_a_pulse_the_light_goes_off_and_stays_off(
-    gpio: FakeGpio, light: GpioLight, supervisor: InnerSupervisor
+    gpio: FakeGpio, lines: MemoryLines, supervisor: InnerSupervisor
 ) -> None:
+    light = light_at(supervisor.socket, FakeGpio(lines), 0.0)
     light.open()
 
     def lose_it() -> None:
@@ -93,9 +94,10 @@ def test_when_the_supervisor_ends_in_a_pulse_the_light_goes_off_and_stays_off(
 
     with pytest.raises(LightError) as caught:
         lose_it()
-    assert caught.value.error_code == "LIGHT-SUPERVISOR"
+    assert caught.value.error_code == "LIGHT-SUPERVISOR-ENDED"
     with pytest.raises(SupervisorError), light.pulse(10.0):
         pytest.fail("light without a supervisor")
+    light.close()
     assert [edge.level for edge in gpio.edges(PIN)] == [1, 0]
 
 
@@ -304,7 +306,7 @@ def test_a_second_supervisor_is_refused_and_the_first_one_goes_on(
     second = LightSupervisor(gpio, PIN, supervisor.socket, max_pulse_ms=MAX_PULSE_MS)
     with pytest.raises(DeviceError) as caught:
         second.open()
-    assert caught.value.error_code == "LIGHT-SUPERVISOR"
+    assert caught.value.error_code == "LIGHT-SUPERVISOR-TWICE"
     with light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
 
@@ -325,7 +327,7 @@ def test_a_supervisor_that_does_not_answer_gives_no_light(
     assert gpio.edges(PIN) == []
 
 
-def test_whoever_watches_over_the_supervisor_hears_of_it_without_an_instrument(
+def test_the_service_manager_gets_heartbeats_without_an_instrument(
     gpio: FakeGpio, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("s") / "light.sock"
@@ -333,11 +335,11 @@ def test_whoever_watches_over_the_supervisor_hears_of_it_without_an_instrument(
     supervisor.open()
     beats = iter(range(3))
 
-    def beat() -> None:
+    def heartbeat() -> None:
         if next(beats, None) is None:
             supervisor.stop()
 
-    supervisor.serve(beat)
+    supervisor.serve(heartbeat)
     supervisor.close()
 
 
