@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class RecordsError(LeukoluxError):
     """The database cannot be read or written."""
 
-    code = "RECORDS"
     exit_code = 4
 
 
@@ -28,8 +27,6 @@ class RecordsInUseError(RecordsError):
         holder: number of its process, or an empty text.
     """
 
-    code = "RECORDS-IN-USE"
-
     def __init__(self, folder: Path, holder: str) -> None:
         super().__init__("RECORDS-IN-USE", process=holder or "unknown", folder=folder)
 
@@ -37,13 +34,10 @@ class RecordsInUseError(RecordsError):
 class RecordsLockedError(RecordsError):
     """Another program holds the database for longer than the records wait."""
 
-    code = "RECORDS-LOCKED"
-
 
 class RequestRefusedError(LeukoluxError):
     """A request does not fit the state the instrument is in; nothing was changed."""
 
-    code = "REQUEST-REFUSED"
     exit_code = 5
 
 
@@ -53,8 +47,6 @@ class StartRefusedError(RequestRefusedError):
     Args:
         conditions: the start conditions that are not met.
     """
-
-    code = "START-REFUSED"
 
     def __init__(self, conditions: Sequence[StartCondition]) -> None:
         self.conditions = tuple(conditions)
@@ -68,21 +60,18 @@ class StartRefusedError(RequestRefusedError):
 class SampleRefusedError(LeukoluxError):
     """The sample cannot be measured (no smear, out of focus, saturated): a result, not a fault."""
 
-    code = "SAMPLE-REFUSED"
     exit_code = 6
 
 
 class SettlingError(LeukoluxError):
     """The settle time of the stage cannot be measured."""
 
-    code = "SETTLING"
     exit_code = 3
 
 
 class SelfTestError(LeukoluxError):
     """A step of the self-test failed."""
 
-    code = "SELF-TEST"
     exit_code = 3
 
 
@@ -92,8 +81,6 @@ class InternalError(LeukoluxError):
     Args:
         bug: what was raised.
     """
-
-    code = "INTERNAL"
 
     def __init__(self, bug: Exception) -> None:
         super().__init__("INTERNAL", kind=type(bug).__name__, problem=str(bug))

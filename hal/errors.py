@@ -26,21 +26,13 @@ class LeukoluxError(Exception):
         remedy: what the person at the instrument can do about it.
     """
 
-    code: ClassVar[str] = "LEUKOLUX"
     exit_code: ClassVar[int] = 1
 
-    def __init__(
-        self, what: str, /, *, remedy: str | None = None, code: str | None = None, **values: object
-    ) -> None:
-        if remedy is None:
-            text = error_catalogue()[what]
-            self.error_code = what
-            self.values = values
-            self.cause, self.remedy = text.cause.format(**values), text.remedy.format(**values)
-        else:
-            self.error_code = code if code is not None else type(self).code
-            self.values = {}
-            self.cause, self.remedy = what, remedy
+    def __init__(self, code: str, /, **values: object) -> None:
+        text = error_catalogue()[code]
+        self.error_code = code
+        self.values = values
+        self.cause, self.remedy = text.cause.format(**values), text.remedy.format(**values)
         super().__init__(self.cause)
 
     def __str__(self) -> str:
@@ -54,82 +46,59 @@ class LeukoluxError(Exception):
 class SettingsError(LeukoluxError):
     """A setting is unknown, of the wrong type, or out of range."""
 
-    code = "SETTINGS"
     exit_code = 2
 
 
 class InputError(LeukoluxError):
     """A file, image or request from outside cannot be used."""
 
-    code = "INPUT"
     exit_code = 2
 
 
 class DeviceError(LeukoluxError):
     """A hardware device failed; the device is in its safe state when this is raised."""
 
-    code = "DEVICE"
     exit_code = 3
 
 
 class DeviceClosedError(DeviceError):
     """A method was called on a device that is closed or was never opened."""
 
-    code = "DEVICE-CLOSED"
-
 
 class DeviceTimeoutError(DeviceError):
     """A device did not answer before its deadline."""
-
-    code = "DEVICE-TIMEOUT"
 
 
 class StageError(DeviceError):
     """The stage refused a command or lost its position."""
 
-    code = "STAGE"
-
 
 class StageLimitError(StageError):
     """A target lies outside the travel limits; nothing was sent to the controller."""
-
-    code = "STAGE-LIMIT"
 
 
 class StageAlarmError(StageError):
     """The controller raised an alarm; the position is not trusted until the next homing."""
 
-    code = "STAGE-ALARM"
-
 
 class CameraError(DeviceError):
     """The camera failed."""
-
-    code = "CAMERA"
 
 
 class FrameError(CameraError):
     """One frame was lost, incomplete or stale; the camera itself still works, so try again."""
 
-    code = "CAMERA-FRAME"
-
 
 class LightError(DeviceError):
     """The UV light refused a pulse or ended it early; the light is off."""
-
-    code = "LIGHT"
 
 
 class InterlockError(LightError):
     """The lid is open, or was and nobody acknowledged it: the UV light stays off."""
 
-    code = "LIGHT-INTERLOCK"
-
 
 class SupervisorError(LightError):
     """The light supervisor does not answer or refuses: the UV light stays off."""
-
-    code = "LIGHT-SUPERVISOR"
 
 
 class SilentSupervisorError(SupervisorError):
@@ -139,13 +108,13 @@ class SilentSupervisorError(SupervisorError):
 class LedError(DeviceError):
     """The LED does not do what its line says, or is worn: trying again does not help."""
 
-    code = "LIGHT-LED"
-
 
 class Cancelled(LeukoluxError):  # noqa: N818 (a request that was honoured, not an error)
-    """A wait ended because its cancel event was set."""
+    """A wait ended because its cancel event was set.
 
-    code = "CANCELLED"
+    Args:
+        what: the work that ended, as the subject of a sentence.
+    """
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what} was cancelled.", remedy="Nothing to do: it was asked for.")
+        super().__init__("CANCELLED", what=what)

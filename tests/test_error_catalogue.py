@@ -101,7 +101,7 @@ def entries_of(table: ast.Dict | ast.DictComp, where: str) -> Iterator[RaiseSite
 
 def sites_of(call: ast.Call, where: str) -> Iterator[RaiseSite]:
     names = [keyword.arg for keyword in call.keywords]
-    if not call.args or "remedy" in names:
+    if not call.args:
         return
     builds_error = callee(call.func) in error_classes() | {"super().__init__"}
     for shown, pattern in codes_given(call.args[0]):

@@ -103,12 +103,12 @@ def test_pictures_that_cannot_be_stained_are_shown_as_taken_with_the_reason(
 ) -> None:
     class Failing(TwoTones):
         def stain(self, *_: object, **__: object) -> None:  # type: ignore[override]
-            raise ModelError("The network is damaged.", remedy="Install the software again.")
+            raise ModelError("MODEL-STAINER-NOT-LISTED")
 
     stain = VirtualStain(Failing)
     with WebServer(instrument, records, settings, stain) as server:  # type: ignore[arg-type]
         page.goto(f"{server.url}runs/{run_id}/fields/0")
-        expect(page.get_by_text("The network is damaged.")).to_be_visible()
+        expect(page.get_by_text(ModelError("MODEL-STAINER-NOT-LISTED").cause)).to_be_visible()
         expect(page.get_by_text(NOTE)).to_be_hidden()
         assert not coloured(page)
         page.goto(f"{server.url}runs/{run_id}/cells")

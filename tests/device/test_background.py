@@ -132,7 +132,7 @@ def test_a_glass_that_is_too_dark_is_no_measure_of_the_led() -> None:
 
 def test_a_worn_led_is_a_fault_rather_than_a_refused_sample() -> None:
     def worn(brightness_per_s: float, sound: bool) -> None:
-        raise LedError("The LED is worn.", remedy="Replace it.")
+        raise LedError("LIGHT-MAY-BE-ON")
 
     with pytest.raises(LedError):
         blank_glass(Glass(2.0), judge_led=worn).take_background()

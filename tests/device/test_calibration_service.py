@@ -57,7 +57,7 @@ def desk_of(
     records: Records, settings: Settings | None = None, device: str = "simulated"
 ) -> CalibrationService:
     def perform(order: CalibrationOrder) -> None:
-        raise RequestRefusedError("Nobody measures here.", remedy="None.")
+        raise RequestRefusedError("CALIBRATE-LIST-ONLY")
 
     return CalibrationService(settings or Settings(), records.calibrations, device, perform)
 

@@ -34,7 +34,7 @@ class FakePanel:
     def tick(self) -> None:
         self.ticks += 1
         if self.broken:
-            raise DeviceError("The cable is off.", remedy="Plug it in.")
+            raise DeviceError("PANEL-CLOSED")
 
     def take_press(self) -> Press | None:
         return self.presses.pop(0) if self.presses else None

@@ -114,7 +114,7 @@ class Imaging:
 
 
 def lost() -> FrameError:
-    return FrameError("The frame was dropped.", remedy="Try again.")
+    return FrameError("CAMERA-NOT-TRIGGERED")
 
 
 def test_the_light_is_off_before_the_frame_is_read() -> None:
@@ -187,14 +187,14 @@ def test_frames_lost_before_count_as_tries() -> None:
 
 def test_a_pulse_that_ended_early_is_given_again() -> None:
     setup = Imaging().warm()
-    setup.rig.refusals = [LightError("The pulse was cut.", remedy="Try again."), None]
+    setup.rig.refusals = [LightError("LIGHT-DEADLINE"), None]
     setup.imager.take(FIELD)
     assert setup.rig.log.count("read") == 1
 
 
 def test_an_open_lid_holds_and_then_repeats_without_using_up_a_try() -> None:
     setup = Imaging().warm()
-    setup.rig.refusals = [InterlockError("Lid.", remedy="Close it.") for _ in range(5)]
+    setup.rig.refusals = [InterlockError("LIGHT-INTERLOCK") for _ in range(5)]
     setup.imager.take(FIELD)
     assert setup.held == 5
     assert setup.ledger.exposures(KEY) == 1
@@ -205,7 +205,7 @@ def test_an_open_lid_that_ends_the_work_is_not_taken_for_a_lost_frame() -> None:
 
     def checkpoint() -> None:
         passed.append(1)
-        raise InterlockError("Lid.", remedy="Close it.")
+        raise InterlockError("LIGHT-INTERLOCK")
 
     with pytest.raises(InterlockError):
         Imaging(checkpoint=checkpoint).imager.take(FIELD)

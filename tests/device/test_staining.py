@@ -91,7 +91,7 @@ def test_the_network_is_opened_for_the_first_picture_and_only_then() -> None:
 
 
 def test_a_missing_network_is_told_and_tried_again() -> None:
-    answers: list[Any] = [ModelError("none", remedy="install it"), ThreeTones()]
+    answers: list[Any] = [ModelError("MODEL-STAINER-NOT-LISTED"), ThreeTones()]
 
     def load() -> ThreeTones:
         answer = answers.pop(0)
@@ -102,7 +102,7 @@ def test_a_missing_network_is_told_and_tried_again() -> None:
     stain = VirtualStain(load)
     problem = stain.problem()
     assert isinstance(problem, ModelError)
-    assert problem.remedy == "install it"
+    assert problem.error_code == "MODEL-STAINER-NOT-LISTED"
     assert stain.problem() is None
 
 

@@ -234,7 +234,7 @@ def test_a_bug_costs_the_pictures_and_is_reported_as_one(tmp_path: Path) -> None
 
 def test_an_event_that_cannot_be_stored_either_ends_nothing(tmp_path: Path) -> None:
     def refuse(kind: str, data: Mapping[str, Any]) -> None:
-        raise LeukoluxError("no", remedy="no")
+        raise LeukoluxError("TILES-BUSY")
 
     config = RecordsConfig(min_free_mb=1e6)
     writer = TilePictureWriter(1, TilePictures(tmp_path), config, BACKGROUND, PIXEL_UM, refuse)

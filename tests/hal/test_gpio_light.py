@@ -169,7 +169,7 @@ def test_an_interlock_that_fails_counts_as_open() -> None:
     gpio = FakeGpio()
 
     def broken() -> bool:
-        raise DeviceError("The switch is gone.", remedy="None.")
+        raise DeviceError("PANEL-CLOSED")
 
     light = GpioLight(OwnLine(gpio, PIN), LightConfig(), interlock=broken)
     light.open()

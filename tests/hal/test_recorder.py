@@ -308,7 +308,7 @@ class Line:
 
     def on(self, until_s: float) -> None:
         if not self.live:
-            raise SupervisorError("The UV light stays off.", remedy="Start the supervisor.")
+            raise SupervisorError("LIGHT-SUPERVISOR-LOST")
 
     def off(self) -> None: ...
 

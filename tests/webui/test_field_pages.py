@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from instrument_double import HEALTHY, TwoTones, keep_tiles, store_run
+from markupsafe import escape
 from test_pages import RESEARCH, SIMULATED, page, words
 from test_stain_api import use
 
@@ -154,12 +155,13 @@ def test_without_the_network_pictures_are_gray_and_the_page_says_why(
     screen: FlaskClient, app: Flask, run_id: int, path: str
 ) -> None:
     def load() -> TwoTones:
-        raise ModelError("The manifest lists no stainer.", remedy="Install the software again.")
+        raise ModelError("MODEL-STAINER-NOT-LISTED")
 
     use(app, VirtualStain(load))
     html = page(screen, path)
-    assert "The manifest lists no stainer." in html
-    assert "Install the software again." in html
+    problem = ModelError("MODEL-STAINER-NOT-LISTED")
+    assert escape(problem.cause) in html
+    assert escape(problem.remedy) in html
     assert not re.search(r'(?:src|<image[^>]* href)="[^"]*/stained\.', html)
     assert not SHOWN_NOTE.search(html)
 
