@@ -220,6 +220,15 @@ class PanelConfig(Section):
 class SimulationConfig(Section):
     """The virtual instrument, used by the drivers named ``sim``."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_keys(cls, table: Any) -> Any:
+        """Leave out what version 0.1.0 wrote into a settings file as empty by default."""
+        if not isinstance(table, dict):
+            return table
+        former = {"replay_stage", "replay_camera"}
+        return {key: value for key, value in table.items() if value or key not in former}
+
     smear: str = Field("healthy:42", description="donor on the slide, NAME:SEED")
     speed: float = quantity(
         4.0,

@@ -10,6 +10,8 @@ import pytest
 from device.settings.file import Settings, describe_settings, load_settings, parse_settings
 from hal.errors import SettingsError
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def test_the_documented_defaults_are_the_defaults() -> None:
     assert parse_settings(tomllib.loads(describe_settings())) == Settings()
@@ -83,3 +85,15 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: Path, content: bytes, code: s
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"SETTINGS-UNREADABLE: .*No such file"):
         load_settings(tmp_path / "none.toml")
+
+
+def test_the_settings_file_that_version_0_1_0_wrote_is_still_accepted() -> None:
+    former = ROOT / "tests" / "old_settings" / "leukolux-0.1.0.toml"
+    settings = load_settings(former)
+    assert settings.calibration.valid_days["flat_field"] == 30
+    assert settings.scan == Settings().scan
+
+
+def test_a_removed_setting_that_was_in_use_is_refused() -> None:
+    with pytest.raises(SettingsError, match="replay_stage"):
+        parse_settings({"simulation": {"replay_stage": "wires.jsonl"}})

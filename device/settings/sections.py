@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hal.config import Section, quantity
 from models.providers import WantedProvider
@@ -127,6 +127,19 @@ class QualityConfig(Section):
 
 class CalibrationConfig(Section):
     """How long calibrations hold, and what a run does without."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_former_keys(cls, table: Any) -> Any:
+        """Take the days of steps as version 0.1.0 wrote them, such as ``flat_field_days = 30``."""
+        if not isinstance(table, dict):
+            return table
+        former = [key for key in table if key.endswith("_days") and key != "valid_days"]
+        if not former:
+            return table
+        days = {key.removesuffix("_days"): table[key] for key in former}
+        kept = {key: value for key, value in table.items() if key not in former}
+        return {**kept, "valid_days": {**days, **kept.get("valid_days", {})}}
 
     when_missing: Literal["note", "refuse"] = Field(
         "note",
