@@ -16,8 +16,11 @@ class _TrainGroup(click.Group):
     """Hands on the commands of :mod:`models.train`, whose libraries may not be installed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return _commands().list_commands(ctx)
+        """Return the names of all commands; of no command if the extra is not installed."""
+        try:
+            return _commands().list_commands(ctx)
+        except InputError:
+            return []
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command."""
