@@ -21,7 +21,8 @@ def _sections(group: click.Group, context: click.Context) -> Iterator[str]:
         if command is None:
             raise LookupError(name)
         inner = click.Context(command, info_name=name, parent=context)
-        if isinstance(command, click.Group):
+        # The group of a missing extra has no commands to list.
+        if isinstance(command, click.Group) and command.list_commands(inner):
             yield from _sections(command, inner)
         else:
             usage = command.get_help(inner)
