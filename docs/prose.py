@@ -18,11 +18,12 @@ from typing import Final, Self
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RULES: Final = ROOT / "docs" / "prose.toml"
-SUFFIXES: Final = {".md", ".html", ".json"}
+SUFFIXES: Final = {".md", ".html", ".json", ".py", ".toml"}
 _NOT_PROSE: Final[dict[str, str]] = {
     ".md": r"^```.*?^```|``[^`]+``|`[^`]*`|\]\([^)]*\)|<!--.*?-->",
     ".html": r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|<[^>]*>",
     ".json": r'"[^"]*"(?=\s*:)',
+    ".toml": r"`[^`]*`|\{[^}]*\}|^\[.*?\]$",
 }
 """What a file holds that no person reads as a sentence."""
 

@@ -192,7 +192,7 @@ def load_stainer(directory: Path | None = None) -> Stainer:
     """Open the stain network of a folder; by default the one that came with the software.
 
     Raises:
-        ModelError: there is none, or it is damaged.
+        ModelError: the network is missing or damaged.
     """
     folder = Path(__file__).parent if directory is None else directory
     entry = read_manifest(folder).networks.get(NAME)

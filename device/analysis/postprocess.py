@@ -58,8 +58,8 @@ class CellShape:
     Attributes:
         mask: uint8, the crop's shape: 0 background, 1 cytoplasm, 2 nucleus.
         bbox_px: x0, y0, x1, y1 of the cell region in the crop, end exclusive.
-        x_px: centroid of the cell region in the crop.
-        y_px: likewise.
+        x_px: centroid of the cell region in the crop, from the left.
+        y_px: the same, from the top.
         area_px: area of the cell.
         nucleus_area_px: area of the nucleus.
         solidity: area over the area of the convex hull.

@@ -80,8 +80,8 @@ class CellRegistry:
 
         Args:
             analysis: of the tile; its cells must be whole in it.
-            tile_x_um: centre of the tile as the stage reported it.
-            tile_y_um: likewise.
+            tile_x_um: x of the centre of the tile as the stage reported it.
+            tile_y_um: y of the same.
 
         Returns:
             The new cells, with positions in the registered frame.

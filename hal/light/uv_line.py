@@ -19,7 +19,7 @@ class UvLine(Protocol):
 
         Raises:
             LightError: it fails (LIGHT-LINE) or reads high although it is driven low (LIGHT-STUCK).
-            SupervisorError: a supervisor should own it, and there is none.
+            SupervisorError: a supervisor should own it, and no supervisor answers.
         """
 
     def is_live(self) -> bool:

@@ -186,7 +186,7 @@ class SettlingMeter:
 
 
 def settle_time(samples: Sequence[Sample]) -> SettleTime | None:
-    """Return the delay from which every sample stands still, with safety; None if there is none."""
+    """Return the delay from which every sample stands still, with safety, or None."""
     moving = [sample.asked_ms for sample in samples if not sample.still]
     later = [sample for sample in samples if not moving or sample.asked_ms > max(moving)]
     if not later:

@@ -33,7 +33,7 @@ def find_producers(configured: str, environment: Mapping[str, str] = os.environ)
         environment: variables of the process.
 
     Raises:
-        CameraError: there is none.
+        CameraError: no producer was found.
     """
     if configured:
         path = Path(configured).expanduser().absolute()
@@ -59,7 +59,7 @@ def choose_camera(found: Sequence[FoundCamera], serial: str) -> int:
     """Return the index of the camera with ``serial``, or of the only one if it is empty.
 
     Raises:
-        CameraError: there is none, or more than one.
+        CameraError: no camera was found, or more than one.
     """
     if not found:
         raise CameraError("CAMERA-NONE")

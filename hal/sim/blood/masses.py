@@ -1,7 +1,7 @@
 """What a thin dried object does to light: areal masses to optical density and phase.
 
 Every object on the slide is a stack of maps in the order of :class:`Channel`.  Optical density
-and phase are linear in these maps (Beer-Lambert), so objects that overlap simply add.
+and phase are linear in these maps (Beer-Lambert), so objects that overlap add up.
 """
 
 from __future__ import annotations

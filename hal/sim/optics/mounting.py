@@ -16,7 +16,7 @@ class Mounting:
     """The camera against the stage.
 
     Attributes:
-        rotation_deg: angle of the camera's columns and rows against the stage, from x towards y.
+        rotation_deg: of the camera's columns and rows against the stage, from x towards y.
         scale: size of a pixel in the sample against the configured one.
         mirrored: whether the image is mirrored top to bottom.
     """

@@ -59,7 +59,7 @@ class LabTile:
     in_focus: float
 
     def crops(self, donor: str, rng: np.random.Generator) -> CropSet | None:
-        """Return one crop per whole white cell, and some without; None when there are none."""
+        """Return one crop per whole white cell, and some without; None if there are no crops."""
         crops = crops_of(self.field, donor, rng)
         if crops is None:
             return None

@@ -108,7 +108,7 @@ def single_pictures(
         scale: by which the cells are drawn larger than they are.
 
     Raises:
-        InputError: there are none.
+        InputError: nothing was found.
     """
     paths = sorted((root / "pbc" / split).glob("*/*.jpg"))
     if not paths:

@@ -68,7 +68,7 @@ class Workspace:
         """Return the folders that hold samples of a split, by what they show.
 
         Raises:
-            InputError: there are none.
+            InputError: nothing was found.
         """
         folders = {"simulated": self.simulated(), "laboratory": self.lab()}
         found = {

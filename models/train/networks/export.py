@@ -50,7 +50,7 @@ def export_float(net: nn.Module, example: NDArray[np.uint8], path: Path, *, any_
         net: in eval mode, on the CPU.
         example: one folded image, uint8 (h, w, c).
         path: of the file.
-        any_size: whether height and width stay free besides the number of images.
+        any_size: whether height and width stay free, as well as the number of images.
     """
     axes = {0: torch.export.Dim("images")}
     if any_size:

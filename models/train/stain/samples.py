@@ -177,7 +177,7 @@ def read_split(folder: Path, split: str) -> list[StainSet]:
     """Return the donors of a split.
 
     Raises:
-        InputError: there are none.
+        InputError: nothing was found.
     """
     paths = sorted((folder / split).glob("*.stain.npz"))
     if not paths:
