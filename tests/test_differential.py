@@ -177,6 +177,30 @@ def test_comparison_with_the_reference_range_starts_at_100_cells():
     assert not any(c.startswith("RANGE") for c in codes(differential({CellKind.NEUTROPHIL: 99})))
 
 
+@pytest.mark.parametrize(
+    ("kind", "lower", "upper"),
+    [
+        (CellKind.NEUTROPHIL, 40.0, 75.0),
+        (CellKind.LYMPHOCYTE, 20.0, 45.0),
+        (CellKind.MONOCYTE, 2.0, 10.0),
+        (CellKind.EOSINOPHIL, 1.0, 6.0),
+        (CellKind.BASOPHIL, 0.0, 1.0),
+    ],
+)
+def test_reference_range_of_an_adult(kind, lower, upper):
+    """With 100,000 cells the interval is narrower than the distance to the limit."""
+    rest = CellKind.LYMPHOCYTE if kind is CellKind.NEUTROPHIL else CellKind.NEUTROPHIL
+    found = {}
+    for percent in (lower - 0.6, lower + 0.6, upper - 0.6, upper + 0.6):
+        n = max(0, round(1000 * percent))
+        flags = codes(differential({kind: n, rest: 100_000 - n}))
+        found[percent] = [
+            word for word in ("LOW", "HIGH") if f"RANGE-{word}-{kind.upper()}" in flags
+        ]
+    below = ["LOW"] if lower > 0.0 else []
+    assert list(found.values()) == [below, [], [], ["HIGH"]]
+
+
 def test_share_outside_the_range_with_an_interval_across_it_is_not_flagged():
     counts = {CellKind.NEUTROPHIL: 156, CellKind.LYMPHOCYTE: 40, CellKind.MONOCYTE: 4}
     result = differential(counts)
@@ -208,7 +232,8 @@ def test_many_unidentified_and_dead_cells_ask_for_review():
 
 def test_dead_cells_are_given_per_100_white_cells():
     assert differential({**HEALTHY, CellKind.DEAD: 30}).dead_per_100 == pytest.approx(15.0)
-    assert differential({CellKind.DEAD: 30}).dead_per_100 is None
+    assert differential({CellKind.NEUTROPHIL: 49, CellKind.DEAD: 30}).dead_per_100 is None
+    assert differential({CellKind.NEUTROPHIL: 50, CellKind.DEAD: 30}).dead_per_100 == 60.0
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class PanelContract:
             opened.tick()
         assert not finger.buzzes()
 
-    def test_after_an_error_that_has_gone_it_stays_dark_and_silent(
+    def test_after_an_error_that_has_gone_it_shows_the_fault_in_silence(
         self, opened: Panel, finger: Finger
     ) -> None:
         opened.show(Lamp.DONE)
@@ -149,9 +149,9 @@ class PanelContract:
         with pytest.raises(DeviceError):
             opened.tick()
         finger.break_a_lamp(broken=False)
-        opened.tick()
+        opened.show(Lamp.FAULT)
+        assert any(finger.lamps())
         assert not finger.buzzes()
-        assert not any(finger.lamps())
 
     def test_opening_twice_changes_nothing(self, opened: Panel, finger: Finger) -> None:
         opened.show(Lamp.READY)
@@ -291,10 +291,10 @@ class TestGpioPanel(PanelContract):
 
 
 def steps_ms(panel: Panel, finger: GpioFinger, is_on: Callable[[], bool]) -> list[int]:
-    """Return how long it is on, off, on ... in two seconds."""
+    """Return how long it is on, off, on ... in 2001 ms."""
     found, on = [0], True
     finger.wait_ms(0.5)
-    for _ in range(2000):
+    for _ in range(2001):
         panel.tick()
         if is_on() is not on:
             on = not on
@@ -307,12 +307,12 @@ def steps_ms(panel: Panel, finger: GpioFinger, is_on: Callable[[], bool]) -> lis
 @pytest.mark.parametrize(
     ("lamp", "green_amber_red", "expected_ms"),
     [
-        (Lamp.READY, (True, False, False), [2000]),
-        (Lamp.BUSY, (False, True, False), [1000, 1000]),
-        (Lamp.PAUSED, (False, True, True), [200, 1800]),
-        (Lamp.DONE, (True, True, False), [200, 200, 200, 1400]),
-        (Lamp.REFUSED, (True, False, True), [200, 200, 200, 200, 200, 1000]),
-        (Lamp.FAULT, (False, False, True), [250] * 8),
+        (Lamp.READY, (True, False, False), [2001]),
+        (Lamp.BUSY, (False, True, False), [1000, 1000, 1]),
+        (Lamp.PAUSED, (False, True, True), [200, 1800, 1]),
+        (Lamp.DONE, (True, True, False), [200, 200, 200, 1400, 1]),
+        (Lamp.REFUSED, (True, False, True), [200, 200, 200, 200, 200, 1000, 1]),
+        (Lamp.FAULT, (False, False, True), [250] * 8 + [1]),
     ],
 )
 def test_colours_and_rhythm_of_the_lamps(
@@ -345,10 +345,26 @@ def test_lengths_of_the_sounds(sound: Sound, expected_ms: list[int]) -> None:
     panel.close()
 
 
+def test_lines_that_cannot_be_released_are_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    finger = GpioFinger(PanelConfig())
+    panel = GpioPanel(finger.gpio, finger.config, finger.clock)
+    panel.open()
+    panel.show(Lamp.READY)
+
+    def cleanup(channel: int) -> None:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(finger.gpio, "cleanup", cleanup)
+    panel.close()
+    assert not any(finger.lamps())
+
+
 def test_the_lines_are_free_after_closing(tmp_path: Path) -> None:
-    for _ in range(2):
-        lines = FakeGpio(FileLines(tmp_path))
-        panel = GpioPanel(lines, PanelConfig(buzzer_pin=36), ManualClock())
+    first, second = (
+        GpioPanel(FakeGpio(FileLines(tmp_path)), PanelConfig(buzzer_pin=36), ManualClock())
+        for _ in range(2)
+    )
+    for panel in (first, second):
         panel.open()
         panel.close()
 

@@ -77,9 +77,11 @@ def test_a_readback_line_that_cannot_be_claimed_is_named_and_the_lights_line_giv
 
 
 def test_both_lines_are_free_after_closing(tmp_path: Path) -> None:
-    for _ in range(2):
-        gpio = FakeGpio(FileLines(tmp_path))
-        light = GpioLight(OwnLine(gpio, PIN), CONFIG, lambda: True, LedCurrent(gpio, READBACK))
+    first, second = (
+        GpioLight(OwnLine(gpio, PIN), CONFIG, lambda: True, LedCurrent(gpio, READBACK))
+        for gpio in (FakeGpio(FileLines(tmp_path)), FakeGpio(FileLines(tmp_path)))
+    )
+    for light in (first, second):
         light.open()
         light.close()
 

@@ -87,7 +87,7 @@ def test_the_time_the_line_stays_high_after_kill_minus_9(
         print(f"\n{memory_mb} MB, high after kill -9, ms, n = {len(after_ms)}: {rounded}")  # noqa: T201
     assert len(after_ms) >= 20
     assert {edge.pid for edge in rig.edges()} == {supervisor.pid}
-    # The kernel tells of the end when the memory is freed; the deadline does not wait for it.
+    # The kernel reports the end when the memory is freed; the deadline does not wait for it.
     assert max(high for high, _ in tries) < PULSE_MS + 1000.0
 
 
