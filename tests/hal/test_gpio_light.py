@@ -109,6 +109,28 @@ def test_the_watchdog_switches_off_a_line_that_went_high_with_an_error(
     light.close()
 
 
+def test_a_line_that_went_high_with_an_error_goes_low_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpio = FakeGpio()
+    config = LightConfig().model_copy(update={"max_pulse_ms": 30_000.0})
+    light = GpioLight(OwnLine(gpio, PIN), config, interlock=lambda: True)
+    light.open()
+    obey = gpio.output
+
+    def output(channel: int, level: int) -> None:
+        obey(channel, level)
+        if level == gpio.HIGH:
+            raise OSError("no answer")
+
+    monkeypatch.setattr(gpio, "output", output)
+    with pytest.raises(LightError), light.pulse(30_000.0):
+        pytest.fail("the block was entered")
+    assert gpio.level(PIN) == gpio.LOW
+    assert not light.is_on
+    light.close()
+
+
 def test_a_light_closed_while_the_lid_is_checked_stays_dark() -> None:
     gpio = FakeGpio()
 
@@ -147,6 +169,7 @@ def test_a_line_that_never_obeys_is_released_on_close(monkeypatch: pytest.Monkey
     def close_inside() -> None:
         with light.pulse(100.0):
             light.close()
+            assert not light.is_on
 
     with pytest.raises(LightError):
         close_inside()

@@ -162,8 +162,13 @@ def _start(tree: Path, tests: Sequence[str]) -> int:
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # Warnings are errors, and hypothesis was loaded before pytest could look at it.
     loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *loaded, *tests])
-    os._exit(int(code))
+    code = 1
+    try:
+        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *loaded, *tests]
+        code = int(pytest.main(words))
+    finally:
+        # Whatever happens: a child that returned from here would remove the copies of the tree.
+        os._exit(code)
 
 
 def _say(line: str) -> None:
