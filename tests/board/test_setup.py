@@ -113,7 +113,11 @@ class Checkout:
     def begin(self, target: str, behaviour: str = "", **variables: str) -> subprocess.Popen[str]:
         """Run make in a process group of its own, which a stand-in may end as Ctrl-C would."""
         self._calls.write_text("")
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "MAKE"))}
+        inherited = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PIP_", "MAKE", "MFLAGS", "ARGS"))
+        }
         return subprocess.Popen(
             # A shell that starts the tests in the background has them ignore Ctrl-C.
             ["env", "--default-signal=INT", "make", target],

@@ -112,6 +112,6 @@ def test_pictures_that_cannot_be_stained_are_shown_as_taken_with_the_reason(
         expect(page.get_by_text(NOTE)).to_be_hidden()
         assert not coloured(page)
         page.goto(f"{server.url}runs/{run_id}/cells")
-        reason = page.get_by_text("Install the software again.")
+        reason = page.get_by_text(ModelError("MODEL-STAINER-NOT-LISTED").cause)
         expect(reason).to_be_visible(timeout=30_000)
         expect(page.locator(".thumbs img").first).to_have_attribute("src", re.compile("picture"))

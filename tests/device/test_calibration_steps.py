@@ -160,7 +160,7 @@ def test_the_entered_power_becomes_an_irradiance(lab: Bench) -> None:
 
 def test_corners_are_driven_to_and_marked(lab: Bench) -> None:
     desk = lab.instrument.calibration
-    with pytest.raises(InputError, match="Not entered"):
+    with pytest.raises(InputError, match="Not marked"):
         desk.measure("slide_corners")
     desk.visit("second")
     lab.idle()

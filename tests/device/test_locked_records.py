@@ -281,7 +281,7 @@ class SlowStage:
 def test_coming_to_rest_waits_for_the_move_ahead_and_keeps_its_arrival(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(moving, "BEAT_S", 0.01)
+    monkeypatch.setattr(moving, "HEARTBEAT_S", 0.01)
     stage = SlowStage()
     mover = Mover(cast(Stage, stage), ManualClock(), ScanConfig(), Signal(), stage.let.set)
     mover.go_ahead(1.0, 2.0, 3.0)

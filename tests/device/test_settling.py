@@ -216,7 +216,7 @@ def test_the_swing_of_a_simulated_stage_is_measured(monkeypatch: pytest.MonkeyPa
             hardware.light,
             SystemClock(),
             DoseLedger(DoseLimits(200), 6.3),
-            gate=lambda: None,
+            checkpoint=lambda: None,
             lid_opened=lambda: None,
             retries=2,
             frame_timeout_ms=5000.0,

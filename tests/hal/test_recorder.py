@@ -360,11 +360,7 @@ def test_a_line_of_the_supervisor_tells_its_leases_and_edges(make: Make, tmp_pat
         ("lease", "not live"),
         (
             "error",
-            {
-                "code": "LIGHT-SUPERVISOR",
-                "cause": "The UV light stays off.",
-                "remedy": "Start the supervisor.",
-            },
+            SupervisorError("LIGHT-SUPERVISOR-LOST").as_dict(),
         ),
         ("lease", "closed"),
         ("end", ""),
