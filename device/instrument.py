@@ -17,7 +17,7 @@ from device.calibration.service import CalibrationService
 from device.checks.report import Level
 from device.engine.checking import CheckOrder
 from device.engine.engine import Engine
-from device.engine.services import MakeAnalyzer
+from device.engine.state.services import MakeAnalyzer
 from device.engine.state.snapshot import RECORDS_WAITING
 from device.engine.state.start_conditions import StartConditions
 from device.engine.state.states import Event, Refusal, State, answer

@@ -26,7 +26,7 @@ from hal.interfaces.camera import Frame
 
 if TYPE_CHECKING:
     from device.calibration.effective import Effective
-    from device.engine.services import MakeAnalyzer
+    from device.engine.state.services import MakeAnalyzer
     from device.records.records import Records
     from hal.factory import Hardware
     from models.runtime import ModelSet

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from device.calibration.order import CalibrationOrder
 from device.calibration.steps.context import CalibrationContext
-from device.engine.services import Services
 from device.engine.state.orders import Order
+from device.engine.state.services import Services
 from device.engine.state.states import Event
 from device.errors import StartRefusedError
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid

@@ -11,7 +11,7 @@ from device.checks.catalogue import CATALOGUE
 from device.checks.context import CheckContext
 from device.checks.report import Check, CheckProgress, CheckReport, CheckResult, Level
 from device.checks.runner import choose, run_checks
-from device.engine.services import Services
+from device.engine.state.services import Services
 from device.errors import RecordsError
 from device.system.version import versions_with
 from hal.errors import DeviceError, FrameError

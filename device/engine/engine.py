@@ -12,16 +12,16 @@ from device.calibration.effective import Effective
 from device.calibration.order import CalibrationOrder
 from device.engine.calibrating import admitted, calibrate
 from device.engine.checking import Checker, planned_checks
-from device.engine.front_panel import FrontPanel
 from device.engine.run.result import interrupted_run
 from device.engine.run.run_lifecycle import run_to_end
 from device.engine.run.starting import start_run
-from device.engine.services import MakeAnalyzer, Services
+from device.engine.state.front_panel import FrontPanel
 from device.engine.state.latest_tile import LatestTile
 from device.engine.state.machine import StateMachine
 from device.engine.state.orders import Order, OrderSlot
 from device.engine.state.requests import Requests
 from device.engine.state.sample_entry import SampleEntry
+from device.engine.state.services import MakeAnalyzer, Services
 from device.engine.state.snapshot import Snapshot, SnapshotStore
 from device.engine.state.states import ABORTABLE, LIT, WITH_RUN, Event, State
 from device.engine.state.waiting_sample import WaitingSample

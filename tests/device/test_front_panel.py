@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine_bench import Bench, bench, hold_analysis_at_first_tile
 
-from device.engine.front_panel import FrontPanel
+from device.engine.state.front_panel import FrontPanel
 from device.engine.state.states import State
 from device.errors import StartRefusedError
 from device.records.record_types import RunState

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Event as Signal
 from typing import Final
 
-from device.engine.services import Services
+from device.engine.state.services import Services
 from device.engine.state.snapshot import RECORDS_WAITING
 from device.engine.state.states import LIT, Event
 from device.records.failures import locked_error

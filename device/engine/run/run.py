@@ -18,8 +18,8 @@ from device.engine.run.counting import CellCounter
 from device.engine.run.records_wait import RecordsWait
 from device.engine.run.result import RunFacts
 from device.engine.run.tile_picture_writer import TilePictureWriter
-from device.engine.services import Services
 from device.engine.state.progress import Counts, Progress
+from device.engine.state.services import Services
 from device.engine.state.states import Event
 from device.engine.state.waiting_sample import WaitingSample
 from device.errors import SampleRefusedError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from device.engine.run.result import end_of_run
 from device.engine.run.run import Run
-from device.engine.services import Services
+from device.engine.state.services import Services
 from device.engine.state.states import Event
 from device.errors import SampleRefusedError, as_anticipated
 from device.quality.control import enter_point

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from device.engine.front_panel import FrontPanel
 from device.engine.run.run import Run
-from device.engine.services import Services
+from device.engine.state.front_panel import FrontPanel
 from device.engine.state.orders import Order
 from device.engine.state.progress import Counts
+from device.engine.state.services import Services
 from device.engine.state.states import Event
 from device.engine.state.waiting_sample import WaitingSample
 from device.system.version import versions_with

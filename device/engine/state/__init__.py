@@ -1,1 +1,1 @@
-"""What is known about the instrument and asked of it: states, snapshot, requests."""
+"""What the engine works with: states, snapshot, requests, front panel, services."""
