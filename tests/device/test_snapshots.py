@@ -44,14 +44,17 @@ def published(events: Subscription) -> Iterator[Mapping[str, Any]]:
 
 @contextmanager
 def answers(app: Flask) -> Iterator[list[dict[str, Any]]]:
-    """Ask the API for the status without a pause, from another thread."""
+    """Ask the API for the status again and again, from another thread.
+
+    The short waits let the other threads run, as a page does between two questions.
+    """
     client = app.test_client()
     client.environ_base[ENVIRON_KEY] = Listener.SCREEN
     found: list[dict[str, Any]] = []
     enough = Signal()
 
     def ask() -> None:
-        while not enough.is_set():
+        while not enough.wait(0.01):
             found.append(client.get("/api/v1/status").get_json())
 
     asking = Thread(target=ask)
