@@ -122,7 +122,7 @@ def build_hardware(
     if any(simulated.values()):
         real = ", ".join(name for name, is_simulated in simulated.items() if not is_simulated)
         raise SettingsError("HARDWARE-MIXED", real=real, settings=", ".join(simulated))
-    camera = _genicam_camera(config.camera, clock, recorder)
+    camera = _camera_driver(config.camera, clock, recorder)
     gpio = load_gpio(config.light.gpio)
     light, panel = _on_gpio(config, gpio, config.light.supervisor_socket, safety_clock, recorder)
     driver = _stage_driver(config.stage, config.apt, clock, recorder)
@@ -137,8 +137,8 @@ def camera_alone(config: HardwareConfig, clock: Clock) -> Iterator[Camera]:
     Raises:
         DeviceError: its driver is not available.
     """
-    if config.camera.driver == "genicam":
-        camera = _genicam_camera(config.camera, clock)
+    if config.camera.driver != "sim":
+        camera = _camera_driver(config.camera, clock)
         try:
             yield camera
         finally:
@@ -279,7 +279,7 @@ def _simulated(
         if isinstance(world.camera, CameraProcess):
             behind = {"producer": str(world.camera.producer), "serial": world.camera.serial}
             wired = config.camera.model_copy(update=behind)
-            camera = _genicam_camera(wired, clock, recorder)
+            camera = _camera_driver(wired, clock, recorder)
         else:
             camera = world.camera
     except LeukoluxError:
@@ -295,7 +295,8 @@ def _stage_driver(config: StageConfig, apt: AptConfig, clock: Clock, recorder: R
     return GrblStage(config, clock, recorder)
 
 
-def _genicam_camera(config: CameraConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> Camera:
+def _camera_driver(config: CameraConfig, clock: Clock, recorder: Recorder = UNRECORDED) -> Camera:
+    """Return the driver of a camera that is not inside the simulated instrument."""
     # Imported here, so that only such a camera needs its libraries.
     from hal.camera.genicam.driver import GenicamCamera
 

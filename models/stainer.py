@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cell_kind import TRAITS, UNIDENTIFIED, CellKind
 from models.errors import ModelError
 from models.layout import BLANK_LEVEL, space_to_depth
 from models.manifest import NetworkEntry, read_manifest
@@ -41,16 +42,6 @@ _FULL_TINT_DARKNESS = 25.0
 _EDGE_SIGMA_PX = 1.0
 # What is darker than this in the cytoplasm is a red cell or a lobe that lies over it.
 _CYTOPLASM_DARKNESS = (22.0, 34.0)
-_VIOLET = (0.72, -0.82)
-# CIE a* and b* per darkness (100 - L*) of cytoplasm and nucleus of cells of a known kind.
-_TINTS = {
-    "neutrophil": ((0.30, -0.10), _VIOLET),
-    "eosinophil": ((0.95, 2.10), _VIOLET),
-    "basophil": ((0.25, -1.55), (0.62, -0.98)),
-    "lymphocyte": ((-0.05, -1.10), _VIOLET),
-    "monocyte": ((0.15, -0.65), (0.70, -0.75)),
-}
-_UNTINTED = ("dead", "other", "unidentified")
 
 
 def lightness(gray: Image, glass_lightness: float) -> Float32Array:
@@ -168,19 +159,16 @@ def retint(rgb: Image, mask: Image, kind: str) -> Image:
     """
     if rgb.shape[:2] != mask.shape:
         raise TypeError(f"the mask {mask.shape} does not fit the picture {rgb.shape}")
-    if kind in _UNTINTED:
+    tints = None if kind == UNIDENTIFIED else TRAITS[CellKind(kind)].tints
+    if tints is None:
         return rgb.copy()
-    if kind not in _TINTS:
-        raise ValueError(f"there is no kind {kind!r}")
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     darkness = 100 - lab[..., 0]
     # Chroma grows with darkness only until a dye is saturated.
     strength = _FULL_TINT_DARKNESS * np.tanh(darkness / _FULL_TINT_DARKNESS)
     pale, dark = _CYTOPLASM_DARKNESS
     cytoplasm = (mask == 1) * np.clip((dark - darkness) / (dark - pale), 0, 1)
-    for where, depth, tint in zip(
-        (cytoplasm, mask == 2), (strength, darkness), _TINTS[kind], strict=True
-    ):
+    for where, depth, tint in zip((cytoplasm, mask == 2), (strength, darkness), tints, strict=True):
         soft = cv2.GaussianBlur(where.astype(np.float32), (0, 0), _EDGE_SIGMA_PX)[..., None]
         wanted = depth[..., None] * np.array(tint, np.float32)
         lab[..., 1:] += soft * (wanted - lab[..., 1:])

@@ -57,5 +57,6 @@ def test_of_code_the_docstrings_and_messages_are_read(tmp_path: Path) -> None:
     assert ":3: " in found
 
 
+@pytest.mark.slow
 def test_the_texts_of_the_repository_pass() -> None:
     assert main([]) == 0

@@ -2,8 +2,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from device.laboratory.truth import UNIDENTIFIED, compare, kind_of
-from device.results.cell import CellKind
+from device.laboratory.truth import compare, kind_of
+from device.results.cell import UNIDENTIFIED, CellKind
 
 PIXEL_UM = 0.5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from webui.context import context
 from webui.errors import NotFoundError
@@ -30,6 +30,14 @@ def find_run(reader: RecordsReader, run_id: int) -> RunRecord:
     if run is None:
         raise NotFoundError("WEB-RUN-NOT-FOUND", run_id=run_id)
     return run
+
+
+def find_result(reader: RecordsReader, run: RunRecord) -> dict[str, Any]:
+    """Return the result document of the run.  Raises NotFoundError."""
+    document = reader.result(run.id)
+    if document is None:
+        raise NotFoundError("WEB-RESULT-NOT-FOUND", run_id=run.id)
+    return document
 
 
 def find_cell(reader: RecordsReader, cell_id: int) -> CellRecord:

@@ -9,8 +9,7 @@ from typing import Any
 
 from device.laboratory.report import HEADER, Row
 from device.laboratory.sweeps import SWEEPS, table
-from device.laboratory.truth import UNIDENTIFIED
-from device.results.cell import CellKind
+from device.results.cell import UNIDENTIFIED, CellKind
 from hal.errors import InputError
 
 Document = Mapping[str, Any]

@@ -9,8 +9,7 @@ from typing import Any
 
 from device.laboratory.figures import Mean, ObjectCount, Proportion
 from device.laboratory.scores import LEAST_COUNTED, DonorResult, Evaluation
-from device.laboratory.truth import UNIDENTIFIED
-from device.results.cell import CellKind
+from device.results.cell import UNIDENTIFIED, CellKind
 
 
 @dataclass(frozen=True)

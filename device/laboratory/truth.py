@@ -12,13 +12,12 @@ from device.analysis.picture import PictureScale, network_pixel_um
 from device.analysis.tile_analyzer import centre_px
 from device.records.reader import RecordsReader
 from device.records.record_types import CellRecord, TileState
-from device.results.cell import FIVE_TYPES, CellKind
+from device.results.cell import FIVE_TYPES, UNIDENTIFIED, CellKind
 
 MATCH_DISTANCE_UM = 6.5
 """A counted cell and a true one farther apart are two; simulated cells keep twice that distance."""
 
 _CERTAIN_MARGIN_UM = 3.0
-UNIDENTIFIED = "unidentified"
 
 
 class TrueCell(Protocol):

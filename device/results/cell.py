@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cell_kind import FIVE_TYPES, CellKind
+from models.cell_kind import FIVE_TYPES, TRAITS, UNIDENTIFIED, CellKind
 
-__all__ = ["FIVE_TYPES", "THUMBNAIL_PX", "Cell", "CellKind"]
+__all__ = ["FIVE_TYPES", "THUMBNAIL_PX", "TRAITS", "UNIDENTIFIED", "Cell", "CellKind"]
 
 THUMBNAIL_PX = 160
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from scipy.special import betaincinv
 
-from device.results.cell import FIVE_TYPES, CellKind
+from device.results.cell import FIVE_TYPES, TRAITS, CellKind
 
 FULL_COUNT = 200
 REDUCED_COUNT = 100
@@ -21,11 +21,9 @@ MANY_LOST_TILES_PERCENT = 5.0
 
 ADULT_RANGES_VERSION = "adult default 1"
 ADULT_RANGES_PERCENT: Mapping[CellKind, tuple[float, float]] = {
-    CellKind.NEUTROPHIL: (40.0, 75.0),
-    CellKind.LYMPHOCYTE: (20.0, 45.0),
-    CellKind.MONOCYTE: (2.0, 10.0),
-    CellKind.EOSINOPHIL: (1.0, 6.0),
-    CellKind.BASOPHIL: (0.0, 1.0),
+    kind: traits.adult_range_percent
+    for kind, traits in TRAITS.items()
+    if traits.adult_range_percent is not None
 }
 
 

@@ -45,7 +45,10 @@ def _views(app: Flask, group: str) -> list[Callable[..., Any]]:
 
 
 def _route(method: str, address: str, view: Callable[..., Any]) -> str:
-    shown = re.sub(r"<(?:int:)?(\w+)>", r"{\1}", address)
+    choices = re.sub(
+        r"<any\(([\w.,]+)\):\w+>", lambda any_of: f"({any_of[1].replace(',', '|')})", address
+    )
+    shown = re.sub(r"<(?:int:)?(\w+)>", r"{\1}", choices)
     parameters = ", ".join(f"`{name}`" for name in _parameters(view))
     said = f"\n\nParameters: {parameters}." if parameters else ""
     return f"### `{method} {shown}`\n\n{docstring(view)}{said}"

@@ -170,6 +170,7 @@ def test_stored_tiles_come_back_as_they_were(tmp_path, tiles):
     assert again.background.full_scale == tiles.background.full_scale
 
 
+@pytest.mark.slow
 def test_a_fresh_process_analyses_the_tiles_alone(tmp_path, tiles):
     start_s = time.monotonic()
     fresh = measure_fresh_process(tmp_path, len(tiles), starts=1)
@@ -276,6 +277,7 @@ def test_a_bar_knows_which_side_is_good():
     assert not BARS["tile_cpu_ms"].met(30.1)
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_prints_as_json(benchmark, tmp_path, monkeypatch):
     for name, measured in (
         ("measure_paper", lambda reading, patches: benchmark.papers[reading.letter]),

@@ -81,6 +81,7 @@ def test_red_cells_that_are_not_seen_lower_the_count():
     assert some.counted < 0.8 * seen.counted
 
 
+@pytest.mark.slow
 def test_pictures_show_what_went_wrong(tmp_path):
     samples = CellSamples()
     microscope = DrawnMicroscope(dead_kind=CellKind.LYMPHOCYTE)

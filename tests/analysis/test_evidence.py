@@ -98,6 +98,7 @@ def test_command_writes_the_sections(tmp_path, evaluation):
     assert found["scout"].index("out of focus") < found["scout"].index("less light")
 
 
+@pytest.mark.slow
 def test_evaluate_command_reports_writes_and_draws(tmp_path, monkeypatch):
     def drawn(name, enrichment, composition=None):
         return DrawnMicroscope()

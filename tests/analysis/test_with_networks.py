@@ -29,6 +29,7 @@ def evaluation(models, donors, tiles, enrichment):
     )
 
 
+@pytest.mark.slow
 def test_a_few_tiles_of_an_unseen_donor(models):
     scores = evaluation(models, ["sickle:3900"], tiles=2, enrichment=40.0)
     assert scores.found.n > 20

@@ -218,6 +218,7 @@ def not_isolated(venv: Path) -> None:
     (venv / "pyvenv.cfg").unlink()
 
 
+@pytest.mark.slow
 def test_a_damaged_environment_is_made_again(checkout: Checkout) -> None:
     checkout.make("run")
     for damage in (

@@ -129,7 +129,9 @@ def test_a_step_is_stopped(tmp_path: Path, page: Page) -> None:
 def test_the_corners_are_driven_to_and_marked(tmp_path: Path, page: Page) -> None:
     with begun(tmp_path, page) as (rig, _):
         for corner in ("first", "second"):
-            page.get_by_role("button", name=f"Go to {corner} corner").tap()
+            # The page loads again when the stage has arrived.
+            with page.expect_navigation(timeout=LONG_MS):
+                page.get_by_role("button", name=f"Go to {corner} corner").tap()
             expect(page.locator("#jog-picture")).to_be_visible(timeout=LONG_MS)
             mark = page.get_by_role("button", name=f"Mark {corner} corner")
             expect(mark).to_be_enabled(timeout=LONG_MS)
@@ -162,6 +164,7 @@ def test_only_what_is_due_can_be_done_again(tmp_path: Path, page: Page) -> None:
         assert session.steps == ("focus_reference", "pixel_size")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SCREENS)
 def test_everything_on_the_pages_fits_a_finger_and_can_be_read(
     tmp_path: Path, page: Page, size: str

@@ -49,6 +49,7 @@ def test_a_check_is_started_followed_and_read(
 ) -> None:
     page.goto(server.url)
     page.get_by_role("link", name="Checks").tap()
+    page.wait_for_url("**/checks")
     operator = page.get_by_role("textbox", name="Operator")
     operator.tap()
     for key in "07":
@@ -93,6 +94,7 @@ def test_a_lot_is_entered_a_control_started_and_a_rejection_commented(
 ) -> None:
     page.goto(address(server, "/controls"))
     page.get_by_role("link", name="New lot").tap()
+    page.wait_for_url("**/controls/new")
     page.get_by_role("textbox", name="Lot").tap()
     tap_keys(page, "ABC", "Q", "123", "9", "Done")
     enter(page, "Neutrophils: Mean", "60.5")
@@ -126,6 +128,7 @@ def test_a_lot_is_entered_a_control_started_and_a_rejection_commented(
     expect(page.locator(".run-row.point").first).to_contain_text("Optics cleaned")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SCREENS)
 def test_everything_fits_a_finger_and_can_be_read(
     server: WebServer,

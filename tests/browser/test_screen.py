@@ -257,6 +257,7 @@ def test_keypad_keys_and_questions_fit_a_finger(
     check_fit(page, size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SCREENS)
 def test_everything_fits_a_finger_and_can_be_read(
     server: WebServer,

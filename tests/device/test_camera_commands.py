@@ -46,6 +46,7 @@ def test_list_shows_the_camera(gentl: None, settings: Path) -> None:
     assert (found["serial"], found["vendor"]) == ("SIM-1", "Leukolux")
 
 
+@pytest.mark.slow
 def test_features_show_all_or_one(gentl: None, settings: Path) -> None:
     every = run(settings, "features").output
     assert "[AcquisitionControl]" in every
@@ -71,6 +72,7 @@ def test_grab_writes_the_counts_and_leaves_the_light_off(
     assert pixels.mean() == pytest.approx(Sensor().black_level * 4095, abs=2.0)
 
 
+@pytest.mark.slow
 def test_grab_with_light_is_brighter(gentl: None, settings: Path, tmp_path: Path) -> None:
     path = tmp_path / "frame.png"
     result = run(settings, "grab", str(path), "--light")
@@ -108,6 +110,7 @@ def test_grab_with_light_enters_its_pulses_in_the_records(kept: Path, tmp_path: 
         assert dose_j_per_cm2 > 0.0
 
 
+@pytest.mark.slow
 def test_light_of_a_grab_that_fails_is_entered_too(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_light_of_a_grab_that_fails_is_entered_too(
     assert kept_light(kept)[0] == 1
 
 
+@pytest.mark.slow
 def test_noise_enters_its_pulses_in_the_records(kept: Path) -> None:
     assert run(kept, "noise", "--exposures", "4", "--longest-ms", "60", sim=False).exit_code == 0
     # Pairs at each exposure, and the first frame, which is dropped.
@@ -131,6 +135,7 @@ def test_without_light_no_records_are_touched(kept: Path, tmp_path: Path) -> Non
     assert not (kept.parent / "kept").exists()
 
 
+@pytest.mark.slow
 def test_grab_refuses_an_exposure_that_no_pulse_lights(
     gentl: None, settings: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +153,7 @@ def test_grab_refuses_a_name_it_cannot_write(gentl: None, settings: Path, tmp_pa
         assert path.name in result.output
 
 
+@pytest.mark.slow
 def test_rate_counts_frames(gentl: None, settings: Path) -> None:
     document = json.loads(
         run(settings, "rate", "--frames", "8", "--exposure-ms", "20", "--json", "-").output
@@ -159,6 +165,7 @@ def test_rate_counts_frames(gentl: None, settings: Path) -> None:
     assert 1.0 < document["frames_per_s"] <= 17.0
 
 
+@pytest.mark.slow
 def test_noise_finds_what_the_simulated_sensor_is_made_of(gentl: None, settings: Path) -> None:
     result = run(settings, "noise", "--exposures", "6", "--json", "-")
     assert result.exit_code == 0

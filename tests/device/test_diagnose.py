@@ -199,6 +199,7 @@ def test_an_archive_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_self_test_of_the_simulated_instrument_passes(settings: Settings) -> None:
     assert self_test(settings, simulated=True) == {
         "simulated": True,
@@ -284,6 +285,7 @@ def test_a_recording_is_stepped_through(tmp_path: Path) -> None:
     assert "Line 2 of the recording" in done.output
 
 
+@pytest.mark.slow
 def test_the_command_of_a_whole_simulated_instrument(tmp_path: Path) -> None:
     out = tmp_path / "out.tar.gz"
     done = CliRunner().invoke(cli, ["diagnose", "--sim", "--out", str(out)])

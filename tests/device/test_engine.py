@@ -42,6 +42,7 @@ def test_a_run_counts_to_its_target_and_stores_everything(rig: Bench) -> None:
     assert rig.light_is_off()
 
 
+@pytest.mark.slow
 def test_the_tiles_are_in_focus_all_over_a_tilted_slide(tmp_path: Path) -> None:
     area = {"left_um": 36_000.0, "top_um": 43_000.0, "width_um": 1_500.0, "height_um": 500.0}
     with bench(

@@ -189,6 +189,7 @@ def test_the_first_real_image_finds_everything_prepared(
     assert seen == scout + classifier
 
 
+@pytest.mark.slow
 def test_the_networks_that_count_are_verified_where_they_run_and_the_others_on_the_cpu(
     gpu: Gpu,
 ) -> None:

@@ -182,7 +182,7 @@ def test_an_unknown_kind_and_a_mask_that_does_not_fit_are_refused(
     disc: tuple[NDArray[np.uint8], NDArray[np.uint8]],
 ) -> None:
     picture, mask = disc
-    with pytest.raises(ValueError, match="no kind 'plasma cell'"):
+    with pytest.raises(ValueError, match="plasma cell"):
         retint(picture, mask, "plasma cell")
     with pytest.raises(TypeError, match="does not fit"):
         retint(picture, mask[:-1], "monocyte")

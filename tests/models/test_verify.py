@@ -48,15 +48,6 @@ def change_manifest(folder: Path, name: str, **changes: object) -> None:
     write_manifest(folder, manifest.model_copy(update={"networks": networks}))
 
 
-def change_answers(folder: Path, **arrays: NDArray[Any]) -> None:
-    manifest = read_manifest(folder)
-    path = folder / FILE_NAME
-    np.savez_compressed(path, allow_pickle=False, **{**read_answers(folder, manifest), **arrays})
-    assert manifest.known_answers is not None
-    file = manifest.known_answers.model_copy(update={"sha256": sha256_of(path)})
-    write_manifest(folder, manifest.model_copy(update={"known_answers": file}))
-
-
 def test_the_shipped_networks_answer_as_they_did() -> None:
     reports = verify()
     assert {report.name for report in reports} >= set(CASCADE)
@@ -75,6 +66,7 @@ def test_the_shipped_questions_are_small_and_show_every_kind_of_cell(
     assert all(len(answers[f"scout_{kind}"]) > 0 for kind in KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASCADE, "stainer"])
 def test_other_arithmetic_of_the_same_weights_passes(
     manifest: Manifest, answers: dict[str, NDArray[Any]], name: str
@@ -102,6 +94,7 @@ def rolled(images: Bytes) -> Bytes:
     return np.roll(images, 1, axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [darker, brighter, rolled])
 @pytest.mark.parametrize("name", CASCADE)
 def test_images_prepared_otherwise_do_not_pass(
@@ -126,8 +119,9 @@ def test_a_wrong_temperature_does_not_pass(copied_models: Path) -> None:
 
 
 def test_other_outlines_do_not_pass_and_stop_the_instrument(
-    copied_models: Path, answers: dict[str, NDArray[Any]]
+    copied_models: Path, change_answers: Callable[..., None]
 ) -> None:
+    answers = read_answers(copied_models, read_manifest(copied_models))
     shifted = np.roll(answers["segmenter_masks"], 3, axis=-1)
     change_answers(copied_models, segmenter_masks=shifted)
     with pytest.raises(AnswerError, match="segmenter on CPU") as caught:
@@ -178,6 +172,7 @@ def test_known_answers_that_cannot_be_trusted_are_an_error(
         verify(copied_models)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_the_networks_answer(copied_models: Path) -> None:
     manifest = read_manifest(copied_models).model_copy(update={"known_answers": None})
     written = write(copied_models, manifest)

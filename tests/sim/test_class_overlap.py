@@ -73,6 +73,7 @@ def spreads(class_overlap):
     return np.ptp(means, axis=0)
 
 
+@pytest.mark.slow
 def test_types_come_closer_as_they_overlap():
     apart, half, alike = (spreads(share) for share in (0.0, 0.5, 1.0))
     assert (half < 0.9 * apart).all()

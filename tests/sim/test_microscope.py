@@ -142,6 +142,7 @@ def test_truth_is_consistent_with_its_masks():
             assert np.hypot(x_um - cell.x_um, y_um - cell.y_um) < 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSMISSIONS)
 def test_regions_transmit_what_the_literature_says(kind):
     microscope = small_microscope(

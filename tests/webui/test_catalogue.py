@@ -19,6 +19,7 @@ from device.results.cell import CellKind
 from device.results.differential import FlagLevel
 from device.status import StopReason
 from webui.catalogue import catalogue, duration, label, text
+from webui.exports import EXPORTS
 from webui.pages.instrument import LOOKS
 from webui.pages.quality import LEVELS, REMARKS
 
@@ -31,6 +32,7 @@ VALUES: list[tuple[str, Iterable[str]]] = [
     ("kind_short", [*CellKind, "unidentified"]),
     ("kind_letter", [*CellKind, "unidentified"]),
     ("stain.look", LOOKS),
+    ("export", [name.replace(".", "_") for name in EXPORTS]),
     ("check.title", [check.id for check in CATALOGUE]),
     ("check.level", Level),
     ("check.verdict", [*Verdict, "waiting", "now"]),

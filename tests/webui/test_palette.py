@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from itertools import combinations
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
 from numpy.typing import NDArray
 
-import webui
 from webui.views.palette import bgr, ink
 from webui.views.result import GROUPS
 
@@ -63,17 +62,18 @@ def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_pictures_and_pages_use_the_same_colours() -> None:
-    sheet = (Path(webui.__file__).parent / "static" / "screen.css").read_text("utf-8")
+def test_pictures_and_pages_use_the_same_colours(screen: FlaskClient) -> None:
+    sheet = screen.get("/classes.css")
+    assert sheet.mimetype == "text/css"
     for group in GROUPS:
         found = re.search(
-            rf"^\.{group} \{{ --class: #([0-9a-f]{{6}}); --class-ink: #([0-9a-f]{{3}}); \}}$",
-            sheet,
+            rf"^\.{group} \{{ --class: #([0-9a-f]{{6}}); --class-ink: #([0-9a-f]{{6}}); \}}$",
+            sheet.text,
             re.MULTILINE,
         )
         assert found, group
-        assert int(found[1], 16).to_bytes(3, "big") == bytes(bgr(group)[::-1])
-        assert (found[2] == "fff") == (ink(group) == (255, 255, 255))
+        assert bytes.fromhex(found[1]) == bytes(bgr(group)[::-1])
+        assert bytes.fromhex(found[2]) == bytes(ink(group))
 
 
 @pytest.mark.parametrize("sight", SIGHTS)

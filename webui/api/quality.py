@@ -10,9 +10,10 @@ from flask.typing import ResponseReturnValue
 
 from device.checks.report import Level
 from device.quality.control import ANALYTES, parse_targets
-from webui.api.results import csv_answer, cursor, page
+from webui.api.results import cursor, page
 from webui.context import context
 from webui.errors import NotFoundError, ParameterError
+from webui.exports import attachment
 from webui.parameters import choice, field, json_body, record_id
 from webui.reading import find_check, find_lot, open_reader
 from webui.views.tables import points_csv
@@ -116,7 +117,8 @@ def points_table(lot_id: int) -> Response:
     """Return all control runs of a lot as a table."""
     with open_reader() as reader:
         name = find_lot(reader, lot_id).name
-        return csv_answer(points_csv(name, reader.every_control_point(lot_id)), f"lot-{lot_id}")
+        table = points_csv(name, reader.every_control_point(lot_id))
+    return attachment(table, "text/csv", f"lot-{lot_id}.csv")
 
 
 @blueprint.post("/quality/points/<int:point_id>/comments")

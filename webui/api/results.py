@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from flask import Blueprint, Response, jsonify, request
 
 from device.results.cell import CellKind
 from webui.context import context
 from webui.errors import NotFoundError
+from webui.exports import EXPORTS
 from webui.parameters import LARGEST_ID, choice, whole_number
-from webui.reading import find_cell, find_cell_mask, find_cell_picture, find_run, open_reader
-from webui.views.tables import cells_csv, result_csv
+from webui.reading import (
+    find_cell,
+    find_cell_mask,
+    find_cell_picture,
+    find_result,
+    find_run,
+    open_reader,
+)
 from webui.views.tile import ListedTile
-
-if TYPE_CHECKING:
-    from device.records.reader import RecordsReader
-    from device.records.record_types import RunRecord
 
 MAX_LIMIT: Final = 1000
 _KINDS: Final = ("", *(kind.value for kind in CellKind))
@@ -65,26 +68,23 @@ def run(run_id: int) -> Response:
 @blueprint.get("/runs/<int:run_id>/result")
 def result(run_id: int) -> Response:
     """Return the result document of one run; ``format=csv`` gives the differential as a table."""
-    wanted = choice(request, "format", ("json", "csv"), "json")
+    if choice(request, "format", ("json", "csv"), "json") == "csv":
+        return EXPORTS["result.csv"].download(run_id)
     with open_reader() as reader:
-        document = _result(reader, find_run(reader, run_id))
-    return (
-        csv_answer(result_csv(document), f"run-{run_id}") if wanted == "csv" else jsonify(document)
-    )
+        return jsonify(find_result(reader, find_run(reader, run_id)))
 
 
-@blueprint.get("/runs/<int:run_id>/result.csv")
-def result_table(run_id: int) -> Response:
-    """Return the differential of one run as a table."""
-    with open_reader() as reader:
-        return csv_answer(result_csv(_result(reader, find_run(reader, run_id))), f"run-{run_id}")
+@blueprint.get(f"/runs/<int:run_id>/<any({','.join(EXPORTS)}):name>")
+def export(run_id: int, name: str) -> Response:
+    """Return one run as a file to download."""
+    return EXPORTS[name].download(run_id)
 
 
 @blueprint.get("/runs/<int:run_id>/cells")
 def cells(run_id: int) -> Response:
     """List the cells of one run; ``kind`` selects a class; ``format=csv`` gives all as a table."""
     if choice(request, "format", ("json", "csv"), "json") == "csv":
-        return cells_table(run_id)
+        return EXPORTS["cells.csv"].download(run_id)
     after, limit = cursor(200)
     kind = choice(request, "kind", _KINDS, "")
     with open_reader() as reader:
@@ -93,13 +93,6 @@ def cells(run_id: int) -> Response:
             run_id, after=after, limit=limit + 1, kind=CellKind(kind) if kind else None
         )
     return page("cells", found, after, limit)
-
-
-@blueprint.get("/runs/<int:run_id>/cells.csv")
-def cells_table(run_id: int) -> Response:
-    """Return all cells of one run as a table."""
-    with open_reader() as reader:
-        return csv_answer(cells_csv(reader, find_run(reader, run_id)), f"run-{run_id}-cells")
 
 
 @blueprint.get("/runs/<int:run_id>/tiles")
@@ -184,18 +177,5 @@ def _public(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "settings": {**settings, "web": web}}
 
 
-def _result(reader: RecordsReader, run: RunRecord) -> dict[str, Any]:
-    document = reader.result(run.id)
-    if document is None:
-        raise NotFoundError("WEB-RESULT-NOT-FOUND", run_id=run.id)
-    return document
-
-
 def _png(data: bytes) -> Response:
     return Response(data, mimetype="image/png")
-
-
-def csv_answer(table: str, stem: str) -> Response:
-    """Return a table as a file to download."""
-    disposition = f'attachment; filename="leukolux-{stem}.csv"'
-    return Response(table, mimetype="text/csv", headers={"Content-Disposition": disposition})

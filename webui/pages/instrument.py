@@ -12,12 +12,14 @@ from device.results.cell import FIVE_TYPES, THUMBNAIL_PX, CellKind
 from webui.catalogue import label
 from webui.context import context
 from webui.errors import NotFoundError
+from webui.exports import EXPORTS
 from webui.parameters import LARGEST_ID, choice, whole_number
 from webui.reading import find_cell, find_run, open_reader
 from webui.views import result as result_view
 from webui.views.calibration import used_rows
 from webui.views.field_picture import field_picture_png
 from webui.views.outline import outlines
+from webui.views.palette import style_sheet
 from webui.views.status import OUTSIDE_KINDS, screen_path, status_view_of
 from webui.views.tables import all_cells
 from webui.views.tile import find_tile, picture_shape, seen_cells
@@ -48,6 +50,14 @@ def home() -> ResponseReturnValue:
         last = _rows(reader, newest)
         lots = reader.control_lots(open_only=True)
     return _render("home.html", status, last=last, lots=lots)
+
+
+@blueprint.get("/classes.css")
+def class_colours() -> Response:
+    """The colours of the classes."""
+    return Response(
+        style_sheet(), mimetype="text/css", headers={"Cache-Control": "private, max-age=3600"}
+    )
 
 
 @blueprint.get("/live")
@@ -203,8 +213,14 @@ def details(run_id: int) -> ResponseReturnValue:
     with open_reader() as reader:
         run = find_run(reader, run_id)
         document = reader.result(run_id)
-    used = used_rows(document)
-    return _render_run("details.html", run, document=document, calibrations=used, tab="details")
+    return _render_run(
+        "details.html",
+        run,
+        document=document,
+        calibrations=used_rows(document),
+        exports=EXPORTS,
+        tab="details",
+    )
 
 
 @blueprint.get("/cells/<int:cell_id>")

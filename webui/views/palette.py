@@ -1,4 +1,4 @@
-"""The colours of the classes, as in screen.css; the colour-blind can tell them apart, too.
+"""The colours of the classes; the colour-blind can tell them apart, too.
 
 Any two differ by at least 30 (CIE 1976) for normal sight and under protanopia, deuteranopia and
 tritanopia; a letter in :func:`ink` stands out from each by 7:1 and says the same.
@@ -6,27 +6,19 @@ tritanopia; a letter in :func:`ink` stands out from each by 7:1 and says the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, TypeAlias
+
+from device.results.cell import TRAITS, UNIDENTIFIED, CellKind
 
 Bgr: TypeAlias = tuple[int, int, int]
 
-_RGB: Final[Mapping[str, int]] = {
-    "neutrophil": 0x0D39EF,
-    "eosinophil": 0x9C1305,
-    "basophil": 0x7A1C87,
-    "lymphocyte": 0x02AF67,
-    "monocyte": 0xC29000,
-    "dead": 0x4E4F4E,
-    "other": 0x090B0D,
-    "unidentified": 0x8F9AA6,
-}
+_UNIDENTIFIED_RGB: Final = 0x8F9AA6
 _BRIGHT: Final = 0.18
 
 
 def bgr(group: str) -> Bgr:
     """Return the colour of a group as OpenCV wants it."""
-    colour = _RGB[group]
+    colour = _UNIDENTIFIED_RGB if group == UNIDENTIFIED else TRAITS[CellKind(group)].colour_rgb
     return colour & 255, colour >> 8 & 255, colour >> 16
 
 
@@ -38,3 +30,12 @@ def ink(group: str) -> Bgr:
     ]
     luminance = sum(w * v for w, v in zip((0.0722, 0.7152, 0.2126), linear, strict=True))
     return (0, 0, 0) if luminance > _BRIGHT else (255, 255, 255)
+
+
+def style_sheet() -> str:
+    """Return the colours as CSS: each group is a class with ``--class`` and ``--class-ink``."""
+    return "".join(
+        f".{group} {{ --class: #{bytes(bgr(group)[::-1]).hex()};"
+        f" --class-ink: #{bytes(ink(group)).hex()}; }}\n"
+        for group in (*CellKind, UNIDENTIFIED)
+    )

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from device.results.cell import FIVE_TYPES, Cell, CellKind
+from device.results.cell import FIVE_TYPES, UNIDENTIFIED, Cell, CellKind
 from device.status import StopReason
 from webui.catalogue import label, text
 
 if TYPE_CHECKING:
     from device.records.record_types import CellRecord, PointRecord, RunRecord
 
-UNIDENTIFIED: Final = "unidentified"
 GROUPS: Final = (*(kind.value for kind in FIVE_TYPES), UNIDENTIFIED, "dead", "other")
 _AXIS_ENDS_PERCENT: Final = (20, 40, 60, 80, 100)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from device.engine.state.snapshot import RECORDS_WAITING
 from device.engine.state.states import RUNNING, Event, State, answer
 from device.engine.state.waiting_sample import HALF_ENTERED, WaitingSample
-from device.results.cell import FIVE_TYPES, CellKind
+from device.results.cell import FIVE_TYPES, UNIDENTIFIED, CellKind
 from device.status import Status
 from webui.catalogue import duration, label, text
 
 if TYPE_CHECKING:
     from webui.context import Context
 
-OUTSIDE_KINDS: Final = (CellKind.DEAD.value, CellKind.OTHER.value, "unidentified")
+OUTSIDE_KINDS: Final = (CellKind.DEAD.value, CellKind.OTHER.value, UNIDENTIFIED)
 _BUSY: Final = RUNNING | {State.FINISHING, State.ABORTING}
 _JOG_STEP: Final = "slide_corners"
 _TONES: Final = {

@@ -52,7 +52,7 @@ POINT_COLUMNS: Final = (
 _PAGE: Final = 1000
 
 
-def result_csv(document: Mapping[str, Any]) -> str:
+def differential_csv(document: Mapping[str, Any]) -> str:
     """Return the differential of a result document; classes outside it have a count only.
 
     Every row names the version of the software that measured.
