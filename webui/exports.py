@@ -23,7 +23,7 @@ class Export:
     Attributes:
         name: last part of its address, the end of its file name, and the key of its label.
         mimetype: what the content is.
-        content: returns it; raises NotFoundError if the run has none.
+        content: returns it; raises NotFoundError if the run has no such content.
     """
 
     name: str
