@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 
 from device.imaging.field import Field
 from device.settings.sections import ScanConfig
@@ -61,7 +62,7 @@ def make_plan(scan: ScanConfig, camera: CameraConfig) -> Plan:
         )
     columns, step_x_um = _steps(scan.width_um, width_um, scan.overlap_um)
     rows, step_y_um = _steps(scan.height_um, height_um, scan.overlap_um)
-    fields = [
+    fields = (
         Field(
             row,
             column,
@@ -70,8 +71,8 @@ def make_plan(scan: ScanConfig, camera: CameraConfig) -> Plan:
         )
         for row in range(rows)
         for column in (range(columns) if row % 2 == 0 else reversed(range(columns)))
-    ]
-    return Plan(tuple(fields[: scan.max_tiles]), width_um, height_um, step_x_um, step_y_um)
+    )
+    return Plan(tuple(islice(fields, scan.max_tiles)), width_um, height_um, step_x_um, step_y_um)
 
 
 def _steps(length_um: float, tile_um: float, overlap_um: float) -> tuple[int, float]:

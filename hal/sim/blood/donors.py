@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -62,7 +62,7 @@ class Donor:
     name: str
     disease: str
     seed: int
-    composition: Mapping[str, float]
+    composition: Mapping[str, float] = field(hash=False)
     erythroblast_fraction: float
     immature_fraction: float
     dead_fraction: float

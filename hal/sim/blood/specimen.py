@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -137,14 +137,10 @@ class Specimen:
             return optical_maps(self.stamp(item).masses, wavelength_nm)
         return optical_maps(artefact_masses(item, self.pixel_um), wavelength_nm)
 
-    @cached_property
-    def _mass_banks(self) -> tuple[Float32Array, Float32Array]:
-        donor = self.smear.donor
-        return red_cell_bank(donor, self.pixel_um), platelet_bank(donor, self.pixel_um)
-
     def _make_banks(self, wavelength_nm: float) -> tuple[Float32Array, Float32Array]:
         """Return the optical maps of red cells and platelets, (N, 2, n, n) each."""
-        hemoglobin, protein = self._mass_banks
+        hemoglobin = red_cell_bank(self.smear.donor, self.pixel_um)
+        protein = platelet_bank(self.smear.donor, self.pixel_um)
         coefficients = optical_coefficients(wavelength_nm)[:, :, None, None]
         return (
             coefficients[:, Channel.HEMOGLOBIN] * hemoglobin[:, None],
