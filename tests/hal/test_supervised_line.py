@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
@@ -215,3 +216,21 @@ def test_a_line_that_cannot_be_taken_is_told_and_the_supervisor_is_blamed(
         line.on(time.monotonic() + 1.0)
     assert caught.value.error_code == "LIGHT-SUPERVISOR-LOST"
     assert "LIGHT-LINE-TAKEN" in caplog.text
+
+
+@pytest.mark.timeout(60)
+def test_a_supervisor_with_a_full_queue_is_silent_and_not_waited_for(gpio: SharedGpio) -> None:
+    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder, ExitStack() as stack:
+        path = Path(folder) / "light.sock"
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        listener.bind(str(path))
+        listener.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                caller.setblocking(False)
+                caller.connect(str(path))
+        with pytest.raises(SilentSupervisorError) as caught:
+            SupervisedLine(path, gpio, PIN).connect()
+        assert caught.value.error_code == "LIGHT-SUPERVISOR-QUEUE"
+        gc.collect()
