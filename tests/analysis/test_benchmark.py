@@ -213,6 +213,7 @@ def test_patches_of_the_paper_s_networks_are_timed_after_one_that_warms_up(clock
     assert cost.gops == pytest.approx(2 * 3 * 18.1 / 1.65, rel=0.01)
 
 
+@pytest.mark.slow
 def test_ceilings_and_shipped_networks_run_on_this_machine():
     ceilings, networks = measure_ceilings(runs=1), measure_networks(runs=1)
     assert set(ceilings) == {"int8", "fp32"}

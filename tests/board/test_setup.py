@@ -171,6 +171,7 @@ def test_changed_requirements_are_installed_into_what_is_there(checkout: Checkou
     assert (again.makes(), again.installs()) == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", ["killed in venv", "killed in ensurepip", "killed in pip", "Ctrl-C in pip"]
 )
@@ -267,6 +268,7 @@ def test_a_missing_python_is_told(checkout: Checkout) -> None:
     assert "There is no program python3.99" in answer.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said", "made_again"),
     [

@@ -76,6 +76,7 @@ def test_a_number_is_entered_with_the_keypad(tmp_path: Path, page: Page) -> None
         assert record.value("irradiance_mw_per_cm2") == pytest.approx(8.0)
 
 
+@pytest.mark.slow
 def test_the_light_pulses_for_a_power_meter_and_is_stopped(
     tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_the_light_pulses_for_a_power_meter_and_is_stopped(
         expect(width).to_have_value("5")
 
 
+@pytest.mark.slow
 def test_a_refusal_is_explained_and_cannot_be_accepted(tmp_path: Path, page: Page) -> None:
     with begun(tmp_path, page) as (rig, server):
         rig.camera.at[rig.camera.exposures + 3] = lambda: rig.world.set_lid(closed=False)
@@ -109,6 +111,7 @@ def test_a_refusal_is_explained_and_cannot_be_accepted(tmp_path: Path, page: Pag
         assert rig.light_is_off()
 
 
+@pytest.mark.slow
 def test_a_step_is_stopped(tmp_path: Path, page: Page) -> None:
     with begun(tmp_path, page) as (rig, server):
         tapped = Event()
@@ -143,6 +146,7 @@ def test_the_corners_are_driven_to_and_marked(tmp_path: Path, page: Page) -> Non
         assert set(session.marks) == {"first", "second"}
 
 
+@pytest.mark.slow
 def test_only_what_is_due_can_be_done_again(tmp_path: Path, page: Page) -> None:
     with begun(tmp_path, page) as (rig, server):
         # The page shown would load again when the session changes, in the middle of the next one.

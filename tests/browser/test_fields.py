@@ -98,6 +98,7 @@ def test_a_field_is_enlarged_moved_and_its_cells_are_opened(
     page.wait_for_url("**/cells/1?*")
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_stained_are_shown_as_taken_with_the_reason(
     instrument: InstrumentDouble, records: Records, settings: Settings, run_id: int, page: Page
 ) -> None:

@@ -89,6 +89,7 @@ def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page)
         expect(page.get_by_role("button", name="Start")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_the_counted_cells_are_seen_stained_and_each_opens_its_field(
     tmp_path: Path, page: Page
 ) -> None:

@@ -238,6 +238,7 @@ def test_outlines_can_be_switched_off_and_on(
     expect(page.locator("#outlines")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SCREENS)
 def test_keypad_keys_and_questions_fit_a_finger(
     server: WebServer, instrument: InstrumentDouble, page: Page, size: str

@@ -38,6 +38,7 @@ def test_the_catalogue_of_a_level_is_shown_and_nothing_done(level: Level) -> Non
     assert shown == [check.id for check in choose(CATALOGUE, level)]
 
 
+@pytest.mark.slow
 def test_start_up_passes_on_the_simulated_instrument(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     result = selftest("--sim", "--json", str(path))

@@ -146,6 +146,7 @@ def test_grab_refuses_an_exposure_that_no_pulse_lights(
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_grab_refuses_a_name_it_cannot_write(gentl: None, settings: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "frame.gif", tmp_path / "none" / "frame.png"):
         result = run(settings, "grab", str(path))

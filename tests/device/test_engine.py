@@ -80,6 +80,7 @@ def test_the_end_of_the_area_ends_a_run_and_is_said(tmp_path: Path) -> None:
         assert status.tiles_analysed == status.tiles_planned
 
 
+@pytest.mark.slow
 def test_an_area_that_cannot_hold_enough_cells_is_refused_with_what_was_counted(
     tmp_path: Path,
 ) -> None:

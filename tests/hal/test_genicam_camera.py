@@ -358,6 +358,7 @@ def test_a_frame_stays_what_it_is_when_its_buffer_is_used_again(camera: GenicamC
     assert np.array_equal(kept.pixels, expected_pixels(kept, exposure=0))
 
 
+@pytest.mark.slow
 def test_a_camera_that_was_closed_leaves_no_node_map_behind(wire_config: CameraConfig) -> None:
     from genicam.genapi import ChunkAdapter
 

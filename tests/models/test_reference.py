@@ -58,6 +58,7 @@ def test_weights_are_random_and_come_back_with_their_seed() -> None:
         assert len(np.unique(array)) > 0.99 * array.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "low", "high"),
     [
