@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 from fit import SCREENS, check_fit, show_at
 from playwright.sync_api import Page, expect
-from test_press_start import bench_with_screen
+from test_press_start import instrument_with_screen
 
 from device.calibration.effective import made_for
 from device.calibration.steps.catalogue import STEP_IDS
@@ -21,15 +21,15 @@ from device.records.calibrations import CalibrationState
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
-from engine_bench import TIMEOUT_S, Bench
+from small_instrument import TIMEOUT_S, SmallInstrument
 
 LONG_MS = TIMEOUT_S * 1000
 
 
 @contextmanager
-def begun(folder: Path, page: Page) -> Iterator[tuple[Bench, WebServer]]:
+def begun(folder: Path, page: Page) -> Iterator[tuple[SmallInstrument, WebServer]]:
     """Begin a calibration as Ann on the screen; the page shows the first step."""
-    with bench_with_screen(folder) as (rig, server):
+    with instrument_with_screen(folder) as (rig, server):
         page.goto(server.url)
         page.get_by_role("link", name="Calibrate").tap()
         page.wait_for_url("**/calibration")  # the page before has a keypad, too

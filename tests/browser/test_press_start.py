@@ -20,8 +20,8 @@ from device.settings.file import parse_settings
 from webui.server import WebServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
-from engine_bench import TIMEOUT_S, Bench, bench, small_settings
 from instrument_double import TwoTones
+from small_instrument import TIMEOUT_S, SmallInstrument, small_instrument, small_settings
 
 SCAN_TIMEOUT_MS = 540_000
 
@@ -56,13 +56,13 @@ def _check_that_pictures_loaded(page: Page) -> None:
 
 
 @contextmanager
-def bench_with_screen(folder: Path) -> Iterator[tuple[Bench, WebServer]]:
+def instrument_with_screen(folder: Path) -> Iterator[tuple[SmallInstrument, WebServer]]:
     """Open the small instrument of the engine's tests and a screen on it."""
     scan = {"width_um": 400.0, "height_um": 200.0, "target_cells": 60}
     settings = parse_settings({**small_settings(folder, **scan).model_dump(), "web": {"port": 0}})
     stain = VirtualStain(TwoTones)
     with (
-        bench(folder, **scan) as rig,
+        small_instrument(folder, **scan) as rig,
         WebServer(rig.instrument, rig.records, settings, stain) as server,
     ):
         rig.idle()
@@ -70,7 +70,7 @@ def bench_with_screen(folder: Path) -> Iterator[tuple[Bench, WebServer]]:
 
 
 def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page) -> None:
-    with bench_with_screen(tmp_path) as (rig, server):
+    with instrument_with_screen(tmp_path) as (rig, server):
         run_id = press_start(page, server.url, "WARD-7", TIMEOUT_S * 1000)
         shares = differential(page)
         expect(page.get_by_text("Enough cells counted")).to_be_visible()
@@ -93,7 +93,7 @@ def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page)
 def test_the_counted_cells_are_seen_stained_and_each_opens_its_field(
     tmp_path: Path, page: Page
 ) -> None:
-    with bench_with_screen(tmp_path) as (_, server):
+    with instrument_with_screen(tmp_path) as (_, server):
         press_start(page, server.url, "WARD-9", TIMEOUT_S * 1000)
         page.get_by_role("link", name="Cells", exact=True).tap()
         thumbnail = page.locator(".thumbs img").first
@@ -109,7 +109,7 @@ def test_the_counted_cells_are_seen_stained_and_each_opens_its_field(
 
 
 def test_an_open_lid_is_explained_and_resume_waits_for_it(tmp_path: Path, page: Page) -> None:
-    with bench_with_screen(tmp_path) as (rig, server):
+    with instrument_with_screen(tmp_path) as (rig, server):
         rig.camera.at[40] = lambda: rig.world.set_lid(closed=False)
         page.goto(server.url)
         page.get_by_role("button", name="Start").tap()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench
 from playwright.sync_api import Browser, Page, expect
-from test_press_start import bench_with_screen
+from small_instrument import TIMEOUT_S, SmallInstrument
+from test_press_start import instrument_with_screen
 
 from device.engine.state.states import State
 from device.status import Status
@@ -18,8 +18,8 @@ LONG_MS = TIMEOUT_S * 1000
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[tuple[Bench, WebServer]]:
-    with bench_with_screen(tmp_path) as (rig, server):
+def parts(tmp_path: Path) -> Iterator[tuple[SmallInstrument, WebServer]]:
+    with instrument_with_screen(tmp_path) as (rig, server):
         yield rig, server
 
 
@@ -31,7 +31,7 @@ def second(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def press(rig: Bench) -> Status:
+def press(rig: SmallInstrument) -> Status:
     """Press the panel's pin until a run has begun, or was refused."""
     rig.world.hold_start(down=True)
     status = rig.wait_until(lambda now: now.state != State.IDLE or now.refusal is not None)
@@ -39,7 +39,7 @@ def press(rig: Bench) -> Status:
     return status
 
 
-def wait_for_draft(rig: Bench, text: str) -> None:
+def wait_for_draft(rig: SmallInstrument, text: str) -> None:
     rig.wait_until(lambda now: now.waiting_sample.draft_sample_id == text)
 
 
@@ -56,7 +56,7 @@ def scan(page: Page, barcode: str) -> None:
 
 
 def test_a_chosen_control_lot_and_operator_reach_the_run_of_the_panel(
-    parts: tuple[Bench, WebServer], page: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
     rig, server = parts
     lot = rig.records.quality.add_lot("Q7", "normal", None)
@@ -74,7 +74,7 @@ def test_a_chosen_control_lot_and_operator_reach_the_run_of_the_panel(
 
 
 def test_an_id_typed_without_enter_is_not_started_by_the_panel_nor_is_the_former_one(
-    parts: tuple[Bench, WebServer], page: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
     rig, server = parts
     page.goto(server.url)
@@ -90,7 +90,7 @@ def test_an_id_typed_without_enter_is_not_started_by_the_panel_nor_is_the_former
 
 
 def test_a_refused_id_is_not_started_by_the_panel_nor_is_the_former_one(
-    parts: tuple[Bench, WebServer], page: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
     rig, server = parts
     page.goto(server.url)
@@ -107,7 +107,7 @@ def test_a_refused_id_is_not_started_by_the_panel_nor_is_the_former_one(
 
 
 def test_a_second_browser_that_opens_home_overwrites_nothing(
-    parts: tuple[Bench, WebServer], page: Page, second: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
 ) -> None:
     rig, server = parts
     page.goto(server.url)
@@ -122,7 +122,7 @@ def test_a_second_browser_that_opens_home_overwrites_nothing(
 
 
 def test_leaving_home_and_coming_back_shows_id_lot_and_operator(
-    parts: tuple[Bench, WebServer], page: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
     rig, server = parts
     lot = rig.records.quality.add_lot("Q7", "normal", None)
@@ -143,7 +143,7 @@ def test_leaving_home_and_coming_back_shows_id_lot_and_operator(
 
 
 def test_what_a_closed_screen_left_half_typed_is_explained_and_replaced_on_another(
-    parts: tuple[Bench, WebServer], page: Page, second: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
 ) -> None:
     rig, server = parts
     second.goto(server.url)
@@ -163,7 +163,7 @@ def test_what_a_closed_screen_left_half_typed_is_explained_and_replaced_on_anoth
 
 
 def test_two_screens_show_each_others_typing(
-    parts: tuple[Bench, WebServer], page: Page, second: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
 ) -> None:
     rig, server = parts
     page.goto(server.url)
@@ -182,7 +182,7 @@ def test_two_screens_show_each_others_typing(
 
 
 def test_the_keypad_half_way_keeps_the_panel_from_starting_and_cancel_gives_the_id_back(
-    parts: tuple[Bench, WebServer], page: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
     rig, server = parts
     page.goto(server.url)
@@ -199,7 +199,7 @@ def test_the_keypad_half_way_keeps_the_panel_from_starting_and_cancel_gives_the_
 
 
 def test_the_suggested_number_is_started_by_one_press_of_the_panel(
-    parts: tuple[Bench, WebServer], page: Page
+    parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
     rig, server = parts
     page.goto(server.url)

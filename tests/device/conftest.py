@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_bench import Bench, bench
+from small_instrument import SmallInstrument, small_instrument
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstrument]:
     monkeypatch.setattr("hal.light.gpio_light.INTERLOCK_GAP_S", 0.001)
-    with bench(tmp_path) as made:
+    with small_instrument(tmp_path) as made:
         yield made

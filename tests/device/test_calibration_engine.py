@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine_bench import Bench, bench
+from small_instrument import SmallInstrument, small_instrument
 
 from device.calibration.effective import made_for
 from device.engine.state.states import State
@@ -16,19 +16,19 @@ from device.settings.file import parse_settings
 POWER = {"power_mw": 0.02, "field_width_mm": 0.5, "field_height_mm": 0.5}
 
 
-def begun(rig: Bench) -> Bench:
+def begun(rig: SmallInstrument) -> SmallInstrument:
     rig.idle()
     rig.instrument.calibration.begin("Ann")
     return rig
 
 
-def accept(rig: Bench, step: str, entries: dict[str, float] | None = None) -> None:
+def accept(rig: SmallInstrument, step: str, entries: dict[str, float] | None = None) -> None:
     rig.instrument.calibration.measure(step, entries)
     rig.idle()
     rig.instrument.calibration.accept(step)
 
 
-def test_the_state_and_the_share_are_told(rig: Bench) -> None:
+def test_the_state_and_the_share_are_told(rig: SmallInstrument) -> None:
     begun(rig)
     seen = []
     rig.camera.at[rig.camera.exposures + 2] = lambda: seen.append(rig.instrument.status())
@@ -42,7 +42,9 @@ def test_the_state_and_the_share_are_told(rig: Bench) -> None:
 
 
 @pytest.mark.parametrize("exposure", [1, 5, 11])
-def test_abort_ends_the_step_at_once_with_nothing_stored(rig: Bench, exposure: int) -> None:
+def test_abort_ends_the_step_at_once_with_nothing_stored(
+    rig: SmallInstrument, exposure: int
+) -> None:
     begun(rig)
     last = rig.camera.exposures + exposure
     rig.camera.at[last] = rig.instrument.abort
@@ -56,7 +58,7 @@ def test_abort_ends_the_step_at_once_with_nothing_stored(rig: Bench, exposure: i
 
 
 def test_a_long_press_of_the_button_aborts(tmp_path: Path) -> None:
-    with bench(tmp_path, panel={"long_press_ms": 500.0, "debounce_ms": 0.0}) as rig:
+    with small_instrument(tmp_path, panel={"long_press_ms": 500.0, "debounce_ms": 0.0}) as rig:
         begun(rig)
         rig.camera.at[rig.camera.exposures + 2] = lambda: rig.world.hold_start(down=True)
         rig.instrument.calibration.measure("settle_time")
@@ -66,7 +68,7 @@ def test_a_long_press_of_the_button_aborts(tmp_path: Path) -> None:
         assert rig.instrument.calibration.results() == {}
 
 
-def test_an_opened_lid_ends_the_step_with_the_light_off(rig: Bench) -> None:
+def test_an_opened_lid_ends_the_step_with_the_light_off(rig: SmallInstrument) -> None:
     begun(rig)
     rig.camera.at[rig.camera.exposures + 3] = lambda: rig.world.set_lid(closed=False)
     rig.instrument.calibration.measure("focus_reference")
@@ -85,7 +87,9 @@ def test_an_opened_lid_ends_the_step_with_the_light_off(rig: Bench) -> None:
     accept(rig, "flat_field")
 
 
-def test_a_device_that_fails_is_a_fault_and_the_session_goes_on_after_it(rig: Bench) -> None:
+def test_a_device_that_fails_is_a_fault_and_the_session_goes_on_after_it(
+    rig: SmallInstrument,
+) -> None:
     begun(rig)
 
     def unplug() -> None:
@@ -104,7 +108,7 @@ def test_a_device_that_fails_is_a_fault_and_the_session_goes_on_after_it(rig: Be
     accept(rig, "flat_field")
 
 
-def test_a_bug_in_a_step_is_a_fault(rig: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_a_step_is_a_fault(rig: SmallInstrument, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(rig)
 
     def broken(pixels: object) -> float:
@@ -118,7 +122,7 @@ def test_a_bug_in_a_step_is_a_fault(rig: Bench, monkeypatch: pytest.MonkeyPatch)
     assert rig.light_is_off()
 
 
-def test_the_light_of_a_calibration_counts_for_the_led(rig: Bench) -> None:
+def test_the_light_of_a_calibration_counts_for_the_led(rig: SmallInstrument) -> None:
     begun(rig)
     accept(rig, "flat_field")
     led = rig.records.judge_led("1", 1.0, sound=False)
@@ -126,14 +130,14 @@ def test_the_light_of_a_calibration_counts_for_the_led(rig: Bench) -> None:
     assert led.light_s > 0.0
 
 
-def test_nothing_is_measured_while_a_run_goes_on(rig: Bench) -> None:
+def test_nothing_is_measured_while_a_run_goes_on(rig: SmallInstrument) -> None:
     begun(rig)
     rig.start()
     with pytest.raises(RequestRefusedError):
         rig.instrument.calibration.measure("led_power", POWER)
 
 
-def test_a_run_uses_and_shows_the_calibration(rig: Bench) -> None:
+def test_a_run_uses_and_shows_the_calibration(rig: SmallInstrument) -> None:
     begun(rig)
     accept(rig, "led_power", POWER)
     accept(rig, "focus_reference", {"offset_um": 0.0})
@@ -152,7 +156,7 @@ def test_a_run_uses_and_shows_the_calibration(rig: Bench) -> None:
     assert "led power" not in flag["text"]
 
 
-def test_the_measured_backlash_becomes_the_approach_of_a_run(rig: Bench) -> None:
+def test_the_measured_backlash_becomes_the_approach_of_a_run(rig: SmallInstrument) -> None:
     begun(rig)
     desk = rig.instrument.calibration
     session = desk.session()
@@ -173,7 +177,7 @@ def test_the_measured_backlash_becomes_the_approach_of_a_run(rig: Bench) -> None
 
 
 def test_an_instrument_that_wants_calibrations_does_not_start_without(tmp_path: Path) -> None:
-    with bench(tmp_path, calibration={"when_missing": "refuse"}) as rig:
+    with small_instrument(tmp_path, calibration={"when_missing": "refuse"}) as rig:
         rig.idle()
         before = rig.camera.exposures
         with pytest.raises(StartRefusedError) as caught:
@@ -184,7 +188,7 @@ def test_an_instrument_that_wants_calibrations_does_not_start_without(tmp_path: 
 
 def test_an_interrupted_run_still_tells_its_calibration(tmp_path: Path) -> None:
     settings = parse_settings({"records": {"directory": str(tmp_path)}})
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         rig.idle()
         run_id = rig.records.begin_run("S-1", settings.model_dump(mode="json"), {})
         rig.records.add_event(run_id, "calibration", {"used": [{"step": "led_power"}]})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench, bench
+from small_instrument import TIMEOUT_S, SmallInstrument, small_instrument
 
 from device.calibration.steps.catalogue import STEP_IDS, step_of
 from device.calibration.steps.quantities import Quantity
@@ -22,16 +22,16 @@ FULL_SCALE = 4095
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Bench]:
+def lab(tmp_path: Path) -> Iterator[SmallInstrument]:
     """The instrument with the virtual smear under a small camera."""
-    with bench(tmp_path, physics=True, width_um=300.0, height_um=200.0) as made:
+    with small_instrument(tmp_path, physics=True, width_um=300.0, height_um=200.0) as made:
         made.idle()
         made.instrument.calibration.begin("Ann")
         yield made
 
 
 def measured(
-    lab: Bench, step: str, entries: Mapping[str, float] | None = None
+    lab: SmallInstrument, step: str, entries: Mapping[str, float] | None = None
 ) -> CalibrationRecord:
     lab.instrument.calibration.measure(step, entries)
     status = lab.instrument.wait_for(State.IDLE, State.FAULT, timeout_s=4 * TIMEOUT_S)
@@ -51,7 +51,7 @@ def holds(record: CalibrationRecord, name: str, truth: float) -> bool:
     return abs(found.value - truth) <= 1.5 * found.uncertainty
 
 
-def test_the_pixel_size_of_a_straight_camera(lab: Bench) -> None:
+def test_the_pixel_size_of_a_straight_camera(lab: SmallInstrument) -> None:
     record = measured(lab, "pixel_size")
     assert holds(record, "pixel_um", 0.165)
     assert holds(record, "rotation_deg", 0.0)
@@ -70,7 +70,7 @@ def test_the_pixel_size_of_a_straight_camera(lab: Bench) -> None:
     ],
 )
 def test_a_camera_that_sits_wrong_is_measured_and_refused(
-    lab: Bench, mounting: Mounting, code: str
+    lab: SmallInstrument, mounting: Mounting, code: str
 ) -> None:
     lab.world.microscope.mounting = mounting
     record = measured(lab, "pixel_size")
@@ -83,7 +83,7 @@ def test_a_camera_that_sits_wrong_is_measured_and_refused(
 
 
 @pytest.mark.slow
-def test_the_backlash_of_the_emulated_stage(lab: Bench) -> None:
+def test_the_backlash_of_the_emulated_stage(lab: SmallInstrument) -> None:
     record = measured(lab, "backlash")
     truth = Mechanics()
     for axis, backlash_um, spread_um in zip(
@@ -99,7 +99,7 @@ def test_the_backlash_of_the_emulated_stage(lab: Bench) -> None:
 def test_a_stage_with_encoders_on_the_slide_has_backlash_in_z_alone(tmp_path: Path) -> None:
     pytest.importorskip("thorlabs_apt_protocol", reason="the extra apt is not installed")
     area = {"width_um": 300.0, "height_um": 200.0}
-    with bench(tmp_path, physics=True, stage={"driver": "apt"}, **area) as lab:
+    with small_instrument(tmp_path, physics=True, stage={"driver": "apt"}, **area) as lab:
         lab.idle()
         lab.instrument.calibration.begin("Ann")
         record = measured(lab, "backlash")
@@ -110,7 +110,7 @@ def test_a_stage_with_encoders_on_the_slide_has_backlash_in_z_alone(tmp_path: Pa
     assert record.state is CalibrationState.MEASURED
 
 
-def test_the_noise_of_the_simulated_chip(lab: Bench) -> None:
+def test_the_noise_of_the_simulated_chip(lab: SmallInstrument) -> None:
     record = measured(lab, "camera_noise")
     sensor = lab.world.microscope.sensor
     assert holds(record, "gain_e_per_count", sensor.full_well_e / FULL_SCALE)
@@ -118,7 +118,7 @@ def test_the_noise_of_the_simulated_chip(lab: Bench) -> None:
     assert quantity(record, "gain_relative_uncertainty").value < 0.02
 
 
-def test_the_flat_field_of_the_simulated_lamp(lab: Bench) -> None:
+def test_the_flat_field_of_the_simulated_lamp(lab: SmallInstrument) -> None:
     record = measured(lab, "flat_field")
     camera = lab.settings.camera
     light = Optics().illumination(camera.height_px, camera.width_px)
@@ -130,7 +130,7 @@ def test_the_flat_field_of_the_simulated_lamp(lab: Bench) -> None:
     assert len(relative[0]) == 8
 
 
-def test_the_height_of_the_focus(lab: Bench) -> None:
+def test_the_height_of_the_focus(lab: SmallInstrument) -> None:
     record = measured(lab, "focus_reference", {"offset_um": 0.7})
     plan_x_um = lab.settings.scan.left_um + lab.settings.scan.width_um / 2
     plan_y_um = lab.settings.scan.top_um + lab.settings.scan.height_um / 2
@@ -142,14 +142,14 @@ def test_the_height_of_the_focus(lab: Bench) -> None:
 
 
 @pytest.mark.slow
-def test_a_stage_without_ringing_needs_the_shortest_wait(lab: Bench) -> None:
+def test_a_stage_without_ringing_needs_the_shortest_wait(lab: SmallInstrument) -> None:
     record = measured(lab, "settle_time")
     # At this speed of the clock a late thread is worth a fifth of a second.
     assert 20.0 <= quantity(record, "settle_xy_ms").value <= 500.0
     assert 10.0 <= quantity(record, "settle_z_ms").value <= 500.0
 
 
-def test_the_entered_power_becomes_an_irradiance(lab: Bench) -> None:
+def test_the_entered_power_becomes_an_irradiance(lab: SmallInstrument) -> None:
     entries = {"power_mw": 0.01, "field_width_mm": 0.4, "field_height_mm": 0.4}
     lab.idle()
     before = lab.camera.exposures
@@ -158,7 +158,7 @@ def test_the_entered_power_becomes_an_irradiance(lab: Bench) -> None:
     assert lab.camera.exposures == before
 
 
-def test_corners_are_driven_to_and_marked(lab: Bench) -> None:
+def test_corners_are_driven_to_and_marked(lab: SmallInstrument) -> None:
     desk = lab.instrument.calibration
     with pytest.raises(InputError, match="Not marked"):
         desk.measure("slide_corners")
@@ -179,7 +179,7 @@ def test_corners_are_driven_to_and_marked(lab: Bench) -> None:
     assert record.value("left_um") == pytest.approx(scan.left_um + scan.width_um - 800.0, abs=2.0)
 
 
-def test_a_jog_off_the_slide_is_refused_and_told(lab: Bench) -> None:
+def test_a_jog_off_the_slide_is_refused_and_told(lab: SmallInstrument) -> None:
     desk = lab.instrument.calibration
     desk.visit("first")
     lab.idle()

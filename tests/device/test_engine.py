@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event as Signal
 
 import pytest
-from engine_bench import Bench, bench, hold_analysis_at_first_tile
+from small_instrument import SmallInstrument, hold_analysis_at_first_tile, small_instrument
 
 from device.acquisition.focus_map import FocusMap
 from device.engine.state.states import State
@@ -17,7 +17,7 @@ from device.status import StopReason
 DEPTH_OF_FIELD_UM = 1.04
 
 
-def test_a_run_counts_to_its_target_and_stores_everything(rig: Bench) -> None:
+def test_a_run_counts_to_its_target_and_stores_everything(rig: SmallInstrument) -> None:
     run_id = rig.start("S-7")
     status = rig.wait_for(State.COMPLETE, State.FAULT)
     assert status.error is None
@@ -45,7 +45,7 @@ def test_a_run_counts_to_its_target_and_stores_everything(rig: Bench) -> None:
 @pytest.mark.slow
 def test_the_tiles_are_in_focus_all_over_a_tilted_slide(tmp_path: Path) -> None:
     area = {"left_um": 36_000.0, "top_um": 43_000.0, "width_um": 1_500.0, "height_um": 500.0}
-    with bench(
+    with small_instrument(
         tmp_path,
         physics=True,
         **area,
@@ -71,7 +71,7 @@ def test_the_tiles_are_in_focus_all_over_a_tilted_slide(tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_area_ends_a_run_and_is_said(tmp_path: Path) -> None:
-    with bench(tmp_path, target_cells=500, width_um=100.0, height_um=100.0) as rig:
+    with small_instrument(tmp_path, target_cells=500, width_um=100.0, height_um=100.0) as rig:
         run_id = rig.start()
         status = rig.wait_for(State.COMPLETE)
         result = rig.result(run_id)
@@ -84,7 +84,7 @@ def test_the_end_of_the_area_ends_a_run_and_is_said(tmp_path: Path) -> None:
 def test_an_area_that_cannot_hold_enough_cells_is_refused_with_what_was_counted(
     tmp_path: Path,
 ) -> None:
-    with bench(tmp_path, width_um=300.0, height_um=200.0) as rig:
+    with small_instrument(tmp_path, width_um=300.0, height_um=200.0) as rig:
         rig.script.finds_cells = False
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
@@ -95,7 +95,7 @@ def test_an_area_that_cannot_hold_enough_cells_is_refused_with_what_was_counted(
 
 
 def test_a_background_that_is_not_blank_is_refused(tmp_path: Path) -> None:
-    with bench(tmp_path, blank_x_um=37_000.0) as rig:
+    with small_instrument(tmp_path, blank_x_um=37_000.0) as rig:
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
         result = rig.result(run_id)
@@ -103,7 +103,9 @@ def test_a_background_that_is_not_blank_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("gain", "exposure_ms"), [(0.4, 85.0), (1.8, 30.0)])
-def test_the_exposure_is_set_to_suit_the_lamp(rig: Bench, gain: float, exposure_ms: float) -> None:
+def test_the_exposure_is_set_to_suit_the_lamp(
+    rig: SmallInstrument, gain: float, exposure_ms: float
+) -> None:
     rig.scene.gain = gain
     run_id = rig.start()
     rig.wait_for(State.COMPLETE)
@@ -113,7 +115,7 @@ def test_the_exposure_is_set_to_suit_the_lamp(rig: Bench, gain: float, exposure_
     assert note["exposure_ms"] == pytest.approx(exposure_ms, rel=0.35)
 
 
-def test_a_lamp_without_light_refuses_the_sample(rig: Bench) -> None:
+def test_a_lamp_without_light_refuses_the_sample(rig: SmallInstrument) -> None:
     rig.scene.gain = 0.01
     run_id = rig.start()
     rig.wait_for(State.COMPLETE)
@@ -121,7 +123,7 @@ def test_a_lamp_without_light_refuses_the_sample(rig: Bench) -> None:
 
 
 def test_a_slide_without_a_smear_is_refused_for_want_of_focus(tmp_path: Path) -> None:
-    with bench(tmp_path, left_um=62_000.0, focus_range_um=8.0) as rig:
+    with small_instrument(tmp_path, left_um=62_000.0, focus_range_um=8.0) as rig:
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
         result = rig.result(run_id)
@@ -130,7 +132,7 @@ def test_a_slide_without_a_smear_is_refused_for_want_of_focus(tmp_path: Path) ->
         assert rig.run(run_id).error == result["refusal"]
 
 
-def test_acknowledging_a_result_makes_ready_for_the_next_sample(rig: Bench) -> None:
+def test_acknowledging_a_result_makes_ready_for_the_next_sample(rig: SmallInstrument) -> None:
     first = rig.start()
     rig.wait_for(State.COMPLETE)
     rig.instrument.acknowledge()
@@ -140,7 +142,7 @@ def test_acknowledging_a_result_makes_ready_for_the_next_sample(rig: Bench) -> N
     assert rig.result(second)["sample_id"] == "S-2"
 
 
-def test_aborting_while_preparing_ends_with_an_empty_aborted_result(rig: Bench) -> None:
+def test_aborting_while_preparing_ends_with_an_empty_aborted_result(rig: SmallInstrument) -> None:
     reached = Signal()
     rig.camera.at[6] = reached.set
     run_id = rig.start()
@@ -153,7 +155,9 @@ def test_aborting_while_preparing_ends_with_an_empty_aborted_result(rig: Bench) 
     assert rig.light_is_off()
 
 
-def test_aborting_while_homing_ends_the_run_and_the_next_one_homes_again(rig: Bench) -> None:
+def test_aborting_while_homing_ends_the_run_and_the_next_one_homes_again(
+    rig: SmallInstrument,
+) -> None:
     rig.idle()
     run_id = rig.instrument.start("S-1")
     rig.wait_for(State.PREPARING, State.COMPLETE)
@@ -165,7 +169,7 @@ def test_aborting_while_homing_ends_the_run_and_the_next_one_homes_again(rig: Be
     assert rig.wait_for(State.COMPLETE).classified >= 20
 
 
-def test_aborting_while_scanning_keeps_what_was_counted(rig: Bench) -> None:
+def test_aborting_while_scanning_keeps_what_was_counted(rig: SmallInstrument) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.wait_until(lambda status: status.tiles_acquired >= 3)
     rig.instrument.abort()
@@ -178,7 +182,7 @@ def test_aborting_while_scanning_keeps_what_was_counted(rig: Bench) -> None:
     assert any(flag["code"] == "SCAN-ABORTED" for flag in result["flags"])
 
 
-def test_aborting_while_paused_ends_the_run(rig: Bench) -> None:
+def test_aborting_while_paused_ends_the_run(rig: SmallInstrument) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.instrument.pause()
     rig.script.let.set()
@@ -188,7 +192,9 @@ def test_aborting_while_paused_ends_the_run(rig: Bench) -> None:
     assert rig.run(run_id).state is RunState.ABORTED
 
 
-def test_a_pause_takes_effect_between_exposures_and_waits_for_the_analysis(rig: Bench) -> None:
+def test_a_pause_takes_effect_between_exposures_and_waits_for_the_analysis(
+    rig: SmallInstrument,
+) -> None:
     hold_analysis_at_first_tile(rig)
     rig.instrument.pause()
     rig.wait_for(State.PAUSING)
@@ -204,7 +210,7 @@ def test_a_pause_takes_effect_between_exposures_and_waits_for_the_analysis(rig: 
 
 
 def test_opening_the_lid_ends_the_exposure_and_pauses_until_closed_and_resumed(
-    rig: Bench,
+    rig: SmallInstrument,
 ) -> None:
     rig.camera.at[40] = lambda: rig.world.set_lid(closed=False)
     run_id = rig.start()
@@ -233,7 +239,7 @@ def test_opening_the_lid_ends_the_exposure_and_pauses_until_closed_and_resumed(
     assert result["flags"][-1]["level"] == "note"
 
 
-def test_opening_the_lid_while_preparing_pauses_too(rig: Bench) -> None:
+def test_opening_the_lid_while_preparing_pauses_too(rig: SmallInstrument) -> None:
     rig.camera.at[8] = lambda: rig.world.set_lid(closed=False)
     rig.start()
     rig.wait_for(State.PAUSED)
@@ -245,7 +251,7 @@ def test_opening_the_lid_while_preparing_pauses_too(rig: Bench) -> None:
     assert rig.wait_for(State.COMPLETE).classified >= 20
 
 
-def test_lost_frames_are_taken_again(rig: Bench) -> None:
+def test_lost_frames_are_taken_again(rig: SmallInstrument) -> None:
     rig.camera.at[35] = lambda: rig.sensor.inject(drop=2)
     run_id = rig.start()
     rig.wait_for(State.COMPLETE)
@@ -254,7 +260,7 @@ def test_lost_frames_are_taken_again(rig: Bench) -> None:
     assert result["classified"] >= 20
 
 
-def test_a_tile_that_stays_lost_is_reported_as_missing(rig: Bench) -> None:
+def test_a_tile_that_stays_lost_is_reported_as_missing(rig: SmallInstrument) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.sensor.inject(drop=rig.settings.scan.tile_retries + 1)
     rig.script.let.set()
@@ -269,7 +275,7 @@ def test_a_tile_that_stays_lost_is_reported_as_missing(rig: Bench) -> None:
     assert missing.exposures == rig.settings.scan.tile_retries + 1
 
 
-def test_a_camera_that_loses_every_frame_fails_the_run(rig: Bench) -> None:
+def test_a_camera_that_loses_every_frame_fails_the_run(rig: SmallInstrument) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.sensor.inject(drop=10_000)
     rig.script.let.set()
@@ -280,7 +286,9 @@ def test_a_camera_that_loses_every_frame_fails_the_run(rig: Bench) -> None:
     assert rig.light_is_off()
 
 
-def test_an_unplugged_camera_is_a_fault_that_acknowledging_does_not_hide(rig: Bench) -> None:
+def test_an_unplugged_camera_is_a_fault_that_acknowledging_does_not_hide(
+    rig: SmallInstrument,
+) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.sensor.unplug()
     rig.script.let.set()
@@ -295,7 +303,9 @@ def test_an_unplugged_camera_is_a_fault_that_acknowledging_does_not_hide(rig: Be
     assert rig.wait_for(State.FAULT).error == again.error == status.error
 
 
-def test_a_stage_that_lost_its_place_is_a_fault_and_the_next_run_homes_again(rig: Bench) -> None:
+def test_a_stage_that_lost_its_place_is_a_fault_and_the_next_run_homes_again(
+    rig: SmallInstrument,
+) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.world.emulator.restart()
     rig.script.let.set()
@@ -311,7 +321,7 @@ def test_a_stage_that_lost_its_place_is_a_fault_and_the_next_run_homes_again(rig
 
 
 def test_a_stage_that_lost_its_place_during_a_pause_is_a_fault_that_says_so(
-    rig: Bench, monkeypatch: pytest.MonkeyPatch
+    rig: SmallInstrument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     rig.instrument.pause()
@@ -325,7 +335,7 @@ def test_a_stage_that_lost_its_place_during_a_pause_is_a_fault_that_says_so(
     assert rig.result(run_id)["error"] == status.error
 
 
-def test_an_alarm_while_homing_is_a_fault_with_its_cause(rig: Bench) -> None:
+def test_an_alarm_while_homing_is_a_fault_with_its_cause(rig: SmallInstrument) -> None:
     rig.world.emulator.fail_next_homing()
     rig.start()
     status = rig.wait_for(State.FAULT)
@@ -335,7 +345,9 @@ def test_an_alarm_while_homing_is_a_fault_with_its_cause(rig: Bench) -> None:
     assert rig.light_is_off()
 
 
-def test_a_bug_in_the_analysis_is_a_fault_that_keeps_the_tiles_before_it(rig: Bench) -> None:
+def test_a_bug_in_the_analysis_is_a_fault_that_keeps_the_tiles_before_it(
+    rig: SmallInstrument,
+) -> None:
     rig.script.fails_at = 5
     run_id = rig.start()
     status = rig.wait_for(State.FAULT)
@@ -350,7 +362,7 @@ def test_a_bug_in_the_analysis_is_a_fault_that_keeps_the_tiles_before_it(rig: Be
     rig.idle()
 
 
-def test_a_full_queue_waits_and_drops_nothing(rig: Bench) -> None:
+def test_a_full_queue_waits_and_drops_nothing(rig: SmallInstrument) -> None:
     run_id = hold_analysis_at_first_tile(rig)
     held = rig.settings.scan.queue_tiles + rig.settings.analysis.workers
     rig.wait_until(lambda status: status.tiles_acquired == held)
@@ -368,7 +380,7 @@ def test_a_full_queue_waits_and_drops_nothing(rig: Bench) -> None:
 def test_a_disk_that_fails_is_a_fault_and_the_run_is_completed_from_its_journal_later(
     tmp_path: Path,
 ) -> None:
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         run_id = hold_analysis_at_first_tile(rig)
         rig.records.writer._db.execute("PRAGMA query_only = ON")
         rig.script.let.set()
@@ -376,14 +388,14 @@ def test_a_disk_that_fails_is_a_fault_and_the_run_is_completed_from_its_journal_
         assert status.error is not None
         assert status.error["code"] == "RECORDS-FAILED"
         assert rig.run(run_id).state is RunState.RUNNING
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         rig.idle()
         assert rig.run(run_id).state is RunState.INTERRUPTED
         assert rig.result(run_id)["error"]["code"] == "RUN-INTERRUPTED"
 
 
 def test_closing_during_a_run_ends_it_as_aborted_with_the_light_off(tmp_path: Path) -> None:
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         run_id = hold_analysis_at_first_tile(rig)
         rig.script.let.set()
         rig.instrument.close()

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench, bench, small_settings
+from small_instrument import TIMEOUT_S, SmallInstrument, small_instrument, small_settings
 
 from device.checks.report import Level
 from device.engine.state.states import State
@@ -21,7 +21,7 @@ from hal.errors import InputError
 from hal.sim.grbl.motion import Mechanics
 
 
-def checks(rig: Bench) -> list[CheckRecord]:
+def checks(rig: SmallInstrument) -> list[CheckRecord]:
     with rig.records.reader() as reader:
         return reader.checks()
 
@@ -30,7 +30,7 @@ def verdicts(check: CheckRecord) -> dict[str, str]:
     return {result["id"]: result["verdict"] for result in check.report["results"]}
 
 
-def asked_for(rig: Bench, level: Level = Level.DAILY) -> CheckRecord:
+def asked_for(rig: SmallInstrument, level: Level = Level.DAILY) -> CheckRecord:
     """Have the instrument checked; return what came of it."""
     rig.idle()
     before = len(checks(rig))
@@ -39,7 +39,7 @@ def asked_for(rig: Bench, level: Level = Level.DAILY) -> CheckRecord:
     return checks(rig)[-1]
 
 
-def test_start_up_is_a_check_and_is_kept(rig: Bench) -> None:
+def test_start_up_is_a_check_and_is_kept(rig: SmallInstrument) -> None:
     rig.idle()
     (start,) = checks(rig)
     assert (start.level, start.verdict, start.operator) == ("startup", "pass", "")
@@ -47,7 +47,7 @@ def test_start_up_is_a_check_and_is_kept(rig: Bench) -> None:
     assert set(verdicts(start).values()) == {"pass"}
 
 
-def test_a_check_homes_uses_light_and_ends_idle_with_its_report(rig: Bench) -> None:
+def test_a_check_homes_uses_light_and_ends_idle_with_its_report(rig: SmallInstrument) -> None:
     # Where a frame is 40 um wide, the micrometre by which this stage stops short counts too much.
     rig.world.emulator.wear(replace(Mechanics(), repeatability_um=(0.1, 0.1, 0.1)))  # type: ignore[attr-defined]
     check = asked_for(rig)
@@ -55,7 +55,7 @@ def test_a_check_homes_uses_light_and_ends_idle_with_its_report(rig: Bench) -> N
     assert status.last_check_id == check.id
     assert (check.level, check.operator) == ("daily", "AB")
     found = verdicts(check)
-    # The camera of this bench makes no noise and its analysis looks at nothing.
+    # The camera of this instrument makes no noise and its analysis looks at nothing.
     assert {name for name, verdict in found.items() if verdict == "fail"} == {
         "CHECK-KNOWN-TILE",
         "CHECK-CAMERA-NOISE",
@@ -66,7 +66,7 @@ def test_a_check_homes_uses_light_and_ends_idle_with_its_report(rig: Bench) -> N
     assert rig.wait_for(State.COMPLETE).error is None
 
 
-def test_the_status_tells_how_far_a_check_is(rig: Bench) -> None:
+def test_the_status_tells_how_far_a_check_is(rig: SmallInstrument) -> None:
     rig.idle()
     seen: list[Any] = []
     rig.camera.at[rig.camera.exposures + 8] = lambda: seen.append(rig.instrument.status())
@@ -80,7 +80,7 @@ def test_the_status_tells_how_far_a_check_is(rig: Bench) -> None:
     assert "CHECK-STAGE-HOME" in done
 
 
-def test_a_check_can_be_ended_and_the_instrument_is_ready_again(rig: Bench) -> None:
+def test_a_check_can_be_ended_and_the_instrument_is_ready_again(rig: SmallInstrument) -> None:
     rig.idle()
     rig.camera.at[rig.camera.exposures + 8] = rig.instrument.abort
     check = asked_for(rig)
@@ -92,7 +92,9 @@ def test_a_check_can_be_ended_and_the_instrument_is_ready_again(rig: Bench) -> N
     rig.wait_for(State.COMPLETE)
 
 
-def test_a_device_that_fails_in_a_check_ends_in_fault_and_is_opened_again(rig: Bench) -> None:
+def test_a_device_that_fails_in_a_check_ends_in_fault_and_is_opened_again(
+    rig: SmallInstrument,
+) -> None:
     rig.idle()
     rig.world.emulator.fail_next_homing()
     rig.instrument.check(Level.DAILY)
@@ -105,7 +107,7 @@ def test_a_device_that_fails_in_a_check_ends_in_fault_and_is_opened_again(rig: B
 
 
 def test_shutting_down_ends_a_check(tmp_path: Path) -> None:
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         rig.idle()
         closing = Thread(target=rig.instrument.close)
         rig.camera.at[rig.camera.exposures + 8] = closing.start
@@ -116,7 +118,7 @@ def test_shutting_down_ends_a_check(tmp_path: Path) -> None:
         assert rig.light_is_off()
 
 
-def test_no_check_during_a_run(rig: Bench) -> None:
+def test_no_check_during_a_run(rig: SmallInstrument) -> None:
     rig.script.let.clear()
     rig.start()
     with pytest.raises(RequestRefusedError):
@@ -125,7 +127,7 @@ def test_no_check_during_a_run(rig: Bench) -> None:
     rig.wait_for(State.COMPLETE)
 
 
-def test_by_default_a_missing_check_is_told_and_start_is_possible(rig: Bench) -> None:
+def test_by_default_a_missing_check_is_told_and_start_is_possible(rig: SmallInstrument) -> None:
     status = rig.idle()
     assert [remark.name for remark in status.remarks] == ["daily_check", "calibration_missing"]
     rig.start()
@@ -138,8 +140,8 @@ def test_a_missing_check_blocks_where_the_settings_say_so(
     def strict(*words: Any, **tables: Any) -> Any:
         return changed_settings(small_settings(*words, **tables), quality__daily_check="block")
 
-    monkeypatch.setattr("engine_bench.small_settings", strict)
-    with bench(tmp_path) as rig:
+    monkeypatch.setattr("small_instrument.small_settings", strict)
+    with small_instrument(tmp_path) as rig:
         rig.idle()
         with pytest.raises(StartRefusedError) as caught:
             rig.instrument.start("S-1")
@@ -148,7 +150,7 @@ def test_a_missing_check_blocks_where_the_settings_say_so(
         assert "daily check" in caught.value.remedy
 
 
-def test_a_control_run_gives_a_point_and_is_marked_in_its_result(rig: Bench) -> None:
+def test_a_control_run_gives_a_point_and_is_marked_in_its_result(rig: SmallInstrument) -> None:
     lot_id = rig.records.quality.add_lot("Q7", "normal", None)
     rig.idle()
     run_id = rig.instrument.start("CONTROL", lot_id)
@@ -168,7 +170,7 @@ def test_a_control_run_gives_a_point_and_is_marked_in_its_result(rig: Bench) -> 
 
 
 def test_a_control_run_with_enough_cells_gives_all_its_values(tmp_path: Path) -> None:
-    with bench(tmp_path, width_um=400.0, height_um=200.0, target_cells=60) as rig:
+    with small_instrument(tmp_path, width_um=400.0, height_um=200.0, target_cells=60) as rig:
         lot_id = rig.records.quality.add_lot("Q7", "normal", None)
         rig.idle()
         rig.instrument.start("CONTROL", lot_id)
@@ -181,7 +183,7 @@ def test_a_control_run_with_enough_cells_gives_all_its_values(tmp_path: Path) ->
     assert point.values["red_cells"] == pytest.approx(7 * point.values["platelets"])
 
 
-def test_a_sample_of_a_person_gives_no_point(rig: Bench) -> None:
+def test_a_sample_of_a_person_gives_no_point(rig: SmallInstrument) -> None:
     lot_id = rig.records.quality.add_lot("Q7", "normal", None)
     run_id = rig.start()
     rig.wait_for(State.COMPLETE)
@@ -190,7 +192,7 @@ def test_a_sample_of_a_person_gives_no_point(rig: Bench) -> None:
         assert reader.control_points(lot_id) == []
 
 
-def test_a_control_of_an_unknown_or_closed_lot_does_not_start(rig: Bench) -> None:
+def test_a_control_of_an_unknown_or_closed_lot_does_not_start(rig: SmallInstrument) -> None:
     rig.idle()
     lot_id = rig.records.quality.add_lot("Q7", "normal", None)
     rig.records.quality.close_lot(lot_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_bench import Bench, bench, hold_analysis_at_first_tile
+from small_instrument import SmallInstrument, hold_analysis_at_first_tile, small_instrument
 
 from device.engine.state.front_panel import FrontPanel
 from device.engine.state.states import State
@@ -118,12 +118,14 @@ def test_every_state_has_its_lamp_and_sound(
 
 
 @pytest.fixture
-def short_hold(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, panel={"long_press_ms": 500.0, "buzzer_pin": 36}) as made:
+def short_hold(tmp_path: Path) -> Iterator[SmallInstrument]:
+    with small_instrument(tmp_path, panel={"long_press_ms": 500.0, "buzzer_pin": 36}) as made:
         yield made
 
 
-def test_a_long_press_aborts_the_run_and_keeps_what_was_counted(short_hold: Bench) -> None:
+def test_a_long_press_aborts_the_run_and_keeps_what_was_counted(
+    short_hold: SmallInstrument,
+) -> None:
     rig = short_hold
     run_id = hold_analysis_at_first_tile(rig)
     rig.world.hold_start(down=True)
@@ -134,7 +136,9 @@ def test_a_long_press_aborts_the_run_and_keeps_what_was_counted(short_hold: Benc
     assert rig.light_is_off()
 
 
-def test_holding_the_button_that_started_the_run_does_not_abort_it(short_hold: Bench) -> None:
+def test_holding_the_button_that_started_the_run_does_not_abort_it(
+    short_hold: SmallInstrument,
+) -> None:
     rig = short_hold
     rig.idle()
     rig.instrument.sample.enter(sample_id="S-9")
@@ -145,7 +149,7 @@ def test_holding_the_button_that_started_the_run_does_not_abort_it(short_hold: B
     assert rig.run(run_id).state == RunState.COMPLETE
 
 
-def test_the_buzzer_says_that_a_start_is_refused(short_hold: Bench) -> None:
+def test_the_buzzer_says_that_a_start_is_refused(short_hold: SmallInstrument) -> None:
     rig = short_hold
     rig.idle()
     rig.instrument.sample.enter(draft_sample_id="WAR")
@@ -154,7 +158,7 @@ def test_the_buzzer_says_that_a_start_is_refused(short_hold: Bench) -> None:
     assert [edge.level for edge in rig.world.gpio.edges(36)][:1] == [1]
 
 
-def test_lamps_are_dark_after_closing(short_hold: Bench) -> None:
+def test_lamps_are_dark_after_closing(short_hold: SmallInstrument) -> None:
     rig = short_hold
     rig.idle()
     pins = rig.settings.panel

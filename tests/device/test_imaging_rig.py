@@ -8,7 +8,7 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench, bench
+from small_instrument import TIMEOUT_S, SmallInstrument, small_instrument
 
 from device.calibration.effective import made_for
 from device.checks.report import Level
@@ -23,19 +23,19 @@ from hal.clock import ManualClock
 from hal.errors import InterlockError, StageError
 from hal.interfaces.stage import Position
 
-Work = Callable[[Bench], object]
+Work = Callable[[SmallInstrument], object]
 
 
-def a_check(rig: Bench) -> None:
+def a_check(rig: SmallInstrument) -> None:
     rig.instrument.check(Level.DAILY)
 
 
-def a_calibration(rig: Bench) -> None:
+def a_calibration(rig: SmallInstrument) -> None:
     rig.instrument.calibration.begin("Ann")
     rig.instrument.calibration.measure("flat_field")
 
 
-def a_run(rig: Bench) -> None:
+def a_run(rig: SmallInstrument) -> None:
     rig.instrument.start("S-1")
 
 
@@ -45,22 +45,22 @@ IN_THE_MIDDLE = {a_check: 8, a_calibration: 4, a_run: 6}
 EVERY_WORK = pytest.mark.parametrize("work", IN_THE_MIDDLE)
 
 
-def entered_s(rig: Bench) -> float:
+def entered_s(rig: SmallInstrument) -> float:
     """Return the seconds of light that the records have."""
     return rig.records.judge_led("1", 1.0, sound=False).light_s
 
 
-def in_the_middle(rig: Bench, work: Work, action: Callable[[], object]) -> None:
+def in_the_middle(rig: SmallInstrument, work: Work, action: Callable[[], object]) -> None:
     rig.camera.at[rig.camera.exposures + IN_THE_MIDDLE[work]] = action
 
 
-def verdict(rig: Bench, check_id: str) -> dict[str, Any]:
+def verdict(rig: SmallInstrument, check_id: str) -> dict[str, Any]:
     with rig.records.reader() as reader:
         report = reader.checks()[-1].report
     return next(result for result in report["results"] if result["id"] == check_id)
 
 
-def calibrated_backlash(rig: Bench, backlash_um: float) -> None:
+def calibrated_backlash(rig: SmallInstrument, backlash_um: float) -> None:
     """Let the play of the stage have been calibrated."""
     desk = rig.instrument.calibration
     session = desk.begin("Ann", ["backlash"])
@@ -83,10 +83,10 @@ def calibrated_backlash(rig: Bench, backlash_um: float) -> None:
 def test_the_first_check_after_start_uses_the_calibrated_approach_as_a_run_does(
     tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bench(tmp_path) as before:
+    with small_instrument(tmp_path) as before:
         before.idle()
         calibrated_backlash(before, 3.5)
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         rig.idle()
         set_um = [(rig.settings.stage.approach_xy_um, rig.settings.stage.approach_z_um)]
         set_approach = rig.hardware.stage.set_approach
@@ -103,7 +103,7 @@ def test_the_first_check_after_start_uses_the_calibrated_approach_as_a_run_does(
         assert used_um == [(9.0, 9.0)]
 
 
-def test_a_check_counts_the_former_dose_of_its_sample(rig: Bench) -> None:
+def test_a_check_counts_the_former_dose_of_its_sample(rig: SmallInstrument) -> None:
     rig.idle()
     spent_j_per_cm2 = rig.settings.scan.max_sample_j_per_cm2
     sample_id = sample_of_the_day("check", rig.records)
@@ -118,7 +118,7 @@ def test_a_check_counts_the_former_dose_of_its_sample(rig: Bench) -> None:
 
 @EVERY_WORK
 def test_light_is_entered_while_the_work_goes_on(
-    rig: Bench, work: Work, monkeypatch: pytest.MonkeyPatch
+    rig: SmallInstrument, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("device.imaging.light_log.ENTER_S", 0.0)
     rig.idle()
@@ -130,7 +130,9 @@ def test_light_is_entered_while_the_work_goes_on(
 
 
 @EVERY_WORK
-def test_a_failure_in_the_middle_of_an_exposure_loses_no_light(rig: Bench, work: Work) -> None:
+def test_a_failure_in_the_middle_of_an_exposure_loses_no_light(
+    rig: SmallInstrument, work: Work
+) -> None:
     failed = Signal()
 
     def fail() -> None:
@@ -150,16 +152,16 @@ def test_a_failure_in_the_middle_of_an_exposure_loses_no_light(rig: Bench, work:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Bench]:
+def opened(tmp_path: Path) -> Iterator[SmallInstrument]:
     """Open devices that no instrument uses."""
-    made = Bench(tmp_path, physics=False)
+    made = SmallInstrument(tmp_path, physics=False)
     made.hardware.open()
     yield made
     made.instrument.close()
     made.records.close()
 
 
-def imaging_rig(made: Bench, settings: Settings | None = None) -> ImagingRig:
+def imaging_rig(made: SmallInstrument, settings: Settings | None = None) -> ImagingRig:
     user = RigUser(
         sample_id="S-1",
         cancel=Signal(),
@@ -171,7 +173,7 @@ def imaging_rig(made: Bench, settings: Settings | None = None) -> ImagingRig:
     return ImagingRig(settings or made.settings, made.hardware, made.records, ManualClock(), user)
 
 
-def test_set_up_and_tear_down_set_the_camera_as_the_settings_say(opened: Bench) -> None:
+def test_set_up_and_tear_down_set_the_camera_as_the_settings_say(opened: SmallInstrument) -> None:
     settings = changed_settings(opened.settings, camera__exposure_ms=20.0)
     with imaging_rig(opened, settings) as rig:
         assert opened.camera.exposure_us == 20_000.0
@@ -180,7 +182,7 @@ def test_set_up_and_tear_down_set_the_camera_as_the_settings_say(opened: Bench) 
     assert opened.camera.exposure_us == 20_000.0
 
 
-def test_an_open_lid_ends_the_work_before_any_light(opened: Bench) -> None:
+def test_an_open_lid_ends_the_work_before_any_light(opened: SmallInstrument) -> None:
     opened.world.set_lid(closed=False)
     with imaging_rig(opened) as rig, pytest.raises(InterlockError, match="the test has ended"):
         rig.imager.take(Field(0, 0, 0.0, 0.0))
@@ -188,7 +190,7 @@ def test_an_open_lid_ends_the_work_before_any_light(opened: Bench) -> None:
 
 
 def test_tear_down_does_everything_in_order_whatever_fails(
-    opened: Bench, monkeypatch: pytest.MonkeyPatch
+    opened: SmallInstrument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
 
@@ -231,7 +233,7 @@ class EndlessStage:
         self.stopped.set()
 
 
-def test_a_move_that_nobody_waits_for_is_stopped_at_the_end(opened: Bench) -> None:
+def test_a_move_that_nobody_waits_for_is_stopped_at_the_end(opened: SmallInstrument) -> None:
     stage: Any = EndlessStage()
     mover = Mover(stage, ManualClock(), opened.settings.scan, Signal(), lambda: None)
     mover.go_ahead(1.0, 2.0, 3.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_bench import Bench, bench
+from small_instrument import SmallInstrument, small_instrument
 
 from device.engine.state.states import State
 from device.imaging.dose import DoseLedger, DoseLimits
@@ -104,11 +104,13 @@ def test_a_brightness_without_a_background_is_never_the_measure(records: Records
         open_log(records)[0].judge(0.1, False)
 
 
-def light_of(rig: Bench, run_id: int) -> dict[str, Any]:
+def light_of(rig: SmallInstrument, run_id: int) -> dict[str, Any]:
     return dict(rig.result(run_id)["dose"])
 
 
-def test_runs_of_one_sample_share_its_dose_and_runs_of_one_led_its_life(rig: Bench) -> None:
+def test_runs_of_one_sample_share_its_dose_and_runs_of_one_led_its_life(
+    rig: SmallInstrument,
+) -> None:
     first = rig.start("S-1")
     rig.wait_for(State.COMPLETE)
     rig.instrument.acknowledge()
@@ -122,7 +124,7 @@ def test_runs_of_one_sample_share_its_dose_and_runs_of_one_led_its_life(rig: Ben
     assert led.light_s == pytest.approx(light_of(rig, first)["light_s"] + dose["light_s"])
 
 
-def test_a_worn_led_ends_the_run_in_fault_with_the_light_off(rig: Bench) -> None:
+def test_a_worn_led_ends_the_run_in_fault_with_the_light_off(rig: SmallInstrument) -> None:
     rig.start("S-1")
     rig.wait_for(State.COMPLETE)
     rig.instrument.acknowledge()
@@ -137,7 +139,7 @@ def test_a_worn_led_ends_the_run_in_fault_with_the_light_off(rig: Bench) -> None
 def test_a_sample_that_had_its_light_is_refused_with_what_was_counted(tmp_path: Path) -> None:
     light = {"irradiance_mw_per_cm2": 1000.0}
     limits = {"max_sample_j_per_cm2": 0.01, "max_field_mj_per_cm2": 10_000.0}
-    with bench(tmp_path, light=light, **limits) as rig:
+    with small_instrument(tmp_path, light=light, **limits) as rig:
         longest_pulse_j_per_cm2 = 1e-6 * 1000.0 * rig.hardware.light.max_pulse_ms
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)

@@ -11,7 +11,7 @@ from threading import Timer
 from typing import cast
 
 import pytest
-from engine_bench import Bench, bench
+from small_instrument import SmallInstrument, small_instrument
 from test_records import a_cell, a_tile, open_records
 
 from device.engine.state.states import State
@@ -88,7 +88,7 @@ def locked_for(path: Path, duration_s: float) -> Iterator[None]:
             timer.join()
 
 
-def waits(rig: Bench) -> None:
+def waits(rig: SmallInstrument) -> None:
     """Wait until the run is paused because the records are locked."""
     status = rig.wait_until(lambda s: s.error is not None and s.state == State.PAUSED)
     assert status.error is not None
@@ -141,7 +141,10 @@ def test_reading_does_not_wait_for_who_writes(tmp_path: Path) -> None:
 
 
 def test_a_run_outlasts_a_locked_database_and_loses_no_tile(tmp_path: Path) -> None:
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         run_id = rig.start()
         rig.wait_until(lambda status: status.tiles_analysed >= 3)
         program.lock()
@@ -169,7 +172,10 @@ def test_a_database_locked_at_any_time_of_a_run_only_delays_it(
     tmp_path: Path, exposure: int
 ) -> None:
     """From the background over the focus to the tiles."""
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         rig.idle()
         rig.camera.at[rig.camera.exposures + exposure] = program.lock
         run_id = rig.start()
@@ -181,7 +187,10 @@ def test_a_database_locked_at_any_time_of_a_run_only_delays_it(
 
 
 def test_an_abort_is_obeyed_while_the_run_waits_and_keeps_every_tile(tmp_path: Path) -> None:
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         run_id = rig.start()
         rig.wait_until(lambda status: status.tiles_analysed >= 3)
         program.lock()
@@ -203,7 +212,10 @@ def test_an_abort_is_obeyed_while_the_run_waits_and_keeps_every_tile(tmp_path: P
 def test_the_program_ends_while_the_run_waits_and_the_journal_tells_of_the_run(
     tmp_path: Path,
 ) -> None:
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         run_id = rig.start()
         rig.wait_until(lambda status: status.tiles_analysed >= 3)
         program.lock()
@@ -211,14 +223,17 @@ def test_the_program_ends_while_the_run_waits_and_the_journal_tells_of_the_run(
         rig.instrument.close()
         assert rig.instrument.status().state == State.SHUTTING_DOWN
         assert rig.light_is_off()
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         rig.idle()
         assert rig.run(run_id).state is RunState.INTERRUPTED
         assert rig.result(run_id)["tiles"]["analysed"] >= 3
 
 
 def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         rig.start()
         rig.wait_until(lambda status: status.tiles_analysed >= 3)
         program.lock()
@@ -230,7 +245,10 @@ def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
 
 
 def test_a_lid_opened_while_the_run_waits_still_asks_for_a_person(tmp_path: Path) -> None:
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         rig.start()
         rig.wait_until(lambda status: status.tiles_analysed >= 3)
         program.lock()
@@ -255,7 +273,10 @@ def test_the_stage_has_arrived_before_a_waiting_run_stops_it(
         arrived.append(rig.instrument.status().state)
 
     monkeypatch.setattr(Mover, "come_to_rest", watched)
-    with bench(tmp_path, busy_timeout_s=SHORT_S) as rig, other_program(rig.records.path) as program:
+    with (
+        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
         rig.start()
         rig.wait_until(lambda status: status.tiles_analysed >= 3)
         program.lock()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from engine_bench import small_settings
+from small_instrument import small_settings
 from test_records import a_cell, a_tile
 from test_tile_pictures import a_picture
 

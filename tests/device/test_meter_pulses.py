@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine_bench import SPEED, Bench, bench
+from small_instrument import SPEED, SmallInstrument, small_instrument
 
 from device.calibration.steps.led_power import PERIOD_S, PULSE_MS, PULSES
 from device.engine.state.states import State
@@ -18,28 +18,28 @@ from hal.sim.gpio.lines import Edge
 POWER = {"power_mw": 0.02, "field_width_mm": 0.5, "field_height_mm": 0.5}
 
 
-def edges(rig: Bench) -> list[Edge]:
+def edges(rig: SmallInstrument) -> list[Edge]:
     return rig.world.gpio.edges(rig.settings.light.pin)
 
 
-def begun(rig: Bench, *steps: str) -> Bench:
+def begun(rig: SmallInstrument, *steps: str) -> SmallInstrument:
     rig.idle()
     rig.instrument.calibration.begin("Ann", steps)
     assert edges(rig) == []
     return rig
 
 
-def pulse(rig: Bench) -> None:
+def pulse(rig: SmallInstrument) -> None:
     rig.instrument.calibration.give_pulses()
     rig.idle()
     assert rig.light_is_off()
 
 
-def in_pulse(rig: Bench, number: int, action: Callable[[], object]) -> None:
+def in_pulse(rig: SmallInstrument, number: int, action: Callable[[], object]) -> None:
     rig.camera.at[rig.camera.exposures + number] = action
 
 
-def test_ten_ordinary_pulses_in_a_steady_rhythm(rig: Bench) -> None:
+def test_ten_ordinary_pulses_in_a_steady_rhythm(rig: SmallInstrument) -> None:
     begun(rig)
     asked_s = time.monotonic()
     pulse(rig)
@@ -58,7 +58,7 @@ def test_ten_ordinary_pulses_in_a_steady_rhythm(rig: Bench) -> None:
     assert record.value("irradiance_mw_per_cm2") == pytest.approx(8.0)
 
 
-def test_the_pulses_are_in_the_books_of_led_and_dose(rig: Bench) -> None:
+def test_the_pulses_are_in_the_books_of_led_and_dose(rig: SmallInstrument) -> None:
     begun(rig)
     pulse(rig)
     led = rig.records.judge_led("1", 1.0, sound=False)
@@ -71,7 +71,7 @@ def test_the_pulses_are_in_the_books_of_led_and_dose(rig: Bench) -> None:
     assert dose_j_per_cm2 == pytest.approx(irradiance * led.light_s / 1000.0)
 
 
-def test_an_open_lid_refuses(rig: Bench) -> None:
+def test_an_open_lid_refuses(rig: SmallInstrument) -> None:
     begun(rig)
     rig.world.set_lid(closed=False)
     with pytest.raises(StartRefusedError, match="missing: lid closed"):
@@ -79,7 +79,7 @@ def test_an_open_lid_refuses(rig: Bench) -> None:
     assert edges(rig) == []
 
 
-def test_a_lid_that_is_opened_ends_the_series(rig: Bench) -> None:
+def test_a_lid_that_is_opened_ends_the_series(rig: SmallInstrument) -> None:
     begun(rig)
     in_pulse(rig, 3, lambda: rig.world.set_lid(closed=False))
     pulse(rig)
@@ -95,7 +95,7 @@ def test_a_lid_that_is_opened_ends_the_series(rig: Bench) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 4, PULSES])
-def test_abort_ends_the_series_with_the_light_off(rig: Bench, number: int) -> None:
+def test_abort_ends_the_series_with_the_light_off(rig: SmallInstrument, number: int) -> None:
     begun(rig)
     in_pulse(rig, number, rig.instrument.abort)
     pulse(rig)
@@ -106,7 +106,7 @@ def test_abort_ends_the_series_with_the_light_off(rig: Bench, number: int) -> No
 
 
 def test_the_dose_limit_ends_the_series(tmp_path: Path) -> None:
-    with bench(tmp_path, max_exposures_per_field=8) as rig:
+    with small_instrument(tmp_path, max_exposures_per_field=8) as rig:
         begun(rig)
         pulse(rig)
         assert len(edges(rig)) == 2 * 8
@@ -115,7 +115,7 @@ def test_the_dose_limit_ends_the_series(tmp_path: Path) -> None:
         assert result.refusal["code"] == "DOSE-LIMIT"
 
 
-def test_a_camera_that_fails_is_a_fault(rig: Bench) -> None:
+def test_a_camera_that_fails_is_a_fault(rig: SmallInstrument) -> None:
     begun(rig)
     in_pulse(rig, 2, rig.sensor.unplug)
     rig.instrument.calibration.give_pulses()
@@ -123,7 +123,7 @@ def test_a_camera_that_fails_is_a_fault(rig: Bench) -> None:
     assert [edge.level for edge in edges(rig)] == [1, 0] * 2
 
 
-def test_no_pulse_without_a_session_of_this_step(rig: Bench) -> None:
+def test_no_pulse_without_a_session_of_this_step(rig: SmallInstrument) -> None:
     rig.idle()
     with pytest.raises(RequestRefusedError):
         rig.instrument.calibration.give_pulses()

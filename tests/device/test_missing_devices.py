@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench
+from small_instrument import TIMEOUT_S, SmallInstrument
 
 from device.engine.state.states import State
 
 
 @pytest.fixture
-def closed(tmp_path: Path) -> Iterator[Bench]:
+def closed(tmp_path: Path) -> Iterator[SmallInstrument]:
     """An instrument that nobody has opened."""
-    made = Bench(tmp_path, physics=False)
+    made = SmallInstrument(tmp_path, physics=False)
     yield made
     made.instrument.close()
     made.records.close()
 
 
-def no_supervisor(rig: Bench) -> None:
+def no_supervisor(rig: SmallInstrument) -> None:
     assert rig.world.supervisor is not None
     rig.world.supervisor.close()
 
 
-def dead_line(rig: Bench) -> None:
+def dead_line(rig: SmallInstrument) -> None:
     rig.world.gpio.fail(rig.settings.light.pin)
 
 
-def dead_lamp(rig: Bench) -> None:
+def dead_lamp(rig: SmallInstrument) -> None:
     rig.world.gpio.fail(rig.settings.panel.lamp_green_pin)
 
 
@@ -43,9 +43,9 @@ def dead_lamp(rig: Bench) -> None:
     ],
 )
 def test_what_is_missing_is_told_once_without_a_traceback(
-    closed: Bench,
+    closed: SmallInstrument,
     caplog: pytest.LogCaptureFixture,
-    missing: Callable[[Bench], None],
+    missing: Callable[[SmallInstrument], None],
     code: str,
     red: bool,
 ) -> None:
@@ -63,7 +63,7 @@ def test_what_is_missing_is_told_once_without_a_traceback(
     assert closed.world.gpio.edges(closed.settings.light.pin) == []
 
 
-def test_it_goes_on_when_what_was_missing_is_there(closed: Bench) -> None:
+def test_it_goes_on_when_what_was_missing_is_there(closed: SmallInstrument) -> None:
     dead_line(closed)
     closed.instrument.open()
     closed.instrument.wait_for(State.FAULT, timeout_s=TIMEOUT_S)

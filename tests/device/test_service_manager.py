@@ -10,8 +10,8 @@ from threading import Event as Signal
 from threading import Thread
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench
 from notify_socket import NotifySocket
+from small_instrument import TIMEOUT_S, SmallInstrument
 
 from device.engine import engine
 from device.engine.state.states import State
@@ -148,7 +148,7 @@ class StickyLid:
 
 @contextmanager
 def watched(folder: Path, watchdog: ServiceManager) -> Iterator[Instrument]:
-    made = Bench(folder, physics=False, watchdog=watchdog)
+    made = SmallInstrument(folder, physics=False, watchdog=watchdog)
     try:
         with made.instrument as instrument:
             yield instrument

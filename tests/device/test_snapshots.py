@@ -8,8 +8,8 @@ from threading import Event as Signal
 from threading import Thread
 from typing import Any
 
-from engine_bench import Bench
 from flask import Flask
+from small_instrument import SmallInstrument
 
 from device.engine.state.states import State
 from device.system.events import EventKind, Subscription
@@ -66,7 +66,7 @@ def answers(app: Flask) -> Iterator[list[dict[str, Any]]]:
         asking.join(10.0)
 
 
-def test_no_status_over_a_start_mixes_the_new_run_with_the_former_one(rig: Bench) -> None:
+def test_no_status_over_a_start_mixes_the_new_run_with_the_former_one(rig: SmallInstrument) -> None:
     rig.idle()
     rig.instrument.start("S-1", operator="Ann")
     rig.wait_for(State.COMPLETE)

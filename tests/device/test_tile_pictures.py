@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from engine_bench import Bench, bench
 from numpy.typing import NDArray
+from small_instrument import SmallInstrument, small_instrument
 from test_records import open_records
 
 from device.analysis.flatfield import Background
@@ -244,7 +244,7 @@ def test_an_event_that_cannot_be_stored_either_ends_nothing(tmp_path: Path) -> N
 
 
 def test_a_run_keeps_its_tiles_and_they_show_its_cells(tmp_path: Path) -> None:
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         run_id = rig.start()
         rig.wait_for(State.COMPLETE)
         with rig.records.reader() as reader:
@@ -265,7 +265,7 @@ def test_a_run_keeps_its_tiles_and_they_show_its_cells(tmp_path: Path) -> None:
 
 
 def test_a_disk_too_full_for_pictures_costs_no_count(tmp_path: Path) -> None:
-    with bench(tmp_path) as rig:
+    with small_instrument(tmp_path) as rig:
         _let_tiles_fail(rig)
         run_id = rig.start()
         assert rig.wait_for(State.COMPLETE, State.FAULT).state == State.COMPLETE
@@ -277,7 +277,7 @@ def test_a_disk_too_full_for_pictures_costs_no_count(tmp_path: Path) -> None:
         assert note["code"] == "RECORDS-FAILED"
 
 
-def _let_tiles_fail(rig: Bench) -> None:
+def _let_tiles_fail(rig: SmallInstrument) -> None:
     """Put a file where the folder of the pictures would be: no picture can be written."""
     rig.idle()
     (rig.records.path.parent / "tiles").write_text("", encoding="utf-8")

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event as Signal
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench
+from small_instrument import TIMEOUT_S, SmallInstrument
 
 from device.engine.state.states import State
 from hal.config import LightConfig
@@ -29,11 +29,11 @@ EXPOSURE = 6
 """The exposure in which things happen; the first ones warm the LED and set the exposure."""
 
 
-def edges(rig: Bench) -> list[Edge]:
+def edges(rig: SmallInstrument) -> list[Edge]:
     return rig.world.gpio.edges(PIN)
 
 
-def in_a_pulse(rig: Bench, action: Callable[[], object]) -> list[int]:
+def in_a_pulse(rig: SmallInstrument, action: Callable[[], object]) -> list[int]:
     """Let ``action`` happen while the light is on; return where the number of edges comes then."""
     seen: list[int] = []
 
@@ -46,20 +46,20 @@ def in_a_pulse(rig: Bench, action: Callable[[], object]) -> list[int]:
     return seen
 
 
-def assert_dark_since(rig: Bench, seen: list[int]) -> None:
+def assert_dark_since(rig: SmallInstrument, seen: list[int]) -> None:
     """The pulse in which it happened ended, and there was no other."""
     assert len(seen) == 1
     assert len(edges(rig)) == seen[0] + 1
     assert_every_pulse_ended(rig)
 
 
-def assert_every_pulse_ended(rig: Bench) -> None:
+def assert_every_pulse_ended(rig: SmallInstrument) -> None:
     levels = [edge.level for edge in edges(rig)]
     assert levels == [1, 0] * (len(levels) // 2)
     assert rig.world.gpio.level(PIN) == 0
 
 
-def test_off_after_construction_and_until_a_run_is_started(rig: Bench) -> None:
+def test_off_after_construction_and_until_a_run_is_started(rig: SmallInstrument) -> None:
     rig.idle()
     assert edges(rig) == []
     rig.start()
@@ -69,7 +69,7 @@ def test_off_after_construction_and_until_a_run_is_started(rig: Bench) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("another")])
-def test_off_after_any_exception(rig: Bench, error: Exception) -> None:
+def test_off_after_any_exception(rig: SmallInstrument, error: Exception) -> None:
     def fail() -> None:
         raise error
 
@@ -79,14 +79,14 @@ def test_off_after_any_exception(rig: Bench, error: Exception) -> None:
     assert_dark_since(rig, seen)
 
 
-def test_off_after_a_device_failure(rig: Bench) -> None:
+def test_off_after_a_device_failure(rig: SmallInstrument) -> None:
     seen = in_a_pulse(rig, rig.sensor.unplug)
     rig.start()
     rig.wait_for(State.FAULT)
     assert_dark_since(rig, seen)
 
 
-def test_off_on_close(rig: Bench) -> None:
+def test_off_on_close(rig: SmallInstrument) -> None:
     def close() -> None:
         rig.hardware.light.close()
         assert rig.world.gpio.level(PIN) == 0
@@ -98,7 +98,7 @@ def test_off_on_close(rig: Bench) -> None:
     assert_dark_since(rig, seen)
 
 
-def test_off_when_the_instrument_is_closed_in_a_run(rig: Bench) -> None:
+def test_off_when_the_instrument_is_closed_in_a_run(rig: SmallInstrument) -> None:
     taken = Signal()
     in_a_pulse(rig, taken.set)
     rig.start()
@@ -109,14 +109,14 @@ def test_off_when_the_instrument_is_closed_in_a_run(rig: Bench) -> None:
     assert count == len(edges(rig))
 
 
-def test_off_on_abort(rig: Bench) -> None:
+def test_off_on_abort(rig: SmallInstrument) -> None:
     seen = in_a_pulse(rig, rig.instrument.abort)
     rig.start()
     rig.wait_for(State.COMPLETE)
     assert_dark_since(rig, seen)
 
 
-def test_off_on_lid_open_until_it_is_closed_and_acknowledged(rig: Bench) -> None:
+def test_off_on_lid_open_until_it_is_closed_and_acknowledged(rig: SmallInstrument) -> None:
     release = Signal()
 
     def open_the_lid() -> None:
@@ -143,7 +143,7 @@ def test_off_on_lid_open_until_it_is_closed_and_acknowledged(rig: Bench) -> None
     assert_every_pulse_ended(rig)
 
 
-def test_off_when_the_loop_that_owns_the_exposure_is_stuck(rig: Bench) -> None:
+def test_off_when_the_loop_that_owns_the_exposure_is_stuck(rig: SmallInstrument) -> None:
     stuck, release = Signal(), Signal()
 
     def hang() -> None:

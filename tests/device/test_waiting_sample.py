@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Barrier, Thread
 
 import pytest
-from engine_bench import Bench, hold_analysis_at_first_tile
+from small_instrument import SmallInstrument, hold_analysis_at_first_tile
 
 from device.engine.state.states import State
 from device.engine.state.waiting_sample import WaitingSample
@@ -16,7 +16,7 @@ from hal.errors import InputError
 from hal.interfaces.panel import Lamp, Sound
 
 
-def press(rig: Bench) -> Status:
+def press(rig: SmallInstrument) -> Status:
     """Press the panel's Start; return the status once it began a run or was refused."""
     rig.world.hold_start(down=True)
     status = rig.wait_until(lambda now: now.state != State.IDLE or now.refusal is not None)
@@ -28,7 +28,7 @@ def codes(sample: WaitingSample) -> list[str]:
     return [problem.code for problem in sample.problems]
 
 
-def test_the_instrument_suggests_the_number_of_the_next_run(rig: Bench) -> None:
+def test_the_instrument_suggests_the_number_of_the_next_run(rig: SmallInstrument) -> None:
     sample = rig.idle().waiting_sample
     assert (sample.sample_id, sample.suggested, sample.ready) == ("S-0001", True, True)
     run_id = rig.instrument.start()
@@ -38,7 +38,7 @@ def test_the_instrument_suggests_the_number_of_the_next_run(rig: Bench) -> None:
     assert rig.idle().waiting_sample.sample_id == "S-0002"
 
 
-def test_a_suggestion_never_replaces_what_was_entered_or_is_typed(rig: Bench) -> None:
+def test_a_suggestion_never_replaces_what_was_entered_or_is_typed(rig: SmallInstrument) -> None:
     rig.instrument.sample.enter(sample_id="WARD-7", operator="AB")
     assert rig.idle().waiting_sample.sample_id == "WARD-7"
     rig.instrument.sample.enter(draft_sample_id="WARD-8")
@@ -47,7 +47,7 @@ def test_a_suggestion_never_replaces_what_was_entered_or_is_typed(rig: Bench) ->
     assert (sample.sample_id, sample.draft_sample_id) == ("WARD-7", "WARD-8")
 
 
-def test_the_panel_starts_with_the_chosen_lot_and_operator(rig: Bench) -> None:
+def test_the_panel_starts_with_the_chosen_lot_and_operator(rig: SmallInstrument) -> None:
     lot = rig.records.quality.add_lot("Q7", "normal", None)
     rig.idle()
     rig.instrument.sample.enter(sample_id="Q7-1", control_lot=lot, operator="Ann Bee")
@@ -60,7 +60,7 @@ def test_the_panel_starts_with_the_chosen_lot_and_operator(rig: Bench) -> None:
     assert (result["control_lot"], result["operator"]) == (lot, "Ann Bee")
 
 
-def test_a_start_uses_up_the_sample_with_lot_and_operator(rig: Bench) -> None:
+def test_a_start_uses_up_the_sample_with_lot_and_operator(rig: SmallInstrument) -> None:
     rig.idle()
     rig.instrument.sample.enter(sample_id="WARD-7", operator="AB")
     rig.instrument.start()
@@ -80,7 +80,7 @@ def test_a_start_uses_up_the_sample_with_lot_and_operator(rig: Bench) -> None:
     ],
 )
 def test_the_panel_does_not_start_what_is_half_typed(
-    rig: Bench, typed: dict[str, str], code: str
+    rig: SmallInstrument, typed: dict[str, str], code: str
 ) -> None:
     rig.idle()
     rig.instrument.sample.enter(sample_id="WARD-7")
@@ -95,7 +95,7 @@ def test_the_panel_does_not_start_what_is_half_typed(
 
 
 @pytest.mark.parametrize("sample_id", ["two words", "x" * 65, "a\x00", "", "Ähre"])
-def test_a_refused_id_cannot_start_the_former_one(rig: Bench, sample_id: str) -> None:
+def test_a_refused_id_cannot_start_the_former_one(rig: SmallInstrument, sample_id: str) -> None:
     rig.idle()
     rig.instrument.sample.enter(sample_id="WARD-7")
     with pytest.raises(InputError) as caught:
@@ -108,7 +108,7 @@ def test_a_refused_id_cannot_start_the_former_one(rig: Bench, sample_id: str) ->
 
 
 def test_a_lot_that_is_not_in_use_keeps_the_sample_from_being_started_as_a_persons(
-    rig: Bench,
+    rig: SmallInstrument,
 ) -> None:
     lot = rig.records.quality.add_lot("Q7", "normal", None)
     rig.idle()
@@ -125,7 +125,7 @@ def test_a_lot_that_is_not_in_use_keeps_the_sample_from_being_started_as_a_perso
 
 
 def test_a_refused_press_lights_the_lamp_until_the_sample_changes(
-    rig: Bench, monkeypatch: pytest.MonkeyPatch
+    rig: SmallInstrument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[Lamp | Sound] = []
     rig.idle()
@@ -140,7 +140,7 @@ def test_a_refused_press_lights_the_lamp_until_the_sample_changes(
     assert rig.instrument.status().refusal is None
 
 
-def test_the_waiting_sample_is_in_every_published_status(rig: Bench) -> None:
+def test_the_waiting_sample_is_in_every_published_status(rig: SmallInstrument) -> None:
     rig.idle()
     with rig.instrument.events.subscribe() as events:
         rig.instrument.sample.enter(sample_id="WARD-7", operator="AB")
@@ -156,14 +156,16 @@ def test_the_waiting_sample_is_in_every_published_status(rig: Bench) -> None:
     assert [problem["code"] for problem in told["problems"]] == ["OPERATOR-HALF-ENTERED"]
 
 
-def test_what_is_typed_after_an_entered_id_is_not_lost_with_it(rig: Bench) -> None:
+def test_what_is_typed_after_an_entered_id_is_not_lost_with_it(rig: SmallInstrument) -> None:
     sample = rig.instrument.sample.enter(sample_id="WARD-7", draft_sample_id="WARD-8")
     assert (sample.sample_id, sample.draft_sample_id) == ("WARD-7", "WARD-8")
     assert codes(sample) == ["SAMPLE-ID-HALF-ENTERED"]
     assert rig.instrument.sample.enter(sample_id="WARD-8").draft_sample_id is None
 
 
-def test_two_screens_that_type_at_once_leave_one_text_that_everybody_sees(rig: Bench) -> None:
+def test_two_screens_that_type_at_once_leave_one_text_that_everybody_sees(
+    rig: SmallInstrument,
+) -> None:
     rig.idle()
     both = Barrier(2)
 
@@ -187,7 +189,7 @@ def test_two_screens_that_type_at_once_leave_one_text_that_everybody_sees(rig: B
     assert rig.instrument.sample.waiting.ready
 
 
-def test_a_sample_entered_during_a_run_waits_for_the_next(rig: Bench) -> None:
+def test_a_sample_entered_during_a_run_waits_for_the_next(rig: SmallInstrument) -> None:
     hold_analysis_at_first_tile(rig)
     rig.instrument.sample.enter(sample_id="NEXT-1")
     rig.script.let.set()

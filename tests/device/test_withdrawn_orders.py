@@ -7,7 +7,7 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
-from engine_bench import TIMEOUT_S, Bench
+from small_instrument import TIMEOUT_S, SmallInstrument
 
 from device.engine.state import orders
 from device.engine.state.orders import Order, OrderSlot
@@ -55,7 +55,7 @@ def hold_before(patch: pytest.MonkeyPatch, owner: object, name: str, slow: Slow)
 
 
 def test_the_next_start_goes_on_after_one_that_was_stored_too_late(
-    rig: Bench, slow: Slow, monkeypatch: pytest.MonkeyPatch
+    rig: SmallInstrument, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_before(monkeypatch, rig.records, "begin_run", slow)
     rig.idle()
@@ -71,7 +71,7 @@ def test_the_next_start_goes_on_after_one_that_was_stored_too_late(
 
 
 def test_a_start_that_nobody_waits_for_any_longer_gives_no_light_and_keeps_no_run(
-    rig: Bench, slow: Slow, monkeypatch: pytest.MonkeyPatch
+    rig: SmallInstrument, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     discarded = Signal()
     begin_run, discard_run = rig.records.begin_run, rig.records.discard_run
@@ -135,7 +135,7 @@ def test_a_withdrawn_order_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_calibration_work_that_is_admitted_too_late_never_begins(
-    rig: Bench, slow: Slow, monkeypatch: pytest.MonkeyPatch
+    rig: SmallInstrument, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.idle()
     desk = rig.instrument.calibration

@@ -209,7 +209,7 @@ class WatchedCamera:
         self._camera.close()
 
 
-class Bench:
+class SmallInstrument:
     """One instrument with everything a test may reach for."""
 
     def __init__(
@@ -322,7 +322,9 @@ def small_settings(
 
 
 @contextmanager
-def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench]:
+def small_instrument(
+    folder: Path, *, physics: bool = False, **scan: Any
+) -> Iterator[SmallInstrument]:
     """Open an instrument on its simulated stage, light and panel.
 
     Args:
@@ -331,7 +333,7 @@ def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench
         scan: settings of the scan; ``panel``, ``light``, ``calibration``, ``stage``: other tables;
             ``busy_timeout_s``: of the records.
     """
-    made = Bench(folder, physics=physics, **scan)
+    made = SmallInstrument(folder, physics=physics, **scan)
     made.instrument.open()
     try:
         yield made
@@ -341,7 +343,7 @@ def bench(folder: Path, *, physics: bool = False, **scan: Any) -> Iterator[Bench
         made.records.close()
 
 
-def hold_analysis_at_first_tile(rig: Bench) -> int:
+def hold_analysis_at_first_tile(rig: SmallInstrument) -> int:
     """Start a run whose first tile stays in analysis; return the run."""
     rig.script.let.clear()
     run_id = rig.start()
