@@ -1,0 +1,97 @@
+"""Whom `line_low_or_fail` kills when a light supervisor does not answer, and whom never."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hal.clock import SystemClock
+from hal.errors import LightError
+from hal.light import supervised_line, supervised_off
+from hal.light.supervised_off import line_low_or_fail
+from hal.light.supervisor import pid_file
+from hal.sim.gpio.module import FakeGpio
+
+PIN = 33
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The socket of a supervisor that takes every call and never answers."""
+    monkeypatch.setattr(supervised_line, "ANSWER_TIMEOUT_S", 0.01)
+    # The path of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
+        path = Path(folder) / "light.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            yield path
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """Some process."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def listens(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> None:
+    """Let each look at who listens find what ``answers`` say."""
+    left = iter(answers)
+    monkeypatch.setattr(supervised_off, "supervisor_listens", lambda _: next(left))
+
+
+def test_a_process_that_took_over_the_number_of_a_supervisor_is_not_killed(
+    silent: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file(silent).write_text(str(sleeper.pid), encoding="ascii")
+    listens(monkeypatch, True, False, False)
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    assert not line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
+    assert sleeper.poll() is None
+
+
+def test_a_process_whose_number_another_supervisor_has_replaced_is_not_killed(
+    silent: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file(silent).write_text(str(sleeper.pid), encoding="ascii")
+    opened = os.pidfd_open
+
+    def open_late(pid: int) -> int:
+        process = opened(pid)
+        pid_file(silent).write_text("1", encoding="ascii")
+        return process
+
+    monkeypatch.setattr(os, "pidfd_open", open_late)
+    listens(monkeypatch, True, True, False)
+    assert not line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
+    assert sleeper.poll() is None
+
+
+@pytest.mark.timeout(60)
+def test_a_second_supervisor_that_does_not_answer_is_a_failure_and_is_not_killed(
+    silent: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file(silent).write_text(str(sleeper.pid), encoding="ascii")
+    kill, killed = supervised_off._kill_supervisor, []
+
+    def started_again(path: Path, pin: int) -> None:
+        kill(path, pin)
+        killed.append(path)
+        assert len(killed) == 1
+
+    monkeypatch.setattr(supervised_off, "_kill_supervisor", started_again)
+    with pytest.raises(LightError) as caught:
+        line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
+    assert caught.value.error_code == "LIGHT-UNVERIFIED-SILENT"
+    assert sleeper.wait(PATIENCE_S) == -9
