@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -95,3 +96,14 @@ def test_a_second_supervisor_that_does_not_answer_is_a_failure_and_is_not_killed
         line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
     assert caught.value.error_code == "LIGHT-UNVERIFIED-SILENT"
     assert sleeper.wait(PATIENCE_S) == -9
+
+
+def test_a_supervisor_that_outlives_its_kill_is_a_failure(
+    silent: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file(silent).write_text(str(sleeper.pid), encoding="ascii")
+    monkeypatch.setattr(supervised_off, "END_S", 0.01)
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+    with pytest.raises(LightError) as caught:
+        line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
+    assert caught.value.error_code == "LIGHT-UNVERIFIED-ALIVE"
