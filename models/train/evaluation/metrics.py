@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from models.classifier import softmax
 from models.manifest import Score
@@ -20,8 +20,8 @@ def share(hits: int, n: int) -> Score:
     if n == 0:
         return Score(value=0.0, n=0)
     tail = (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     return Score(value=round(hits / n, 5), n=n, low=round(low, 5), high=round(high, 5))
 
 
