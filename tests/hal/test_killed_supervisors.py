@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hal.clock import SystemClock
-from hal.errors import LightError
+from hal.clock import ManualClock, SystemClock
+from hal.errors import LightError, SupervisorError
 from hal.light import supervised_line, supervised_off
 from hal.light.supervised_off import line_low_or_fail
 from hal.light.supervisor import pid_file
@@ -107,3 +107,58 @@ def test_a_supervisor_that_outlives_its_kill_is_a_failure(
     with pytest.raises(LightError) as caught:
         line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
     assert caught.value.error_code == "LIGHT-UNVERIFIED-ALIVE"
+
+
+@pytest.mark.parametrize("content", [None, "", "light"])
+def test_a_silent_supervisor_whose_number_nobody_knows_is_a_failure(
+    silent: Path, content: str | None
+) -> None:
+    if content is not None:
+        pid_file(silent).write_text(content, encoding="ascii")
+    with pytest.raises(LightError) as caught:
+        line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
+    assert caught.value.error_code == "LIGHT-UNVERIFIED-PROCESS"
+
+
+@pytest.mark.parametrize("error", [PermissionError("not yours"), ValueError("no number")])
+def test_a_supervisor_that_may_not_be_killed_is_a_failure(
+    silent: Path,
+    sleeper: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    pid_file(silent).write_text(str(sleeper.pid), encoding="ascii")
+    monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
+    with pytest.raises(LightError) as caught:
+        line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
+    assert caught.value.error_code == "LIGHT-UNVERIFIED-KILL"
+
+
+BUSY = SupervisorError("LIGHT-SUPERVISOR-REFUSES", reason="another instrument is connected")
+TAKEN = LightError("LIGHT-LINE-TAKEN", pin=PIN, patience_s=0.0, reason="busy")
+
+
+@pytest.mark.parametrize(("error", "code"), [(BUSY, "LIGHT-UNVERIFIED"), (TAKEN, TAKEN.error_code)])
+def test_a_line_in_use_is_tried_again_for_as_long_as_the_patience_lasts(
+    monkeypatch: pytest.MonkeyPatch, error: LightError, code: str
+) -> None:
+    tries: list[float] = []
+    clock = ManualClock()
+
+    def low_now(*_: object) -> bool:
+        tries.append(clock.monotonic_s())
+        if len(tries) % 4:
+            raise error
+        return True
+
+    monkeypatch.setattr(supervised_off, "_low_now", low_now)
+    assert line_low_or_fail(FakeGpio(), PIN, Path("/nowhere"), clock, PATIENCE_S)
+    assert len(tries) == 4
+    assert tries[-1] > tries[0]
+    with pytest.raises(LightError) as caught:
+        line_low_or_fail(FakeGpio(), PIN, Path("/nowhere"), clock, 0.0)
+    assert caught.value.error_code == code
+    assert len(tries) == 5
