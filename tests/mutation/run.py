@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,16 +41,23 @@ class Target:
     name: str
     source: Path
     tests: Sequence[str]
-    explained: Sequence[dict[str, str]]
+    explained: Sequence[dict[str, Any]]
     mutants: int = 0
     explained_count: int = 0
     unexplained: int = 0
     minutes: float = 0.0
+    survived: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def explains(self, mutant: Mutant) -> bool:
-        """Return whether the list has a reason why this mutant survives."""
+        """Return whether the list has a reason why this mutant survives.
+
+        An entry with ``times`` explains that many equal lines and no more.
+        """
+        change = (mutant.before, mutant.after)
+        self.survived[change] += 1
         return any(
-            (entry["before"], entry["after"]) == (mutant.before, mutant.after)
+            (entry["before"], entry["after"]) == change
+            and self.survived[change] <= entry.get("times", self.survived[change])
             for entry in self.explained
         )
 

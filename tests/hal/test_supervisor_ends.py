@@ -1,0 +1,194 @@
+"""How pulses, connections and the light supervisor itself end, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from light_rig import LONG_PULSE_MS, PIN
+
+from hal.errors import DeviceError
+from hal.light import supervisor as module
+from hal.light.supervisor import LightSupervisor, pid_file
+from hal.sim.gpio.module import FakeGpio
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def gpio() -> FakeGpio:
+    return FakeGpio()
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    # The path of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
+        yield Path(folder) / "light.sock"
+
+
+@pytest.fixture
+def supervisor(gpio: FakeGpio, path: Path) -> Iterator[LightSupervisor]:
+    """One that listens and does not serve yet."""
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor.open()
+    yield supervisor
+    supervisor.close()
+
+
+@contextmanager
+def serving(supervisor: LightSupervisor) -> Iterator[None]:
+    thread = Thread(target=supervisor.serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        thread.join(PATIENCE_S)
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(str(path))
+        connection.send(b"hello 0")
+        yield connection
+
+
+def light_up(connection: socket.socket) -> None:
+    assert connection.recv(256) == b"hello 0 ok"
+    connection.send(f"on 1 {time.monotonic() + LONG_PULSE_MS / 1000.0 - 0.1!r}".encode())
+    assert connection.recv(256) == b"on 1 ok"
+
+
+def wait_for_low(gpio: FakeGpio) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while gpio.level(PIN) == gpio.HIGH:
+        assert time.monotonic() < give_up_s, "the line stays high"
+        time.sleep(0.001)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_pulse_ends_when_the_kernel_begins_to_end_the_process_that_ordered_it(
+    gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(supervisor), connected(path) as connection:
+        light_up(connection)
+        monkeypatch.setattr(module, "_is_ending", lambda _: True)
+        assert connection.recv(256) == b""
+        wait_for_low(gpio)
+    rise, fall = gpio.edges(PIN)
+    assert fall.time_s - rise.time_s < LONG_PULSE_MS / 1000.0 - 1.0
+
+
+def test_a_supervisor_that_stops_in_a_pulse_takes_the_line_low_before_it_is_closed(
+    gpio: FakeGpio, path: Path, supervisor: LightSupervisor
+) -> None:
+    with connected(path) as connection:
+        with serving(supervisor):
+            light_up(connection)
+            assert gpio.level(PIN) == gpio.HIGH
+        assert gpio.level(PIN) == gpio.LOW
+
+
+def test_a_refused_instrument_that_has_greeted_already_sees_why(
+    path: Path, supervisor: LightSupervisor
+) -> None:
+    with connected(path) as first, connected(path) as second, serving(supervisor):
+        assert first.recv(256) == b"hello 0 ok"
+        assert second.recv(256) == b"hello 0 refused another instrument is connected"
+        assert second.recv(256) == b""
+
+
+def test_a_process_of_another_user_is_refused(
+    path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_peer", lambda _: (1, 4711))
+    monkeypatch.setattr("os.getuid", lambda: 4712)
+    with connected(path) as connection, serving(supervisor):
+        assert connection.recv(256) == b"hello 0 refused it belongs to another user"
+
+
+def test_instruments_that_come_and_go_leave_no_open_file(
+    path: Path, supervisor: LightSupervisor
+) -> None:
+    with serving(supervisor):
+        before = open_files()
+        for _ in range(3):
+            with connected(path) as connection:
+                assert connection.recv(256) == b"hello 0 ok"
+            give_up_s = time.monotonic() + PATIENCE_S
+            while open_files() > before:
+                assert time.monotonic() < give_up_s, "a file stays open"
+                time.sleep(0.001)
+
+
+def test_a_closed_supervisor_leaves_place_for_the_next_one(gpio: FakeGpio, path: Path) -> None:
+    before = open_files()
+    for _ in range(2):
+        supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+        supervisor.open()
+        supervisor.close()
+    assert open_files() == before
+
+
+def test_the_line_is_given_back_at_the_end(gpio: FakeGpio, path: Path) -> None:
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor.open()
+    assert gpio.input(PIN) == gpio.LOW
+    supervisor.close()
+    with pytest.raises(RuntimeError, match="not set up"):
+        gpio.input(PIN)
+
+
+def test_the_lock_names_the_process_whatever_stood_there(gpio: FakeGpio, path: Path) -> None:
+    pid_file(path).write_text("1234567890123", encoding="ascii")
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor.open()
+    assert pid_file(path).read_text(encoding="ascii") == str(os.getpid())
+    supervisor.close()
+
+
+def test_a_supervisor_that_cannot_listen_leaves_no_open_file(gpio: FakeGpio, path: Path) -> None:
+    before = open_files()
+    for wrong in (path.parent / "missing" / "light.sock", path.parent / ("x" * 200)):
+        supervisor = LightSupervisor(gpio, PIN, wrong, max_pulse_ms=LONG_PULSE_MS)
+        with pytest.raises(DeviceError) as caught:
+            supervisor.open()
+        assert caught.value.error_code == "LIGHT-SUPERVISOR-SOCKET"
+        assert open_files() == before
+
+
+def test_a_second_supervisor_leaves_no_open_file(
+    gpio: FakeGpio, path: Path, supervisor: LightSupervisor
+) -> None:
+    before = open_files()
+    with pytest.raises(DeviceError):
+        LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS).open()
+    assert open_files() == before
+
+
+def test_signals_no_longer_wake_a_closed_supervisor(gpio: FakeGpio, path: Path) -> None:
+    former = signal.getsignal(signal.SIGUSR1)
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor.open()
+    try:
+        supervisor.stop_on(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        supervisor.serve()
+    finally:
+        supervisor.close()
+        signal.signal(signal.SIGUSR1, former)
+    assert signal.set_wakeup_fd(-1) == -1
