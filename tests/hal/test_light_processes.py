@@ -80,12 +80,16 @@ def test_the_time_the_line_stays_high_after_kill_minus_9(
     rig: LightRig, capsys: pytest.CaptureFixture[str], memory_mb: int
 ) -> None:
     supervisor = rig.supervisor()
-    tries = [rig.kill_in_a_pulse(memory_mb=memory_mb) for _ in range(24)]
-    after_ms = sorted(after for _, after in tries if after > 0.0)
+    tries: list[tuple[float, float]] = []
+    after_ms: list[float] = []
+    # On a busy computer the pulse is often over before the kill.
+    while len(after_ms) < 20 and len(tries) < 200:
+        tries.append(rig.kill_in_a_pulse(memory_mb=memory_mb))
+        after_ms = sorted(after for _, after in tries if after > 0.0)
     with capsys.disabled():
         rounded = " ".join(f"{value:.2f}" for value in after_ms)
         print(f"\n{memory_mb} MB, high after kill -9, ms, n = {len(after_ms)}: {rounded}")  # noqa: T201
-    assert len(after_ms) >= 20
+    assert len(after_ms) == 20
     assert {edge.pid for edge in rig.edges()} == {supervisor.pid}
     # The kernel reports the end when the memory is freed; the deadline does not wait for it.
     assert max(high for high, _ in tries) < PULSE_MS + 1000.0
