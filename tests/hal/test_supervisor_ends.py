@@ -93,6 +93,24 @@ def test_a_pulse_ends_when_the_kernel_begins_to_end_the_process_that_ordered_it(
     assert fall.time_s - rise.time_s < LONG_PULSE_MS / 1000.0 - 1.0
 
 
+def test_a_line_that_fails_while_it_goes_high_is_taken_low_at_once(
+    gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = gpio.output
+
+    def fail_high(channel: int, level: int) -> None:
+        drive(channel, level)
+        if level == gpio.HIGH:
+            raise OSError("no answer")
+
+    monkeypatch.setattr(gpio, "output", fail_high)
+    with serving(supervisor), connected(path) as connection:
+        assert connection.recv(256) == b"hello 0 ok"
+        connection.send(f"on 1 {time.monotonic() + LONG_PULSE_MS / 1000.0 - 0.1!r}".encode())
+        assert connection.recv(256) == b"on 1 failed LIGHT-LINE no answer"
+        assert [edge.level for edge in gpio.edges(PIN)] == [1, 0]
+
+
 def test_a_supervisor_that_stops_in_a_pulse_takes_the_line_low_before_it_is_closed(
     gpio: FakeGpio, path: Path, supervisor: LightSupervisor
 ) -> None:
