@@ -81,6 +81,13 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def wait_for_open_files(number: int) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while open_files() != number:
+        assert time.monotonic() < give_up_s, f"{open_files()} files are open, not {number}"
+        time.sleep(0.001)
+
+
 def test_a_pulse_ends_when_the_kernel_begins_to_end_the_process_that_ordered_it(
     gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +146,25 @@ def test_a_process_of_another_user_is_refused(
         assert connection.recv(256) == b"hello 0 refused it belongs to another user"
 
 
+def test_a_process_that_the_kernel_does_not_watch_is_served_all_the_same(
+    gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[int] = []
+
+    def refuse(pid: int) -> int:
+        watched.append(pid)
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with serving(supervisor):
+        before = open_files()
+        with connected(path) as connection:
+            light_up(connection)
+        wait_for_low(gpio)
+        assert watched == [os.getpid()]
+        wait_for_open_files(before)
+
+
 def test_instruments_that_come_and_go_leave_no_open_file(
     path: Path, supervisor: LightSupervisor
 ) -> None:
@@ -147,10 +173,7 @@ def test_instruments_that_come_and_go_leave_no_open_file(
         for _ in range(3):
             with connected(path) as connection:
                 assert connection.recv(256) == b"hello 0 ok"
-            give_up_s = time.monotonic() + PATIENCE_S
-            while open_files() > before:
-                assert time.monotonic() < give_up_s, "a file stays open"
-                time.sleep(0.001)
+            wait_for_open_files(before)
 
 
 def test_a_closed_supervisor_leaves_place_for_the_next_one(gpio: FakeGpio, path: Path) -> None:
