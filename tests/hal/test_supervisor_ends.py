@@ -185,6 +185,18 @@ def test_a_closed_supervisor_leaves_place_for_the_next_one(gpio: FakeGpio, path:
     assert open_files() == before
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_closing_again_closes_nothing_else(gpio: FakeGpio, path: Path, opened: bool) -> None:
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    if opened:
+        supervisor.open()
+    supervisor.close()
+    before = open_files()
+    supervisor.close()
+    assert open_files() == before
+    os.fstat(1)
+
+
 def test_the_line_is_given_back_at_the_end(gpio: FakeGpio, path: Path) -> None:
     supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
     supervisor.open()
