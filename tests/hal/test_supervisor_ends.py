@@ -165,6 +165,34 @@ def test_a_process_that_the_kernel_does_not_watch_is_served_all_the_same(
         wait_for_open_files(before)
 
 
+@pytest.mark.parametrize("order", ["on x 5", "on 1 soon"])
+def test_an_order_with_something_else_than_a_number_ends_the_connection(
+    path: Path, supervisor: LightSupervisor, order: str
+) -> None:
+    with serving(supervisor), connected(path) as connection:
+        assert connection.recv(256) == b"hello 0 ok"
+        connection.send(order.encode())
+        assert connection.recv(256) == b""
+
+
+def test_an_instrument_that_does_not_hear_the_answers_is_dropped_and_the_line_goes_low(
+    gpio: FakeGpio, path: Path, supervisor: LightSupervisor
+) -> None:
+    def talk(connection: socket.socket) -> None:
+        for _ in range(200_000):
+            connection.send(b"off 1")
+
+    with serving(supervisor), connected(path) as connection:
+        light_up(connection)
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            talk(connection)
+        wait_for_low(gpio)
+
+
+def test_a_process_that_nobody_can_look_at_is_not_taken_for_ending() -> None:
+    assert not module._is_ending(2**22 + 1)
+
+
 def test_instruments_that_come_and_go_leave_no_open_file(
     path: Path, supervisor: LightSupervisor
 ) -> None:
