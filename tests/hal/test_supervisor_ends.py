@@ -261,6 +261,19 @@ def test_a_second_supervisor_leaves_no_open_file(
     assert open_files() == before
 
 
+def test_a_supervisor_that_waits_for_no_signal_leaves_those_of_others_alone(
+    gpio: FakeGpio, path: Path
+) -> None:
+    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor.open()
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        signal.set_wakeup_fd(one.fileno())
+        supervisor.close()
+        assert signal.set_wakeup_fd(-1) == one.fileno()
+
+
 def test_signals_no_longer_wake_a_closed_supervisor(gpio: FakeGpio, path: Path) -> None:
     former = signal.getsignal(signal.SIGUSR1)
     supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
