@@ -149,6 +149,17 @@ class LightContract:
         with opened.pulse(MAX_PULSE_MS):
             assert probe.is_lit()
 
+    def test_a_word_given_while_the_lid_is_open_does_not_count_for_later(
+        self, opened: Light, probe: Probe
+    ) -> None:
+        probe.set_lid(closed=False)
+        with pytest.raises(InterlockError):
+            opened.acknowledge_lid()
+        probe.set_lid(closed=True)
+        with pytest.raises(InterlockError), opened.pulse(MAX_PULSE_MS):
+            pytest.fail("the block was entered")
+        assert probe.pulses_ms() == []
+
     def test_opening_the_lid_ends_a_pulse(self, opened: Light, probe: Probe) -> None:
         def open_the_lid() -> None:
             with opened.pulse(MAX_PULSE_MS):
