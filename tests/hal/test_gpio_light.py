@@ -218,6 +218,28 @@ def test_no_light_without_a_live_watchdog(
     light.close()
 
 
+def test_the_watchdog_lives_on_when_a_pulse_ends_while_it_looks_at_the_lid() -> None:
+    looking, look_ended = Event(), Event()
+
+    def interlock() -> bool:
+        if threading.current_thread().name == "light-watchdog":
+            looking.set()
+            assert look_ended.wait(30.0)
+        return True
+
+    # Far beyond what the settings allow: a loaded computer takes its time inside a pulse.
+    config = LightConfig().model_copy(update={"max_pulse_ms": 60_000.0})
+    light = GpioLight(OwnLine(FakeGpio(), PIN), config, interlock)
+    light.open()
+    with light.pulse(60_000.0):
+        assert looking.wait(30.0)
+    look_ended.set()
+    for _ in range(5):
+        with light.pulse(60_000.0):
+            assert light.is_on
+    light.close()
+
+
 def test_a_pulse_inside_a_pulse_is_refused_and_the_light_goes_off() -> None:
     gpio = FakeGpio()
     light = make_light(gpio)
