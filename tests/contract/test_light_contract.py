@@ -228,6 +228,7 @@ class LightContract:
         for _ in range(3):
             with opened.pulse(MAX_PULSE_MS):
                 time.sleep(0.002)
+                assert 0.0 < opened.on_time_s <= time.monotonic() - started_s
         elapsed_ms = (time.monotonic() - started_s) * 1000.0
         assert sum(probe.pulses_ms()) <= opened.on_time_s * 1000.0 <= elapsed_ms
         counted_s = opened.on_time_s

@@ -91,6 +91,11 @@ def test_when_the_supervisor_ends_in_a_pulse_the_light_goes_off_and_stays_off(
         with light.pulse(MAX_PULSE_MS):
             supervisor.close()
             wait_for_low(gpio)
+            give_up_s = time.monotonic() + 30.0
+            while light.is_on:
+                assert time.monotonic() < give_up_s, "the pulse goes on"
+                time.sleep(0.001)
+            assert light.on_time_s < MAX_PULSE_MS / 1000.0 - 1.0
 
     with pytest.raises(LightError) as caught:
         lose_it()

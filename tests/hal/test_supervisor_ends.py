@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from light_rig import LONG_PULSE_MS, PIN
@@ -135,6 +135,30 @@ def test_a_refused_instrument_that_has_greeted_already_sees_why(
         assert first.recv(256) == b"hello 0 ok"
         assert second.recv(256) == b"hello 0 refused another instrument is connected"
         assert second.recv(256) == b""
+
+
+def test_an_instrument_that_comes_in_the_moment_in_which_the_former_one_goes_is_served(
+    path: Path, supervisor: LightSupervisor
+) -> None:
+    go_on, held = Event(), Event()
+    go_on.set()
+
+    def heartbeat() -> None:
+        if not go_on.is_set():
+            held.set()
+            assert go_on.wait(PATIENCE_S)
+
+    thread = Thread(target=supervisor.serve, args=[heartbeat])
+    thread.start()
+    with connected(path) as former:
+        assert former.recv(256) == b"hello 0 ok"
+        go_on.clear()
+        assert held.wait(PATIENCE_S)
+    with connected(path) as next_one:
+        go_on.set()
+        assert next_one.recv(256) == b"hello 0 ok"
+    supervisor.stop()
+    thread.join(PATIENCE_S)
 
 
 def test_a_process_of_another_user_is_refused(
