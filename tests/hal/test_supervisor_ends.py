@@ -213,6 +213,15 @@ def test_an_instrument_that_does_not_hear_the_answers_is_dropped_and_the_line_go
         wait_for_low(gpio)
 
 
+@pytest.mark.parametrize(("flags", "ending"), [(0x400104, True), (0x400100, False)])
+def test_a_process_is_ending_when_the_kernel_s_flag_says_so(
+    monkeypatch: pytest.MonkeyPatch, flags: int, ending: bool
+) -> None:
+    stat = f"42 (any) name) R 1 42 42 0 -1 {flags} 90 0"
+    monkeypatch.setattr(Path, "read_bytes", lambda _: stat.encode())
+    assert module._is_ending(42) is ending
+
+
 def test_a_process_that_nobody_can_look_at_is_not_taken_for_ending() -> None:
     assert not module._is_ending(2**22 + 1)
 
