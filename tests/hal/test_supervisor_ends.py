@@ -161,13 +161,26 @@ def test_an_instrument_that_comes_in_the_moment_in_which_the_former_one_goes_is_
     thread.join(PATIENCE_S)
 
 
-def test_a_process_of_another_user_is_refused(
-    path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("user", "answer"),
+    [
+        (0, b"hello 0 ok"),
+        (4712, b"hello 0 ok"),
+        (1, b"hello 0 refused it belongs to another user"),
+        (4711, b"hello 0 refused it belongs to another user"),
+    ],
+)
+def test_only_root_and_the_supervisor_s_own_user_are_served(
+    path: Path,
+    supervisor: LightSupervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    user: int,
+    answer: bytes,
 ) -> None:
-    monkeypatch.setattr(module, "_peer", lambda _: (1, 4711))
+    monkeypatch.setattr(module, "_peer", lambda _: (os.getpid(), user))
     monkeypatch.setattr("os.getuid", lambda: 4712)
     with connected(path) as connection, serving(supervisor):
-        assert connection.recv(256) == b"hello 0 refused it belongs to another user"
+        assert connection.recv(256) == answer
 
 
 def test_a_process_that_the_kernel_does_not_watch_is_served_all_the_same(
