@@ -18,7 +18,7 @@ from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
 from hal.factory import build_light_supervisor
 from hal.light.gpio_light import GpioLight
 from hal.light.supervised_line import SupervisedLine
-from hal.light.supervisor import LightSupervisor
+from hal.light.supervisor import LightSupervisor, pid_file
 from hal.sim.gpio.lines import FileLines, MemoryLines
 from hal.sim.gpio.module import FakeGpio
 from hal.sim.gpio.supervisor import InnerSupervisor
@@ -316,8 +316,9 @@ def test_a_second_supervisor_is_refused_and_the_first_one_goes_on(
         assert gpio.level(PIN) == gpio.HIGH
 
 
-def test_only_its_own_user_may_use_the_socket(supervisor: InnerSupervisor) -> None:
-    assert stat.S_IMODE(supervisor.socket.stat().st_mode) == 0o600
+def test_only_its_own_user_may_use_socket_and_lock(supervisor: InnerSupervisor) -> None:
+    for path in (supervisor.socket, pid_file(supervisor.socket)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_supervisor_that_does_not_answer_gives_no_light(
