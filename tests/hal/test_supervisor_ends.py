@@ -226,7 +226,7 @@ def test_an_instrument_that_does_not_hear_the_answers_is_dropped_and_the_line_go
         wait_for_low(gpio)
 
 
-@pytest.mark.parametrize(("flags", "ending"), [(0x400104, True), (0x400100, False)])
+@pytest.mark.parametrize(("flags", "ending"), [(0x400104, True), (0x400103, False)])
 def test_a_process_is_ending_when_the_kernel_s_flag_says_so(
     monkeypatch: pytest.MonkeyPatch, flags: int, ending: bool
 ) -> None:
