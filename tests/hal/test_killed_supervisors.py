@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hal.clock import ManualClock, SystemClock
-from hal.errors import LightError, SupervisorError
+from hal.errors import LightError, SilentSupervisorError, SupervisorError
 from hal.light import supervised_line, supervised_off
 from hal.light.supervised_off import line_low_or_fail
 from hal.light.supervisor import pid_file
@@ -162,3 +162,16 @@ def test_a_line_in_use_is_tried_again_for_as_long_as_the_patience_lasts(
         line_low_or_fail(FakeGpio(), PIN, Path("/nowhere"), clock, 0.0)
     assert caught.value.error_code == code
     assert len(tries) == 5
+
+
+def test_after_a_kill_the_patience_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = iter([SilentSupervisorError("LIGHT-SUPERVISOR-QUEUE"), TAKEN, TAKEN])
+
+    def low_now(*_: object) -> bool:
+        for error in errors:
+            raise error
+        return False
+
+    monkeypatch.setattr(supervised_off, "_low_now", low_now)
+    monkeypatch.setattr(supervised_off, "_kill_supervisor", lambda *_: None)
+    assert not line_low_or_fail(FakeGpio(), PIN, Path("/nowhere"), ManualClock(), PATIENCE_S)
