@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from device.analysis.staining import VirtualStain
@@ -18,8 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "device"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "webui"))
 from instrument_double import InstrumentDouble, TwoTones, open_records
 
-# The shell draws the same pages at half the cost.
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",

@@ -8,7 +8,6 @@ instrument, except for the runs of the control chart: those are the example valu
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from chromium import CHROMIUM
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
@@ -48,7 +48,7 @@ def main() -> None:
             sync_playwright() as driver,
         ):
             browser = driver.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
             )
             page = browser.new_page(viewport=PANEL, locale="en-GB", base_url=server.url)
             page.set_default_timeout(RUN_TIMEOUT_MS)

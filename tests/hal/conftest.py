@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from genicam_rig import Exchange, OpenCamera
@@ -34,6 +36,13 @@ def rig(closed_rig: StageRig) -> StageRig:
     closed_rig.stage.open()
     closed_rig.stage.home()
     return closed_rig
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """Where a light supervisor may listen: the path of a socket must be short."""
+    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
+        yield Path(folder) / "light.sock"
 
 
 @pytest.fixture

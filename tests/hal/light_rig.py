@@ -9,12 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 from hal.config import LightConfig
+from hal.light.supervisor import LightSupervisor
 from hal.light.switch_off import supervisor_listens
 from hal.sim.gpio.lines import Edge, FileLines
+from hal.sim.gpio.module import FakeGpio
 
 PIN = LightConfig().pin
 PULSE_MS = 200.0
@@ -25,6 +29,7 @@ COMMAND = "from webui.cli.main import cli; cli()"
 PATIENT = """
 import sys
 from pathlib import Path
+from threading import Thread
 from hal.light.supervisor import LightSupervisor
 from hal.sim.gpio.module import FakeGpio
 from hal.sim.gpio.lines import FileLines
@@ -35,6 +40,26 @@ supervisor = LightSupervisor(gpio, int(sys.argv[3]), path, max_pulse_ms=float(sy
 supervisor.open()
 supervisor.serve()
 """
+
+
+@contextmanager
+def serving(supervisor: LightSupervisor) -> Iterator[None]:
+    """Let a supervisor serve on a thread."""
+    thread = Thread(target=supervisor.serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        thread.join(PATIENCE_S)
+
+
+def wait_for_low(gpio: FakeGpio) -> None:
+    """Wait until the light's line is low."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while gpio.level(PIN) == gpio.HIGH:
+        assert time.monotonic() < give_up_s, "the line stays high"
+        time.sleep(0.001)
 
 
 class LightRig:

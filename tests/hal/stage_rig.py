@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Thread
+from typing import Protocol
 
 from hal.clock import SIMULATED_PATIENCE_S, SystemClock
 from hal.config import StageConfig
+from hal.interfaces.stage import Stage
+from hal.sim.apt.emulator import AptEmulator
 from hal.sim.grbl.emulator import GrblEmulator
 from hal.stage.grbl.driver import GrblStage
 
+FAR_UM = 28_000.0
 SPEED = 100.0
 SLOW = 0.2
 """For what happens on the way: a busy computer has seconds to do it in."""
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that another thread does."""
+    deadline_s = time.monotonic() + 30.0
+    while not true() and time.monotonic() < deadline_s:
+        Event().wait(0.002)
+    assert true()
+
+
+def in_thread(action: Callable[[], object]) -> tuple[Thread, list[BaseException]]:
+    """Start ``action``; return its thread and the list that will hold what it raises."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    return thread, raised
 
 
 class AdjustableClock(SystemClock):
@@ -62,3 +89,24 @@ class StageRig:
                     return
             Event().wait(0.002)
         raise AssertionError(f"the controller is never in the state {name}")
+
+
+class MovingRig(Protocol):
+    """A driver on emulated controllers, whichever they are."""
+
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def emulator(self) -> GrblEmulator | AptEmulator: ...
+
+    @property
+    def clock(self) -> AdjustableClock: ...
+
+
+def move_far(rig: MovingRig, cancel: Event | None = None) -> tuple[Thread, list[BaseException]]:
+    """Move slowly in another thread; return when it is on its way."""
+    rig.clock.set_speed(SLOW)
+    thread, raised = in_thread(lambda: rig.stage.move_to(x_um=FAR_UM, cancel=cancel))
+    wait_until(lambda: rig.emulator.true_position_um()[0] > 2000.0)
+    return thread, raised

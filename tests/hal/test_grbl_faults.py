@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-from stage_rig import SLOW, SPEED, StageRig
+from stage_rig import FAR_UM, SLOW, SPEED, StageRig, move_far, wait_until
 
 from hal.clock import ManualClock
 from hal.errors import DeviceTimeoutError, StageAlarmError, StageError
@@ -21,32 +20,6 @@ from hal.stage.grbl import wire
 from hal.stage.grbl.controller import Controller
 from hal.stage.grbl.driver import GrblStage
 from hal.stage.grbl.profile import check_identity
-
-FAR_UM = 28_000.0
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 30.0
-    while not true() and time.monotonic() < deadline_s:
-        Event().wait(0.002)
-    assert true()
-
-
-def move_far(rig: StageRig) -> tuple[Thread, list[BaseException]]:
-    """Move slowly in another thread; return when it is on its way."""
-    rig.clock.set_speed(SLOW)
-    raised: list[BaseException] = []
-
-    def move() -> None:
-        try:
-            rig.stage.move_to(x_um=FAR_UM)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = Thread(target=move)
-    thread.start()
-    wait_until(lambda: rig.emulator.true_position_um()[0] > 2000.0)
-    return thread, raised
 
 
 def stands_still(rig: StageRig) -> bool:

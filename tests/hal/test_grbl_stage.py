@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from threading import Event, Thread, Timer
+from threading import Event, Timer
 
 import pytest
-from stage_rig import SLOW, SPEED, StageRig
+from stage_rig import FAR_UM, SLOW, SPEED, StageRig, move_far
 
 from hal.errors import (
     Cancelled,
@@ -19,26 +19,6 @@ from hal.errors import (
 )
 from hal.stage.grbl import codes, controller, wire
 from hal.stage.grbl.driver import GrblStage
-
-FAR_UM = 28_000.0
-
-
-def start_move(rig: StageRig, cancel: Event | None = None) -> tuple[Thread, list[BaseException]]:
-    """Move far in another thread and return when it is on its way."""
-    raised: list[BaseException] = []
-
-    def move() -> None:
-        try:
-            rig.stage.move_to(x_um=FAR_UM, cancel=cancel)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = Thread(target=move)
-    thread.start()
-    deadline_s = time.monotonic() + 30.0
-    while rig.emulator.true_position_um()[0] < 2000.0 and time.monotonic() < deadline_s:
-        Event().wait(0.002)
-    return thread, raised
 
 
 @pytest.fixture
@@ -150,7 +130,7 @@ def test_cancelled_homing_loses_the_position(closed_rig: StageRig) -> None:
 
 def test_cancel_stops_a_move_with_the_position_kept(slow_rig: StageRig) -> None:
     cancel = Event()
-    thread, raised = start_move(slow_rig, cancel)
+    thread, raised = move_far(slow_rig, cancel)
     cancel.set()
     thread.join(30.0)
     assert isinstance(raised[0], Cancelled)
@@ -161,7 +141,7 @@ def test_cancel_stops_a_move_with_the_position_kept(slow_rig: StageRig) -> None:
 
 
 def test_stop_from_another_thread_ends_the_move(slow_rig: StageRig) -> None:
-    thread, raised = start_move(slow_rig)
+    thread, raised = move_far(slow_rig)
     slow_rig.stage.stop()
     thread.join(30.0)
     assert isinstance(raised[0], Cancelled)
@@ -175,7 +155,7 @@ def test_stop_does_not_spoil_the_next_move(rig: StageRig) -> None:
 
 
 def test_a_limit_switch_in_motion_is_an_alarm(slow_rig: StageRig) -> None:
-    thread, raised = start_move(slow_rig)
+    thread, raised = move_far(slow_rig)
     slow_rig.emulator.press_limit("X")
     thread.join(30.0)
     slow_rig.emulator.release_limit("X")
@@ -262,7 +242,7 @@ def test_unplugging_is_an_error_and_reconnecting_works(rig: StageRig) -> None:
 
 
 def test_unplugging_in_motion_is_an_error_in_the_mover(slow_rig: StageRig) -> None:
-    thread, raised = start_move(slow_rig)
+    thread, raised = move_far(slow_rig)
     slow_rig.emulator.unplug()
     thread.join(30.0)
     assert isinstance(raised[0], DeviceError)

@@ -7,11 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from light_rig import PATIENCE_S, PIN
 
 from hal.clock import ManualClock, SystemClock
 from hal.errors import LightError, SilentSupervisorError, SupervisorError
@@ -20,21 +20,15 @@ from hal.light.supervised_off import line_low_or_fail
 from hal.light.supervisor import pid_file
 from hal.sim.gpio.module import FakeGpio
 
-PIN = 33
-PATIENCE_S = 30.0
-
 
 @pytest.fixture
-def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def silent(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The socket of a supervisor that takes every call and never answers."""
     monkeypatch.setattr(supervised_line, "ANSWER_TIMEOUT_S", 0.01)
-    # The path of a socket must be short.
-    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
-        path = Path(folder) / "light.sock"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(str(path))
-            listener.listen()
-            yield path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(socket_path))
+        listener.listen()
+        yield socket_path
 
 
 @pytest.fixture

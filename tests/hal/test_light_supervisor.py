@@ -6,12 +6,10 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from light_rig import LONG_PULSE_MS, PIN
+from light_rig import LONG_PULSE_MS, PIN, serving, wait_for_low
 
 from hal.config import HardwareConfig, LightConfig, SimulationConfig
 from hal.errors import DeviceError, LightError, SettingsError, SupervisorError
@@ -55,13 +53,6 @@ def light(lines: MemoryLines, supervisor: InnerSupervisor) -> Iterator[GpioLight
 def light_at(path: Path, gpio: FakeGpio, connect_timeout_s: float = 2.0) -> GpioLight:
     line = SupervisedLine(path, gpio, PIN, connect_timeout_s)
     return GpioLight(line, CONFIG, lambda: True)
-
-
-def wait_for_low(gpio: FakeGpio) -> None:
-    give_up_s = time.monotonic() + 30.0
-    while gpio.level(PIN) == gpio.HIGH:
-        assert time.monotonic() < give_up_s, "the line stays high"
-        time.sleep(0.001)
 
 
 def test_without_a_supervisor_the_line_is_low_and_stays_low(gpio: FakeGpio) -> None:
@@ -117,17 +108,6 @@ def test_a_supervisor_that_was_started_again_is_found_again(
     with serving(again), light.pulse(MAX_PULSE_MS):
         assert gpio.level(PIN) == gpio.HIGH
     again.close()
-
-
-@contextmanager
-def serving(supervisor: LightSupervisor) -> Iterator[None]:
-    thread = Thread(target=supervisor.serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        supervisor.stop()
-        thread.join()
 
 
 class Client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -13,14 +12,13 @@ from threading import Event, Thread
 from typing import Protocol
 
 import pytest
+from light_rig import PATIENCE_S, PIN
 
 from hal.errors import DeviceError, SilentSupervisorError, SupervisorError
 from hal.light import supervised_line
 from hal.light.supervised_line import SupervisedLine
 from hal.sim.gpio.module import FakeGpio
 
-PIN = 33
-PATIENCE_S = 30.0
 Answer = Callable[[str], list[str] | None]
 """Returns the answers to an order; None ends the connection."""
 
@@ -49,46 +47,37 @@ def gpio() -> SharedGpio:
 
 
 @pytest.fixture
-def scripted() -> Iterator[Start]:
+def scripted(socket_path: Path) -> Iterator[Start]:
     """Starts a supervisor that answers as it is told, once ``after`` is set."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     threads: list[Thread] = []
-    listeners: list[socket.socket] = []
 
-    def serve(listener: socket.socket, answer: Answer) -> None:
+    def serve(answer: Answer) -> None:
         with suppress(OSError), listener.accept()[0] as connection:
-            while order := connection.recv(256):
-                answers = answer(order.decode())
-                if answers is None:
-                    return
-                for line in answers:
+            while (order := connection.recv(256)) and (said := answer(order.decode())) is not None:
+                for line in said:
                     connection.send(line.encode())
 
-    # The path of a socket must be short.
-    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
-        path = Path(folder) / "light.sock"
+    def listen(answer: Answer, after: Event | None) -> None:
+        if after is not None:
+            after.wait(PATIENCE_S)
+        listener.bind(str(socket_path))
+        listener.listen()
+        threads.append(Thread(target=serve, args=[answer], daemon=True))
+        threads[-1].start()
 
-        def start(answer: Answer, *, after: Event | None = None) -> Path:
-            def run() -> None:
-                if after is not None:
-                    after.wait(PATIENCE_S)
-                listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                listeners.append(listener)
-                listener.bind(str(path))
-                listener.listen()
-                listening.set()
-                serve(listener, answer)
-
-            listening = Event()
-            threads.append(Thread(target=run))
+    def start(answer: Answer, *, after: Event | None = None) -> Path:
+        if after is None:
+            listen(answer, None)
+        else:
+            threads.append(Thread(target=listen, args=[answer, after], daemon=True))
             threads[-1].start()
-            assert after is not None or listening.wait(PATIENCE_S)
-            return path
+        return socket_path
 
-        yield start
-        for thread in threads:
-            thread.join(PATIENCE_S)
-        for listener in listeners:
-            listener.close()
+    yield start
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    listener.close()
 
 
 def obeyed(order: str) -> list[str]:
@@ -219,18 +208,20 @@ def test_a_line_that_cannot_be_taken_is_told_and_the_supervisor_is_blamed(
 
 
 @pytest.mark.timeout(60)
-def test_a_supervisor_with_a_full_queue_is_silent_and_not_waited_for(gpio: SharedGpio) -> None:
-    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder, ExitStack() as stack:
-        path = Path(folder) / "light.sock"
+def test_a_supervisor_with_a_full_queue_is_silent_and_not_waited_for(
+    gpio: SharedGpio, socket_path: Path
+) -> None:
+    with ExitStack() as stack:
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        listener.bind(str(path))
+        listener.bind(str(socket_path))
         listener.listen(0)
         with suppress(BlockingIOError):
             while True:
                 caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
                 caller.setblocking(False)
-                caller.connect(str(path))
+                caller.connect(str(socket_path))
         with pytest.raises(SilentSupervisorError) as caught:
-            SupervisedLine(path, gpio, PIN).connect()
+            SupervisedLine(socket_path, gpio, PIN).connect()
         assert caught.value.error_code == "LIGHT-SUPERVISOR-QUEUE"
+        # A connection that was left open would warn now.
         gc.collect()

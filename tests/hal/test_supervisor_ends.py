@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,12 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from light_rig import LONG_PULSE_MS, PIN
+from light_rig import LONG_PULSE_MS, PATIENCE_S, PIN, serving, wait_for_low
 
 from hal.errors import DeviceError
 from hal.light import supervisor as module
 from hal.light.supervisor import LightSupervisor, pid_file
 from hal.sim.gpio.module import FakeGpio
-
-PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -29,37 +26,19 @@ def gpio() -> FakeGpio:
 
 
 @pytest.fixture
-def path() -> Iterator[Path]:
-    # The path of a socket must be short.
-    with tempfile.TemporaryDirectory(prefix="leukolux-") as folder:
-        yield Path(folder) / "light.sock"
-
-
-@pytest.fixture
-def supervisor(gpio: FakeGpio, path: Path) -> Iterator[LightSupervisor]:
+def supervisor(gpio: FakeGpio, socket_path: Path) -> Iterator[LightSupervisor]:
     """One that listens and does not serve yet."""
-    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     supervisor.open()
     yield supervisor
     supervisor.close()
 
 
 @contextmanager
-def serving(supervisor: LightSupervisor) -> Iterator[None]:
-    thread = Thread(target=supervisor.serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        supervisor.stop()
-        thread.join(PATIENCE_S)
-
-
-@contextmanager
-def connected(path: Path) -> Iterator[socket.socket]:
+def connected(socket_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(PATIENCE_S)
-        connection.connect(str(path))
+        connection.connect(str(socket_path))
         connection.send(b"hello 0")
         yield connection
 
@@ -68,13 +47,6 @@ def light_up(connection: socket.socket) -> None:
     assert connection.recv(256) == b"hello 0 ok"
     connection.send(f"on 1 {time.monotonic() + LONG_PULSE_MS / 1000.0 - 0.1!r}".encode())
     assert connection.recv(256) == b"on 1 ok"
-
-
-def wait_for_low(gpio: FakeGpio) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while gpio.level(PIN) == gpio.HIGH:
-        assert time.monotonic() < give_up_s, "the line stays high"
-        time.sleep(0.001)
 
 
 def open_files() -> int:
@@ -89,9 +61,9 @@ def wait_for_open_files(number: int) -> None:
 
 
 def test_a_pulse_ends_when_the_kernel_begins_to_end_the_process_that_ordered_it(
-    gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(supervisor), connected(path) as connection:
+    with serving(supervisor), connected(socket_path) as connection:
         light_up(connection)
         monkeypatch.setattr(module, "_is_ending", lambda _: True)
         assert connection.recv(256) == b""
@@ -101,7 +73,7 @@ def test_a_pulse_ends_when_the_kernel_begins_to_end_the_process_that_ordered_it(
 
 
 def test_a_line_that_fails_while_it_goes_high_is_taken_low_at_once(
-    gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drive = gpio.output
 
@@ -111,7 +83,7 @@ def test_a_line_that_fails_while_it_goes_high_is_taken_low_at_once(
             raise OSError("no answer")
 
     monkeypatch.setattr(gpio, "output", fail_high)
-    with serving(supervisor), connected(path) as connection:
+    with serving(supervisor), connected(socket_path) as connection:
         assert connection.recv(256) == b"hello 0 ok"
         connection.send(f"on 1 {time.monotonic() + LONG_PULSE_MS / 1000.0 - 0.1!r}".encode())
         assert connection.recv(256) == b"on 1 failed LIGHT-LINE no answer"
@@ -119,9 +91,9 @@ def test_a_line_that_fails_while_it_goes_high_is_taken_low_at_once(
 
 
 def test_a_supervisor_that_stops_in_a_pulse_takes_the_line_low_before_it_is_closed(
-    gpio: FakeGpio, path: Path, supervisor: LightSupervisor
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor
 ) -> None:
-    with connected(path) as connection:
+    with connected(socket_path) as connection:
         with serving(supervisor):
             light_up(connection)
             assert gpio.level(PIN) == gpio.HIGH
@@ -129,16 +101,16 @@ def test_a_supervisor_that_stops_in_a_pulse_takes_the_line_low_before_it_is_clos
 
 
 def test_a_refused_instrument_that_has_greeted_already_sees_why(
-    path: Path, supervisor: LightSupervisor
+    socket_path: Path, supervisor: LightSupervisor
 ) -> None:
-    with connected(path) as first, connected(path) as second, serving(supervisor):
+    with connected(socket_path) as first, connected(socket_path) as second, serving(supervisor):
         assert first.recv(256) == b"hello 0 ok"
         assert second.recv(256) == b"hello 0 refused another instrument is connected"
         assert second.recv(256) == b""
 
 
 def test_an_instrument_that_comes_in_the_moment_in_which_the_former_one_goes_is_served(
-    path: Path, supervisor: LightSupervisor
+    socket_path: Path, supervisor: LightSupervisor
 ) -> None:
     go_on, held = Event(), Event()
     go_on.set()
@@ -150,11 +122,11 @@ def test_an_instrument_that_comes_in_the_moment_in_which_the_former_one_goes_is_
 
     thread = Thread(target=supervisor.serve, args=[heartbeat])
     thread.start()
-    with connected(path) as former:
+    with connected(socket_path) as former:
         assert former.recv(256) == b"hello 0 ok"
         go_on.clear()
         assert held.wait(PATIENCE_S)
-    with connected(path) as next_one:
+    with connected(socket_path) as next_one:
         go_on.set()
         assert next_one.recv(256) == b"hello 0 ok"
     supervisor.stop()
@@ -171,7 +143,7 @@ def test_an_instrument_that_comes_in_the_moment_in_which_the_former_one_goes_is_
     ],
 )
 def test_only_root_and_the_supervisor_s_own_user_are_served(
-    path: Path,
+    socket_path: Path,
     supervisor: LightSupervisor,
     monkeypatch: pytest.MonkeyPatch,
     user: int,
@@ -179,12 +151,12 @@ def test_only_root_and_the_supervisor_s_own_user_are_served(
 ) -> None:
     monkeypatch.setattr(module, "_peer", lambda _: (os.getpid(), user))
     monkeypatch.setattr("os.getuid", lambda: 4712)
-    with connected(path) as connection, serving(supervisor):
+    with connected(socket_path) as connection, serving(supervisor):
         assert connection.recv(256) == answer
 
 
 def test_a_process_that_the_kernel_does_not_watch_is_served_all_the_same(
-    gpio: FakeGpio, path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched: list[int] = []
 
@@ -195,7 +167,7 @@ def test_a_process_that_the_kernel_does_not_watch_is_served_all_the_same(
     monkeypatch.setattr(os, "pidfd_open", refuse)
     with serving(supervisor):
         before = open_files()
-        with connected(path) as connection:
+        with connected(socket_path) as connection:
             light_up(connection)
         wait_for_low(gpio)
         assert watched == [os.getpid()]
@@ -204,22 +176,22 @@ def test_a_process_that_the_kernel_does_not_watch_is_served_all_the_same(
 
 @pytest.mark.parametrize("order", ["on x 5", "on 1 soon"])
 def test_an_order_with_something_else_than_a_number_ends_the_connection(
-    path: Path, supervisor: LightSupervisor, order: str
+    socket_path: Path, supervisor: LightSupervisor, order: str
 ) -> None:
-    with serving(supervisor), connected(path) as connection:
+    with serving(supervisor), connected(socket_path) as connection:
         assert connection.recv(256) == b"hello 0 ok"
         connection.send(order.encode())
         assert connection.recv(256) == b""
 
 
 def test_an_instrument_that_does_not_hear_the_answers_is_dropped_and_the_line_goes_low(
-    gpio: FakeGpio, path: Path, supervisor: LightSupervisor
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor
 ) -> None:
     def talk(connection: socket.socket) -> None:
         for _ in range(200_000):
             connection.send(b"off 1")
 
-    with serving(supervisor), connected(path) as connection:
+    with serving(supervisor), connected(socket_path) as connection:
         light_up(connection)
         with pytest.raises(OSError, match=r"Broken pipe|reset"):
             talk(connection)
@@ -240,28 +212,30 @@ def test_a_process_that_nobody_can_look_at_is_not_taken_for_ending() -> None:
 
 
 def test_instruments_that_come_and_go_leave_no_open_file(
-    path: Path, supervisor: LightSupervisor
+    socket_path: Path, supervisor: LightSupervisor
 ) -> None:
     with serving(supervisor):
         before = open_files()
         for _ in range(3):
-            with connected(path) as connection:
+            with connected(socket_path) as connection:
                 assert connection.recv(256) == b"hello 0 ok"
             wait_for_open_files(before)
 
 
-def test_a_closed_supervisor_leaves_place_for_the_next_one(gpio: FakeGpio, path: Path) -> None:
+def test_a_closed_supervisor_leaves_place_for_the_next_one(
+    gpio: FakeGpio, socket_path: Path
+) -> None:
     before = open_files()
     for _ in range(2):
-        supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+        supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
         supervisor.open()
         supervisor.close()
     assert open_files() == before
 
 
 @pytest.mark.parametrize("opened", [True, False])
-def test_closing_again_closes_nothing_else(gpio: FakeGpio, path: Path, opened: bool) -> None:
-    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+def test_closing_again_closes_nothing_else(gpio: FakeGpio, socket_path: Path, opened: bool) -> None:
+    supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     if opened:
         supervisor.open()
     supervisor.close()
@@ -271,8 +245,8 @@ def test_closing_again_closes_nothing_else(gpio: FakeGpio, path: Path, opened: b
     os.fstat(1)
 
 
-def test_the_line_is_given_back_at_the_end(gpio: FakeGpio, path: Path) -> None:
-    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+def test_the_line_is_given_back_at_the_end(gpio: FakeGpio, socket_path: Path) -> None:
+    supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     supervisor.open()
     assert gpio.input(PIN) == gpio.LOW
     supervisor.close()
@@ -280,17 +254,19 @@ def test_the_line_is_given_back_at_the_end(gpio: FakeGpio, path: Path) -> None:
         gpio.input(PIN)
 
 
-def test_the_lock_names_the_process_whatever_stood_there(gpio: FakeGpio, path: Path) -> None:
-    pid_file(path).write_text("1234567890123", encoding="ascii")
-    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+def test_the_lock_names_the_process_whatever_stood_there(gpio: FakeGpio, socket_path: Path) -> None:
+    pid_file(socket_path).write_text("1234567890123", encoding="ascii")
+    supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     supervisor.open()
-    assert pid_file(path).read_text(encoding="ascii") == str(os.getpid())
+    assert pid_file(socket_path).read_text(encoding="ascii") == str(os.getpid())
     supervisor.close()
 
 
-def test_a_supervisor_that_cannot_listen_leaves_no_open_file(gpio: FakeGpio, path: Path) -> None:
+def test_a_supervisor_that_cannot_listen_leaves_no_open_file(
+    gpio: FakeGpio, socket_path: Path
+) -> None:
     before = open_files()
-    for wrong in (path.parent / "missing" / "light.sock", path.parent / ("x" * 200)):
+    for wrong in (socket_path.parent / "missing" / "light.sock", socket_path.parent / ("x" * 200)):
         supervisor = LightSupervisor(gpio, PIN, wrong, max_pulse_ms=LONG_PULSE_MS)
         with pytest.raises(DeviceError) as caught:
             supervisor.open()
@@ -299,18 +275,18 @@ def test_a_supervisor_that_cannot_listen_leaves_no_open_file(gpio: FakeGpio, pat
 
 
 def test_a_second_supervisor_leaves_no_open_file(
-    gpio: FakeGpio, path: Path, supervisor: LightSupervisor
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor
 ) -> None:
     before = open_files()
     with pytest.raises(DeviceError):
-        LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS).open()
+        LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS).open()
     assert open_files() == before
 
 
 def test_a_supervisor_that_waits_for_no_signal_leaves_those_of_others_alone(
-    gpio: FakeGpio, path: Path
+    gpio: FakeGpio, socket_path: Path
 ) -> None:
-    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     supervisor.open()
     one, other = socket.socketpair()
     with one, other:
@@ -320,9 +296,9 @@ def test_a_supervisor_that_waits_for_no_signal_leaves_those_of_others_alone(
         assert signal.set_wakeup_fd(-1) == one.fileno()
 
 
-def test_signals_no_longer_wake_a_closed_supervisor(gpio: FakeGpio, path: Path) -> None:
+def test_signals_no_longer_wake_a_closed_supervisor(gpio: FakeGpio, socket_path: Path) -> None:
     former = signal.getsignal(signal.SIGUSR1)
-    supervisor = LightSupervisor(gpio, PIN, path, max_pulse_ms=LONG_PULSE_MS)
+    supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     supervisor.open()
     try:
         supervisor.stop_on(signal.SIGUSR1)

@@ -54,7 +54,6 @@ class Target:
         An entry with ``times`` explains that many equal lines and no more.
         """
         change = (mutant.before, mutant.after)
-        self.survived[change] += 1
         return any(
             (entry["before"], entry["after"]) == change
             and self.survived[change] <= entry.get("times", self.survived[change])
@@ -147,6 +146,7 @@ def _examine(target: Target, trees: Sequence[Path], line: str) -> None:
 
 
 def _report(target: Target, mutant: Mutant) -> None:
+    target.survived[mutant.before, mutant.after] += 1
     if target.explains(mutant):
         target.explained_count += 1
         return

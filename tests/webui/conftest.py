@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from instrument_double import TOKEN, InstrumentDouble, TwoTones, open_records
+from instrument_double import TOKEN, InstrumentDouble, TwoTones, open_records, store_run
 
 from device.analysis.staining import VirtualStain
 from device.instrument import Instrument
@@ -91,3 +91,8 @@ def network(app: Flask) -> FlaskClient:
     client.environ_base[ENVIRON_KEY] = Listener.NETWORK
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {TOKEN}"
     return client
+
+
+@pytest.fixture
+def run_id(records: Records, settings: Settings) -> int:
+    return store_run(records, settings)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from typing import Any
 
 import cv2
@@ -11,7 +9,6 @@ from flask import abort
 from flask.testing import FlaskClient
 from instrument_double import (
     DISK,
-    FIVE_NAMES,
     HEALTHY,
     LID,
     InstrumentDouble,
@@ -24,11 +21,6 @@ from device.engine.state.states import State
 from device.records.records import Records
 from device.results.cell import CellKind
 from device.settings.file import Settings
-
-
-@pytest.fixture
-def run_id(records: Records, settings: Settings) -> int:
-    return store_run(records, settings)
 
 
 def get(client: FlaskClient, path: str, status: int = 200) -> Any:
@@ -87,33 +79,11 @@ def test_result_gives_exact_intervals(screen: FlaskClient, run_id: int) -> None:
     assert (round(share["low"], 1), round(share["high"], 1)) == (53.9, 67.8)
 
 
-@pytest.mark.parametrize("address", ["result.csv", "result?format=csv"])
-def test_result_table_has_one_row_per_class(screen: FlaskClient, run_id: int, address: str) -> None:
-    response = screen.get(f"/api/v1/runs/{run_id}/{address}")
-    assert response.mimetype == "text/csv"
-    rows = {row["class"]: row for row in csv.DictReader(StringIO(response.text))}
-    assert list(rows) == [*FIVE_NAMES, "dead", "other", "unidentified"]
-    assert rows["lymphocyte"]["n"] == "58"
-    assert float(rows["lymphocyte"]["interval_low_percent"]) == pytest.approx(22.8, abs=0.06)
-    assert rows["dead"]["percent"] == ""
-    assert {row["software"] for row in rows.values()} == {"0.1.0"}
-
-
 def test_cells_can_be_selected_by_class(screen: FlaskClient, run_id: int) -> None:
     cells = get(screen, f"/api/v1/runs/{run_id}/cells?kind=eosinophil")["cells"]
     assert len(cells) == HEALTHY[CellKind.EOSINOPHIL]
     assert {cell["kind"] for cell in cells} == {"eosinophil"}
     assert sum(cells[0]["probabilities"].values()) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("address", ["cells.csv", "cells?format=csv"])
-def test_cells_table_holds_every_cell(screen: FlaskClient, run_id: int, address: str) -> None:
-    response = screen.get(f"/api/v1/runs/{run_id}/{address}")
-    rows = list(csv.DictReader(StringIO(response.text)))
-    assert len(rows) == sum(HEALTHY.values()) + 3
-    assert sum(row["identified"] == "0" for row in rows) == 3
-    assert {row["software"] for row in rows} == {"0.1.0"}
-    assert {"area_um2", "nucleus_area_um2", "x_um", "probability_dead"} <= set(rows[0])
 
 
 def test_cell_has_its_picture_and_mask(screen: FlaskClient, run_id: int) -> None:

@@ -24,11 +24,6 @@ SIMULATED = "Simulated smear: healthy:42"
 REFUSAL = {"code": "SAMPLE-REFUSED", "cause": "No smear was found.", "remedy": "Turn the slide."}
 
 
-@pytest.fixture
-def run_id(records: Records, settings: Settings) -> int:
-    return store_run(records, settings)
-
-
 def page(client: FlaskClient, path: str) -> str:
     response = client.get(path)
     assert response.status_code == 200

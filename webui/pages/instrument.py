@@ -55,9 +55,7 @@ def home() -> ResponseReturnValue:
 @blueprint.get("/classes.css")
 def class_colours() -> Response:
     """The colours of the classes."""
-    return Response(
-        style_sheet(), mimetype="text/css", headers={"Cache-Control": "private, max-age=3600"}
-    )
+    return Response(style_sheet(), mimetype="text/css")
 
 
 @blueprint.get("/live")

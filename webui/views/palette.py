@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from device.results.cell import TRAITS, UNIDENTIFIED, CellKind
+from webui.views.result import GROUPS
 
 Bgr: TypeAlias = tuple[int, int, int]
 
@@ -37,5 +38,5 @@ def style_sheet() -> str:
     return "".join(
         f".{group} {{ --class: #{bytes(bgr(group)[::-1]).hex()};"
         f" --class-ink: #{bytes(ink(group)).hex()}; }}\n"
-        for group in (*CellKind, UNIDENTIFIED)
+        for group in GROUPS
     )

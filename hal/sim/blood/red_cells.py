@@ -6,7 +6,7 @@ donor, turned and mirrored, instead of being drawn one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -31,23 +31,26 @@ def red_cell_bank(donor: Donor, pixel_um: float) -> Float32Array:
         *[_round_cell] * ROUND_CELLS,
         *[_sickled_cell] * SICKLED_CELLS,
     ]
-    return np.stack(
-        [
-            draw(generator("red cell", donor.name, index), donor, pixel_um)
-            for index, draw in enumerate(draws)
-        ]
+    return _bank(
+        draw(generator("red cell", donor.name, index), donor, pixel_um)
+        for index, draw in enumerate(draws)
     )
 
 
 @lru_cache(maxsize=4)
 def platelet_bank(donor: Donor, pixel_um: float) -> Float32Array:
     """Return protein maps in pg/um2, (PLATELETS, n, n)."""
-    return np.stack(
-        [
-            _platelet(generator("platelet", donor.name, index), donor, pixel_um)
-            for index in range(PLATELETS)
-        ]
+    return _bank(
+        _platelet(generator("platelet", donor.name, index), donor, pixel_um)
+        for index in range(PLATELETS)
     )
+
+
+def _bank(maps: Iterable[Float32Array]) -> Float32Array:
+    bank = np.stack(list(maps))
+    # Shared by every microscope over this donor.
+    bank.flags.writeable = False
+    return bank
 
 
 def _with_mass(sketch: Sketch, thickness: Float32Array, mass_pg: float) -> Float32Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Event
 
 import pytest
-from apt_rig import FAR_UM, Rig, home_and_move, in_thread, move_far, stands_still, wait_until
-from stage_rig import SLOW, AdjustableClock
+from apt_rig import Rig, home_and_move, stands_still
+from stage_rig import FAR_UM, SLOW, AdjustableClock, in_thread, move_far, wait_until
 
 from hal.config import AptConfig, StageConfig
 from hal.errors import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from apt_rig import FAR_UM, Rig, move_far, stands_still, wait_until
-from stage_rig import SLOW, SPEED
+from apt_rig import Rig, stands_still
+from stage_rig import FAR_UM, SLOW, SPEED, move_far, wait_until
 
 from hal.errors import (
     StageError,
