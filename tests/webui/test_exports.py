@@ -35,6 +35,15 @@ def test_cells_table_holds_every_cell(screen: FlaskClient, run_id: int, address:
 
 
 @pytest.mark.parametrize("name", EXPORTS)
+def test_every_export_says_what_it_may_be_used_for(
+    screen: FlaskClient, run_id: int, name: str
+) -> None:
+    lines = screen.get(f"/api/v1/runs/{run_id}/{name}").text.splitlines()
+    assert lines[0].endswith(",intended_use")
+    assert all(line.endswith(",research use only") for line in lines[1:])
+
+
+@pytest.mark.parametrize("name", EXPORTS)
 def test_the_page_of_a_run_links_every_export_which_names_its_file(
     screen: FlaskClient, run_id: int, name: str
 ) -> None:

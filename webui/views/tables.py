@@ -1,4 +1,7 @@
-"""Results as CSV: one header row, one row per class or cell, units in the column names."""
+"""Results as CSV: one header row, one row per class or cell, units in the column names.
+
+Every row says what it may be used for, because rows are copied without their header.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,7 @@ POINT_COLUMNS: Final = (
     "rules",
     "comments",
 )
+_INTENDED_USE: Final = "research use only"
 _PAGE: Final = 1000
 
 
@@ -124,6 +128,6 @@ def _cell_row(cell: CellRecord) -> Sequence[object]:
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow((*columns, "intended_use"))
+    writer.writerows((*row, _INTENDED_USE) for row in rows)
     return out.getvalue()
