@@ -87,6 +87,23 @@ def test_the_watchdog_tries_again_until_the_line_obeys(monkeypatch: pytest.Monke
     light.close()
 
 
+def test_a_supervisor_that_ends_as_the_pulse_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = OwnLine(FakeGpio(), PIN)
+    go_low = line.off
+    light = GpioLight(line, LightConfig(), interlock=lambda: True)
+    light.open()
+
+    def off() -> None:
+        go_low()
+        monkeypatch.setattr(line, "is_live", lambda: False)
+
+    monkeypatch.setattr(line, "off", off)
+    with pytest.raises(LightError) as caught, light.pulse(100.0):
+        pass
+    assert caught.value.error_code == "LIGHT-SUPERVISOR-ENDED"
+    light.close()
+
+
 def test_the_watchdog_switches_off_a_line_that_went_high_with_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
