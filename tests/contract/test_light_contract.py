@@ -131,6 +131,9 @@ class LightContract:
         probe.set_lid(closed=False)
         with pytest.raises(InterlockError), opened.pulse(10.0):
             pytest.fail("the block was entered")
+        probe.set_lid(closed=True)
+        with pytest.raises(InterlockError), opened.pulse(10.0):
+            pytest.fail("a lid that was open is forgotten")
         assert probe.pulses_ms() == []
 
     def test_after_an_open_lid_light_needs_a_closed_lid_and_a_persons_word(
