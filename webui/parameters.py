@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from device.engine.state.sample_entry import SampleChanges
 
 LARGEST_ID: Final = 2**63 - 1
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 _SHOWN: Final = 40
 """Characters of a wrong value that a message repeats."""
 
@@ -105,11 +106,12 @@ def sample_changes(body: dict[str, Any]) -> SampleChanges:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    # JSON can hold half a character, which no page and no database can.
+    return isinstance(value, str) and not _HALF_CHARACTER.search(value)
 
 
 def _is_text_or_null(value: object) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or _is_text(value)
 
 
 def _is_lot_or_null(value: object) -> bool:

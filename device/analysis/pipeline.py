@@ -128,6 +128,9 @@ class AnalysisPipeline:
             try:
                 if self._failure is None:
                     self._hand_on(tile, analyzer.analyze(tile))
+            except LeukoluxError as error:
+                log.warning("tile %d was not counted: %s", tile.sequence, error)
+                self._failure = self._failure or error
             except Exception as error:
                 log.exception("analysis of tile %d failed", tile.sequence)
                 self._failure = self._failure or error

@@ -158,16 +158,20 @@ def _bright_exposure_ms(source: FrameSource, level: float, limit_ms: float) -> f
     return float(exposure_ms * _BRIGHT_LEVEL * room / max(bright, 1.0))
 
 
+def require_frame_name(path: Path) -> None:
+    """Raise InputError if a name is not that of a PNG or TIFF file."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError("FRAME-FILE-TYPE", path=path)
+
+
 def write_frame(path: Path, pixels: Pixels) -> None:
     """Write counts as they are, 8 or 16 bits.
 
     Raises:
         InputError: the name is not that of a PNG or TIFF file, or it cannot be written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError("FRAME-FILE-TYPE", path=path)
+    require_frame_name(path)
     try:
-        path.write_bytes(cv2.imencode(suffix, pixels)[1].tobytes())
+        path.write_bytes(cv2.imencode(path.suffix.lower(), pixels)[1].tobytes())
     except OSError as error:
         raise InputError("FRAME-FILE-WRITE", path=path, reason=error.strerror) from error

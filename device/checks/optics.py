@@ -29,7 +29,7 @@ def blank_level(context: CheckContext) -> Reading:
     context.blank = frame
     led = context.settings.light.led
     brightness = brightness_per_s(float(context.lit(frame).mean()), frame)
-    record = context.records.judge_led(led, brightness, sound=False)
+    record = context.records.light.judge(led, brightness, sound=False)
     first = record.first_brightness_per_s
     if not first:
         return Reading(100.0, f"LED {led!r} has no first brightness yet; the first run keeps it.")

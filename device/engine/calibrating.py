@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from device.calibration.order import CalibrationOrder
 from device.calibration.steps.context import CalibrationContext
+from device.engine.run.records_wait import waiting_for_records
 from device.engine.state.orders import Order
 from device.engine.state.services import Services
 from device.engine.state.states import Event
-from device.errors import StartRefusedError
+from device.errors import RecordsLockedError, StartRefusedError
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid
 from device.status import StartCondition
 from hal.errors import Cancelled, InterlockError
@@ -61,11 +62,14 @@ def calibrate(order: CalibrationOrder, services: Services) -> Event:
         note=lambda kind, data: services.records.add_event(None, kind, data),
     )
     try:
-        with ImagingRig(
-            services.settings, services.hardware, services.records, services.clock, user
-        ) as rig:
+        with (
+            waiting_for_records(services),
+            ImagingRig(
+                services.settings, services.hardware, services.records, services.clock, user
+            ) as rig,
+        ):
             order.work(CalibrationContext(rig, say))
-    except Cancelled:
+            rig.light_log.enter_rest()
+    except (Cancelled, RecordsLockedError):
         return Event.ABORT
-    rig.light_log.enter_rest()
     return Event.CALIBRATED

@@ -12,6 +12,7 @@ from device.calibration.effective import Effective
 from device.calibration.order import CalibrationOrder
 from device.engine.calibrating import admitted, calibrate
 from device.engine.checking import Checker, planned_checks
+from device.engine.run.records_wait import waiting_for_records
 from device.engine.run.result import interrupted_run
 from device.engine.run.run_lifecycle import run_to_end
 from device.engine.run.starting import start_run
@@ -25,7 +26,12 @@ from device.engine.state.services import MakeAnalyzer, Services
 from device.engine.state.snapshot import Snapshot, SnapshotStore
 from device.engine.state.states import ABORTABLE, LIT, WITH_RUN, Event, State
 from device.engine.state.waiting_sample import WaitingSample
-from device.errors import InternalError, RecordsLockedError, StartRefusedError
+from device.errors import (
+    InternalError,
+    RecordsLockedError,
+    RequestRefusedError,
+    StartRefusedError,
+)
 from device.quality.gate import QualityGate
 from device.records.records import Records
 from device.settings.file import Settings
@@ -223,10 +229,11 @@ class Engine:
         self.requests.clear()
         if builds_engines(self._settings.analysis.provider):
             self._watchdog.allow(ENGINES_S)
-        self._models = self.checker.self_test()
-        if not self._models:
-            return
-        self._keep_interrupted_runs()
+        with waiting_for_records(self._services()):
+            self._models = self.checker.self_test()
+            if not self._models:
+                return
+            self._keep_interrupted_runs()
         self._quality.refresh()
         self._records.tile_pictures.make_room(self._settings.records)
         self._become_idle(
@@ -253,6 +260,7 @@ class Engine:
         self.requests.wait(POLL_S)
         self._front_panel.poll()
         self._read_panel()
+        self.sample.watch_lot()
         if (start := self.starts.take()) is not None:
             self._begin(start)
         elif self.requests.take(Event.CHECK):
@@ -273,8 +281,13 @@ class Engine:
             checking=planned_checks(order),
             refusal=None,
         )
-        report = self.checker.check(order)
-        self._become_idle(Event.ABORT if report.cancelled else Event.CHECKED)
+        try:
+            with waiting_for_records(self._services()):
+                report = self.checker.check(order)
+        except RecordsLockedError as error:
+            self._become_idle(Event.ABORT, refusal=error)
+        else:
+            self._become_idle(Event.ABORT if report.cancelled else Event.CHECKED)
 
     def _read_panel(self) -> None:
         lid_closed = self._hardware.panel.lid_closed
@@ -318,8 +331,13 @@ class Engine:
             self._refuse(order, error, pressed=pressed)
             return
         try:
-            run = start_run(order, self._services(), self._front_panel)
-        except RecordsLockedError as error:
+            run = start_run(
+                order,
+                self._services(),
+                self._front_panel,
+                stands=lambda: not pressed or self.sample.waiting.revision == order.work.revision,
+            )
+        except (RecordsLockedError, RequestRefusedError) as error:
             self._refuse(order, error, pressed=pressed)
             return
         except Exception as error:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from device.imaging.dose import DoseLedger
-from device.records.records import LightEntry, Records
+from device.records.light import LightEntry
+from device.records.records import Records
 from hal.config import LightConfig
 from hal.errors import LedError
 
@@ -58,7 +59,7 @@ class LightLog:
         run_j_per_cm2 = ledger.run_j_per_cm2
         if exposures == self._exposures:
             return
-        self._records.add_light(
+        self._records.light.add(
             LightEntry(
                 led=self._config.led,
                 sample_id=self._sample_id,
@@ -80,7 +81,7 @@ class LightLog:
             LedError: the LED, or what lies between it and the camera, gives too little light.
             RecordsError: as the records raise.
         """
-        record = self._records.judge_led(self._config.led, brightness_per_s, sound=sound)
+        record = self._records.light.judge(self._config.led, brightness_per_s, sound=sound)
         if not record.first_brightness_per_s:
             return
         self._share = brightness_per_s / record.first_brightness_per_s

@@ -9,8 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlite_utils import Database
-
+from device.records.database import insert_row
 from device.records.writer import Writer
 
 
@@ -102,7 +101,7 @@ class CalibrationStore:
                 "marks": "{}",
                 "begun_utc": self._stamp(),
             }
-            return _insert(db, "calibration_sessions", row)
+            return insert_row(db, "calibration_sessions", row)
 
     def open_session(self, device: str) -> CalibrationSession | None:
         """Return the session that has begun and not ended, also by another process."""
@@ -150,7 +149,7 @@ class CalibrationStore:
                 "software": software,
                 "document": json.dumps(document),
             }
-            return _insert(db, "calibrations", row)
+            return insert_row(db, "calibrations", row)
 
     def accept(self, record_id: int) -> None:
         """Put a measured result to use."""
@@ -209,8 +208,3 @@ def _record(row: Sequence[Any]) -> CalibrationRecord:
         details=document.get("details", {}),
         refusal=document.get("refusal"),
     )
-
-
-def _insert(db: Database, table: str, row: Mapping[str, Any]) -> int:
-    db.table(table).insert(dict(row))
-    return int(db.execute("SELECT last_insert_rowid()").fetchone()[0])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -47,6 +48,12 @@ def open_database(path: Path, busy_timeout_s: float, *, begin_new: bool = False)
         connection.close()
         raise
     return db
+
+
+def insert_row(db: Database, table: str, row: Mapping[str, Any]) -> int:
+    """Insert one row and return its id."""
+    db.table(table).insert(dict(row))
+    return int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 
 def _check_content(db: Database, path: Path, former: Sequence[str]) -> None:

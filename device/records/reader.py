@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from device.records.failures import records_errors
-from device.records.quality_reader import MAX_PAGE, QualityReader, page_size
+from device.records.light import unbooked
+from device.records.quality.reader import MAX_PAGE, QualityReader, page_size
 from device.records.record_types import (
     CellRecord,
     EventRecord,
@@ -80,9 +81,14 @@ class RecordsReader(QualityReader):
         return _run(row) if row is not None else None
 
     def sample_dose_j_per_cm2(self, sample_id: str) -> float:
-        """Return the sum of the doses that the fields of a sample received in all its runs."""
+        """Return the sum of the doses that the fields of a sample received in all its runs.
+
+        Light that could not be booked yet counts, too.
+        """
+        noted = [entry for entry in unbooked(self._path) if entry.sample_id == sample_id]
         row = self._one("SELECT j_per_cm2 FROM sample_doses WHERE sample_id = ?", (sample_id,))
-        return float(row["j_per_cm2"]) if row is not None else 0.0
+        booked = float(row["j_per_cm2"]) if row is not None else 0.0
+        return booked + sum(entry.sample_j_per_cm2 for entry in noted)
 
     def newest_utc(self) -> str | None:
         """Return the latest time stamp of a run, an event or a check, None if there are no rows."""

@@ -13,17 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from device.records.calibrations import CalibrationStore
-from device.records.database import open_database
+from device.records.cell_rows import cell_row
+from device.records.database import insert_row, open_database
 from device.records.failures import records_errors
-from device.records.quality_records import QualityRecords, insert_row
+from device.records.light import LightRecords
+from device.records.quality.writer import QualityRecords
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader
-from device.records.record_types import LedRecord, RunState, TileState
+from device.records.record_types import RunState, TileState
 from device.records.tile_pictures import TilePictures
 from device.records.traces import PICTURES_FOLDER, Traces
 from device.records.writer import Writer
@@ -63,25 +62,6 @@ class TileEntry:
 
 
 @dataclass(frozen=True)
-class LightEntry:
-    """Light that was given since the last entry.
-
-    Attributes:
-        led: name of the LED.
-        sample_id: the sample under it.
-        exposures: their number.
-        light_s: seconds of light.
-        sample_j_per_cm2: sum of the doses of the sample's fields.
-    """
-
-    led: str
-    sample_id: str
-    exposures: int
-    light_s: float
-    sample_j_per_cm2: float
-
-
-@dataclass(frozen=True)
 class RunEnd:
     """How a run ended, with the document of its result.
 
@@ -108,6 +88,7 @@ class Records:
         writer: its transactions, and how long they wait for other programs.
         quality: writes checks of the instrument and runs of the control slide.
         calibrations: of the instrument, in the database.
+        light: life of the LEDs and doses of the samples.
 
     Args:
         path: the database file; created with its folder if missing.
@@ -134,6 +115,7 @@ class Records:
         self.writer = Writer(db, path, busy_timeout_s, SystemClock())
         self.quality = QualityRecords(self.writer.transaction, self._stamp)
         self.calibrations = CalibrationStore(self.writer, now)
+        self.light = LightRecords(path, self.writer.transaction, self._stamp)
         try:
             self._compare_with_traces()
         except BaseException:
@@ -171,14 +153,16 @@ class Records:
         versions: Mapping[str, str],
         control_lot: int | None = None,
         operator: str = "",
+        confirm: Callable[[], object] = lambda: None,
     ) -> int:
         """Store a new running run, of a sample or of a control slide; return its id.
 
-        The id is above every number that was ever used in this folder.
+        The id is above every number that was ever used in this folder.  ``confirm`` is called
+        last, when nothing is in the way any more; what it raises takes the run back.
         """
         with self.writer.transaction() as db:
             row = {
-                "id": max(_highest_run(db), self._traces.highest_run()) + 1,
+                "id": self._next_run(db),
                 "sample_id": sample_id,
                 "state": RunState.RUNNING,
                 "started_utc": self._stamp(),
@@ -190,9 +174,14 @@ class Records:
                 "operator": operator,
             }
             run_id = insert_row(db, "runs", row)
-        with records_errors(self.path):
             self._traces.note_run(run_id)
+            confirm()
         return run_id
+
+    def next_run(self) -> int:
+        """Return the number that the next run gets."""
+        with self.writer.reading() as db:
+            return self._next_run(db)
 
     def discard_run(self, run_id: int) -> None:
         """Remove a run that was stored and never began."""
@@ -219,54 +208,14 @@ class Records:
             cells: counted in this tile for the first time.
             better: id of an earlier cell to its better view in this tile, which replaces it.
         """
-        rows = [_cell_row(run_id, cell) for cell in cells]
-        changes = {cell_id: _cell_row(run_id, cell) for cell_id, cell in (better or {}).items()}
+        rows = [cell_row(run_id, cell) for cell in cells]
+        changes = {cell_id: cell_row(run_id, cell) for cell_id, cell in (better or {}).items()}
         with self.writer.transaction() as db:
             values = vars(entry) | {"run_id": run_id, "error": _json_or_none(entry.error)}
             db.table("tiles").insert(values)
             for cell_id, row in changes.items():
                 db.table("cells").update(cell_id, row)
             return [insert_row(db, "cells", row) for row in rows]
-
-    def add_light(self, entry: LightEntry) -> None:
-        """Add to the life of the LED and to the dose of the sample."""
-        with self.writer.transaction() as db:
-            self._require_led(db, entry.led)
-            db.execute(
-                "UPDATE leds SET exposures = exposures + ?, light_s = light_s + ?, last_utc = ? "
-                "WHERE name = ?",
-                [entry.exposures, entry.light_s, self._stamp(), entry.led],
-            )
-            db.execute(
-                "INSERT INTO sample_doses (sample_id, exposures, j_per_cm2, last_utc) "
-                "VALUES (?, ?, ?, ?) ON CONFLICT (sample_id) DO UPDATE SET "
-                "exposures = exposures + excluded.exposures, "
-                "j_per_cm2 = j_per_cm2 + excluded.j_per_cm2, last_utc = excluded.last_utc",
-                [entry.sample_id, entry.exposures, entry.sample_j_per_cm2, self._stamp()],
-            )
-
-    def judge_led(self, name: str, brightness_per_s: float, *, sound: bool) -> LedRecord:
-        """Store the brightness of an LED; return its life so far.
-
-        Args:
-            name: of the LED.
-            brightness_per_s: on blank glass, full scales per second.
-            sound: whether later ones are compared with it, if there is no former one.
-        """
-        with self.writer.transaction() as db:
-            self._require_led(db, name)
-            db.execute(
-                "UPDATE leds SET last_brightness_per_s = ?1, "
-                "first_brightness_per_s = coalesce(first_brightness_per_s, iif(?3, ?1, NULL)) "
-                "WHERE name = ?2",
-                [brightness_per_s, name, sound],
-            )
-            row = db.execute(
-                "SELECT name, exposures, light_s, first_brightness_per_s, last_brightness_per_s "
-                "FROM leds WHERE name = ?",
-                [name],
-            ).fetchone()
-            return LedRecord(*row)
 
     def add_event(self, run_id: int | None, kind: str, data: Mapping[str, Any]) -> None:
         """Store something that happened."""
@@ -326,6 +275,9 @@ class Records:
         if shown > stored:
             self.note_unknown_history()
 
+    def _next_run(self, db: Database) -> int:
+        return max(_highest_run(db), self._traces.highest_run()) + 1
+
     def _last_loss(self) -> tuple[str, int] | None:
         """Return time and highest run number of the last loss of records."""
         with self.writer.reading() as db:
@@ -335,14 +287,6 @@ class Records:
                 [HISTORY_UNKNOWN],
             ).fetchone()
         return (row[0], row[1]) if row is not None else None
-
-    def _require_led(self, db: Database, name: str) -> None:
-        now = self._stamp()
-        db.execute(
-            "INSERT INTO leds (name, exposures, light_s, first_utc, last_utc) "
-            "VALUES (?, 0, 0.0, ?, ?) ON CONFLICT (name) DO NOTHING",
-            [name, now, now],
-        )
 
     def _insert_event(
         self, db: Database, run_id: int | None, kind: str, data: Mapping[str, Any]
@@ -362,30 +306,6 @@ class Records:
 
 def _highest_run(db: Database) -> int:
     return int(db.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()[0])
-
-
-def _cell_row(run_id: int, cell: Cell) -> dict[str, Any]:
-    probabilities = {kind.value: float(value) for kind, value in cell.probabilities.items()}
-    return {
-        "run_id": run_id,
-        "tile_sequence": cell.tile_sequence,
-        "x_um": float(cell.x_um),
-        "y_um": float(cell.y_um),
-        "x_px": float(cell.x_px),
-        "y_px": float(cell.y_px),
-        "bbox_px": json.dumps([int(value) for value in cell.bbox_px]),
-        "kind": cell.kind,
-        "identified": bool(cell.identified),
-        "probabilities": json.dumps(probabilities),
-        "area_um2": float(cell.area_um2),
-        "nucleus_area_um2": float(cell.nucleus_area_um2),
-        "picture": _png(cell.thumbnail),
-        "mask": _png(cell.mask),
-    }
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    return bytes(cv2.imencode(".png", image)[1])
 
 
 def _json_or_none(value: Mapping[str, Any] | None) -> str | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +24,8 @@ from device.records.traces import Traces, is_blank, sync_folder
 from hal.errors import InputError
 
 _SUFFIXES: Final = ("-wal", "-shm", "")
+_MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,9 @@ def _copy_readable(damaged: Path, db: Database) -> tuple[dict[str, int], tuple[s
     db.execute("PRAGMA foreign_keys = OFF")
     saved: dict[str, int] = {}
     incomplete = []
-    with closing(_read_only(damaged)) as source, db.atomic():
+    with _full_length(damaged) as file, closing(_read_only(file)) as source, db.atomic():
         source.row_factory = sqlite3.Row
-        there = {row["name"] for row in source.execute("SELECT name FROM sqlite_master")}
+        there = _tables(source)
         for table in sorted(there.intersection(db.table_names())):
             if table.startswith(("sqlite_", "_")):
                 continue
@@ -147,6 +152,38 @@ def _copy_readable(damaged: Path, db: Database) -> tuple[dict[str, int], tuple[s
             if not whole:
                 incomplete.append(table)
     return saved, tuple(incomplete)
+
+
+@contextmanager
+def _full_length(damaged: Path) -> Iterator[Path]:
+    """Give a database file that is as long as its header says: SQLite reads no shorter one.
+
+    The file itself, or a copy whose end is filled with zeros.
+    """
+    with damaged.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    page_bytes = int.from_bytes(header[16:18], "big")
+    length = (65536 if page_bytes == 1 else page_bytes) * int.from_bytes(header[28:32], "big")
+    missing = length - damaged.stat().st_size
+    if not header.startswith(_MAGIC) or missing <= 0:
+        yield damaged
+        return
+    with tempfile.TemporaryDirectory(dir=damaged.parent, prefix=".rescue-") as folder:
+        copy = Path(folder) / damaged.name
+        for suffix in _SUFFIXES:
+            part = damaged.with_name(damaged.name + suffix)
+            if part.exists():
+                shutil.copyfile(part, copy.with_name(part.name))
+        os.truncate(copy, length)
+        yield copy
+
+
+def _tables(source: sqlite3.Connection) -> set[str]:
+    try:
+        return {row["name"] for row in source.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as error:
+        _require_damaged_rows(error)
+        return set()
 
 
 def _readable_rows(source: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row | None]:

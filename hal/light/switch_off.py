@@ -42,9 +42,7 @@ def take_line_low(gpio: Gpio, pin: int, clock: Clock, patience_s: float) -> None
             break
         except GPIO_FAILURES as error:
             if clock.monotonic_s() >= end_s:
-                raise LightError(
-                    "LIGHT-LINE-TAKEN", pin=pin, patience_s=patience_s, reason=error
-                ) from error
+                raise LightError("LIGHT-LINE-TAKEN", pin=pin, reason=error) from error
             clock.sleep(RETRY_S)
     try:
         gpio.cleanup(pin)

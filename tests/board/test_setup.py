@@ -214,6 +214,14 @@ def no_pip(venv: Path) -> None:
     shutil.rmtree(venv / PACKAGES / "pip")
 
 
+def package_gone(venv: Path) -> None:
+    """Its list of files is still there."""
+    listed = venv / PACKAGES / "numpy-2.0.0.dist-info"
+    listed.mkdir()
+    (listed / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 2.0.0\n")
+    (listed / "RECORD").write_text("numpy/__init__.py,,\n")
+
+
 def not_isolated(venv: Path) -> None:
     """Whatever is installed by this one goes into the system."""
     (venv / "pyvenv.cfg").unlink()
@@ -229,6 +237,7 @@ def test_a_damaged_environment_is_made_again(checkout: Checkout) -> None:
         python_does_not_start,
         other_python,
         no_pip,
+        package_gone,
         not_isolated,
     ):
         damage(checkout.path / ".venv")

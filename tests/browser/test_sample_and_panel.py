@@ -198,6 +198,23 @@ def test_the_keypad_half_way_keeps_the_panel_from_starting_and_cancel_gives_the_
     assert rig.run(rig.instrument.start()).sample_id == "WARD-8"
 
 
+def test_an_open_keypad_gives_way_to_what_another_screen_entered(
+    parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
+) -> None:
+    rig, server = parts
+    page.goto(server.url)
+    second.goto(server.url)
+    page.get_by_role("button", name="Keypad").tap()
+    for key in ("7", "4"):
+        page.get_by_role("button", name=key, exact=True).tap()
+    expect(second.locator("#sample-id")).to_have_value("74")
+    scan(second, "OTHER")
+    expect(page.locator("#keypad")).to_be_hidden()
+    expect(page.locator("#sample-id")).to_have_value("OTHER")
+    rig.wait_until(lambda now: now.waiting_sample.ready)
+    assert press(rig).sample_id == "OTHER"
+
+
 def test_the_suggested_number_is_started_by_one_press_of_the_panel(
     parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:

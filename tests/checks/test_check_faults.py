@@ -98,7 +98,7 @@ def restart(rig: CheckRig) -> None:
 
 
 def old_led(rig: CheckRig) -> None:
-    rig.records.judge_led("1", BRIGHTNESS_PER_S, sound=True)
+    rig.records.light.judge("1", BRIGHTNESS_PER_S, sound=True)
     rig.world.microscope.faults.led_output = 0.4
 
 

@@ -24,7 +24,7 @@ from device.checks.report import (
 )
 from device.checks.runner import choose, run_checks
 from device.imaging.rig import sample_of_the_day
-from device.records.records import LightEntry
+from device.records.light import LightEntry
 from hal.errors import LightError, StageError
 
 IDS = [check.id for check in CATALOGUE]
@@ -247,7 +247,7 @@ def test_the_checks_of_former_days_do_not_use_up_the_dose_of_the_slide_of_today(
 ) -> None:
     limit_j_per_cm2 = rig.settings.scan.max_sample_j_per_cm2
     sample_id = rig.context().rig.user.sample_id
-    rig.records.add_light(LightEntry("1", sample_id, 1, 0.1, limit_j_per_cm2))
+    rig.records.light.add(LightEntry("1", sample_id, 1, 0.1, limit_j_per_cm2))
     assert rig.context().rig.ledger.sample_j_per_cm2 == limit_j_per_cm2
     rig.now += timedelta(days=1)
     assert rig.context().rig.ledger.sample_j_per_cm2 == 0.0
@@ -272,4 +272,4 @@ def test_without_a_smear_its_checks_are_skipped_and_the_others_pass(rig: CheckRi
 
 
 def booked_s(rig: CheckRig) -> float:
-    return rig.records.judge_led("1", 1.0, sound=False).light_s
+    return rig.records.light.judge("1", 1.0, sound=False).light_s

@@ -125,7 +125,7 @@ def test_a_bug_in_a_step_is_a_fault(rig: SmallInstrument, monkeypatch: pytest.Mo
 def test_the_light_of_a_calibration_counts_for_the_led(rig: SmallInstrument) -> None:
     begun(rig)
     accept(rig, "flat_field")
-    led = rig.records.judge_led("1", 1.0, sound=False)
+    led = rig.records.light.judge("1", 1.0, sound=False)
     assert led.exposures >= 3
     assert led.light_s > 0.0
 

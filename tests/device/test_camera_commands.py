@@ -88,7 +88,7 @@ def kept_light(settings: Path) -> tuple[int, float]:
     try:
         with records.reader() as reader:
             dose_j_per_cm2 = reader.sample_dose_j_per_cm2(sample_of_the_day("command", records))
-        return records.judge_led("1", 1.0, sound=False).exposures, dose_j_per_cm2
+        return records.light.judge("1", 1.0, sound=False).exposures, dose_j_per_cm2
     finally:
         records.close()
 

@@ -29,8 +29,9 @@ from device.diagnosis.self_test import self_test
 from device.diagnosis.system import system_state
 from device.engine.state.states import State
 from device.instrument import Instrument
+from device.records.light import LightEntry
 from device.records.owner import owned
-from device.records.records import LightEntry, Records
+from device.records.records import Records
 from device.settings.file import Settings, changed_settings
 from hal.clock import ManualClock
 from hal.errors import InputError
@@ -72,7 +73,7 @@ def filled_records(settings: Settings) -> Path:
     run_id = records.begin_run("sample", {}, {})
     records.add_event(run_id, "failure", {"code": "STAGE-ALARM-1", "cause": "Limit switch."})
     records.add_event(None, "lid_opened", {"tiles": 3})
-    records.add_light(LightEntry("1", "sample", 3, 0.15, 0.01))
+    records.light.add(LightEntry("1", "sample", 3, 0.15, 0.01))
     records.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(

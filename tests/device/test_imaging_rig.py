@@ -17,7 +17,7 @@ from device.imaging.field import Field
 from device.imaging.moving import Mover
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid, sample_of_the_day
 from device.records.calibrations import CalibrationState
-from device.records.records import LightEntry
+from device.records.light import LightEntry
 from device.settings.file import Settings, changed_settings
 from hal.clock import ManualClock
 from hal.errors import InterlockError, StageError
@@ -47,7 +47,7 @@ EVERY_WORK = pytest.mark.parametrize("work", IN_THE_MIDDLE)
 
 def entered_s(rig: SmallInstrument) -> float:
     """Return the seconds of light that the records have."""
-    return rig.records.judge_led("1", 1.0, sound=False).light_s
+    return rig.records.light.judge("1", 1.0, sound=False).light_s
 
 
 def in_the_middle(rig: SmallInstrument, work: Work, action: Callable[[], object]) -> None:
@@ -107,7 +107,7 @@ def test_a_check_counts_the_former_dose_of_its_sample(rig: SmallInstrument) -> N
     rig.idle()
     spent_j_per_cm2 = rig.settings.scan.max_sample_j_per_cm2
     sample_id = sample_of_the_day("check", rig.records)
-    rig.records.add_light(LightEntry("1", sample_id, 1, 0.1, spent_j_per_cm2))
+    rig.records.light.add(LightEntry("1", sample_id, 1, 0.1, spent_j_per_cm2))
     a_check(rig)
     rig.wait_for(State.CHECKING)
     rig.idle()
@@ -207,12 +207,12 @@ def test_tear_down_does_everything_in_order_whatever_fails(
         for owner, method, error in (
             (opened.hardware.light, "off", ZeroDivisionError("a bug")),
             (opened.camera, "set_gain", unplugged),
-            (opened.records, "add_light", ZeroDivisionError("a bug")),
+            (opened.records.light, "add", ZeroDivisionError("a bug")),
             (rig.mover, "close", unplugged),
             (opened.hardware.stage, "set_approach", unplugged),
         ):
             monkeypatch.setattr(owner, method, failing(method, error))
-    assert done == ["off", "set_gain", "add_light", "close", "set_approach"]
+    assert done == ["off", "set_gain", "add", "close", "set_approach"]
 
 
 class EndlessStage:

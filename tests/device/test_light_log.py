@@ -45,7 +45,7 @@ def sample_dose(records: Records) -> float:
 
 
 def life(records: Records, led: str = "1") -> tuple[int, float]:
-    record = records.judge_led(led, 1.0, sound=False)
+    record = records.light.judge(led, 1.0, sound=False)
     return record.exposures, record.light_s
 
 
@@ -119,7 +119,7 @@ def test_runs_of_one_sample_share_its_dose_and_runs_of_one_led_its_life(
     dose = light_of(rig, second)
     assert dose["sample_j_per_cm2"] > light_of(rig, first)["sample_j_per_cm2"] > 0
     assert dose["led_share_of_first"] == pytest.approx(1.0, abs=0.1)
-    led = rig.records.judge_led("1", 1.0, sound=False)
+    led = rig.records.light.judge("1", 1.0, sound=False)
     assert led.exposures == light_of(rig, first)["exposures"] + dose["exposures"]
     assert led.light_s == pytest.approx(light_of(rig, first)["light_s"] + dose["light_s"])
 

@@ -17,8 +17,9 @@ from test_tile_pictures import a_picture
 from device.assembly import DATABASE_NAME, assembled
 from device.engine.state.states import State
 from device.errors import RecordsError
+from device.records.light import LightEntry
 from device.records.record_types import RunState
-from device.records.records import LightEntry, Records, RunEnd
+from device.records.records import Records, RunEnd
 from device.status import StopReason
 from webui.cli.main import cli
 
@@ -31,7 +32,7 @@ def used(database: Path, *, cells: int = 1) -> None:
         for number in range(RUNS):
             run_id = records.begin_run(f"S-{number}", {}, {})
             records.add_tile(run_id, a_tile(), [a_cell()] * cells)
-            records.add_light(LightEntry("led", f"S-{number}", 5, 1.0, 2.0))
+            records.light.add(LightEntry("led", f"S-{number}", 5, 1.0, 2.0))
             end = RunEnd(RunState.COMPLETE, StopReason.END_OF_AREA, {"number": number})
             records.finish_run(run_id, end)
             records.tile_pictures.save(run_id, 0, a_picture())
@@ -200,6 +201,44 @@ def test_what_can_be_read_of_a_damaged_database_is_saved(database: Path, setting
         assert records.begin_run("S-1", {}, {}) == RUNS + 1
 
 
+@pytest.mark.parametrize("left_share", [0.9, 0.6])
+def test_what_is_left_of_a_database_that_was_cut_short_is_saved(
+    left_share: float, database: Path, settings: Path
+) -> None:
+    used(database, cells=20)
+    os.truncate(database, int(database.stat().st_size * left_share))
+    with pytest.raises(RecordsError) as caught:
+        Records(database)
+    assert caught.value.error_code == "RECORDS-DAMAGED"
+    assert "saved" in said(settings, "records", "recover")
+    with closing(Records(database)) as records, records.reader() as reader:
+        assert reader.list_runs()
+        assert records.begin_run("S-1", {}, {}) == RUNS + 1
+    assert list(database.parent.glob(".rescue-*")) == []
+
+
+def test_new_records_suggest_no_id_that_was_given_before(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path / "data")
+    database = tmp_path / "data" / DATABASE_NAME
+    used(database)
+    missing(database)
+    file = tmp_path / "leukolux.toml"
+    file.write_text(f'[records]\ndirectory = "{tmp_path}/data"\n', encoding="utf-8")
+    said(file, "records", "new")
+    with assembled(settings) as assembly:
+        status = assembly.instrument.wait_for(State.IDLE, timeout_s=60.0)
+    assert status.waiting_sample.sample_id == f"S-{RUNS + 1:04d}"
+
+
+def test_a_run_whose_number_cannot_be_noted_is_not_kept(database: Path) -> None:
+    used(database)
+    (database.parent / f"history.{os.getpid()}.part").mkdir()
+    with closing(Records(database)) as records:
+        with pytest.raises(RecordsError):
+            records.begin_run("S-13", {}, {})
+        assert records.unfinished_runs() == []
+
+
 @pytest.mark.parametrize("command", ["recover", "new"])
 def test_sound_records_are_left_alone(command: str, database: Path, settings: Path) -> None:
     used(database)
@@ -229,6 +268,7 @@ def test_a_database_of_which_nothing_can_be_read_stays_until_new_records_are_wan
     database.write_bytes(b"no database" * 500)
     result = CliRunner().invoke(cli, ["records", "recover", "--settings", str(settings)])
     assert result.exit_code == RecordsError.exit_code
+    assert "RECORDS-UNREADABLE" in result.stderr
     assert database.read_bytes() == b"no database" * 500
     said(settings, "records", "new")
     with closing(Records(database)) as records:

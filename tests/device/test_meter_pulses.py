@@ -61,7 +61,7 @@ def test_ten_ordinary_pulses_in_a_steady_rhythm(rig: SmallInstrument) -> None:
 def test_the_pulses_are_in_the_books_of_led_and_dose(rig: SmallInstrument) -> None:
     begun(rig)
     pulse(rig)
-    led = rig.records.judge_led("1", 1.0, sound=False)
+    led = rig.records.light.judge("1", 1.0, sound=False)
     assert led.exposures == PULSES
     session = rig.instrument.calibration.session()
     assert session is not None

@@ -75,6 +75,13 @@ def test_a_second_program_is_refused_with_the_process_that_has_the_folder(tmp_pa
     assert "End that program" in caught.value.remedy
 
 
+def test_deleting_the_lock_file_lets_no_second_program_in(tmp_path: Path) -> None:
+    with other_owner(tmp_path):
+        (tmp_path / LOCK_NAME).unlink()
+        with pytest.raises(RecordsInUseError), owned(tmp_path):
+            pass
+
+
 def test_a_killed_program_frees_the_folder_though_its_child_lives_on(tmp_path: Path) -> None:
     with other_owner(tmp_path) as other:
         other.kill()

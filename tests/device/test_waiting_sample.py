@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from small_instrument import SmallInstrument, hold_analysis_at_first_tile
@@ -67,6 +68,48 @@ def test_a_start_uses_up_the_sample_with_lot_and_operator(rig: SmallInstrument) 
     sample = rig.instrument.status().waiting_sample
     assert (sample.sample_id, sample.operator, sample.ready) == ("", "", False)
     rig.wait_for(State.COMPLETE)
+
+
+@pytest.mark.parametrize("change", [{"sample_id": "WARD-8"}, {"draft_sample_id": "WA"}], ids=str)
+def test_what_is_entered_while_the_run_is_stored_is_not_passed_over(
+    rig: SmallInstrument, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.idle()
+    rig.instrument.sample.enter(sample_id="WARD-7")
+    begin_run = rig.records.begin_run
+
+    def begin(*run: Any) -> int:
+        rig.instrument.sample.enter(**change)  # type: ignore[typeddict-item]
+        return begin_run(*run)
+
+    monkeypatch.setattr(rig.records, "begin_run", begin)
+    status = press(rig)
+    assert status.refusal is not None
+    assert status.refusal["code"] == "START-SAMPLE-CHANGED"
+    assert status.state == State.IDLE
+    shown = status.waiting_sample
+    assert (shown.draft_sample_id or shown.sample_id) == next(iter(change.values()))
+    with rig.records.reader() as reader:
+        assert reader.list_runs() == []
+
+
+def test_a_start_that_names_its_sample_leaves_another_one_waiting(rig: SmallInstrument) -> None:
+    rig.idle()
+    rig.instrument.sample.enter(sample_id="WARD-7", operator="AB")
+    rig.instrument.start("OTHER")
+    rig.wait_for(State.COMPLETE)
+    rig.instrument.acknowledge()
+    sample = rig.idle().waiting_sample
+    assert (sample.sample_id, sample.operator, sample.ready) == ("WARD-7", "AB", True)
+
+
+def test_a_lot_that_another_program_closed_is_not_ready(rig: SmallInstrument) -> None:
+    lot = rig.records.quality.add_lot("Q7", "normal", None)
+    rig.idle()
+    rig.instrument.sample.enter(sample_id="Q7-1", control_lot=lot)
+    rig.records.quality.close_lot(lot)
+    status = rig.wait_until(lambda now: not now.waiting_sample.ready)
+    assert codes(status.waiting_sample) == ["INPUT-LOT"]
 
 
 @pytest.mark.parametrize(

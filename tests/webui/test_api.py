@@ -260,6 +260,8 @@ def test_an_id_that_is_refused_leaves_nothing_ready(screen: FlaskClient) -> None
         ({"sample": "S-1"}, "WEB-NO-SAMPLE"),
         ({"sample_id": 7}, "WEB-SAMPLE-TEXT"),
         ({"draft_operator": 7}, "WEB-SAMPLE-DRAFT"),
+        ({"sample_id": "\ud800"}, "WEB-SAMPLE-TEXT"),
+        ({"draft_sample_id": "\ud800"}, "WEB-SAMPLE-DRAFT"),
         ({"control_lot": 0}, "WEB-SAMPLE-LOT"),
         ({"control_lot": True}, "WEB-SAMPLE-LOT"),
     ],

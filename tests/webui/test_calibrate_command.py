@@ -126,7 +126,7 @@ def test_a_person_reads_a_power_meter_while_the_light_pulses(
     used = document(settings_path)["led_power"]["used"]
     assert used["rows"][0]["value"].startswith("8.00")
     records = Records(tmp_path / DATABASE_NAME)
-    assert records.judge_led("1", 1.0, sound=False).exposures == PULSES
+    assert records.light.judge("1", 1.0, sound=False).exposures == PULSES
     records.close()
 
 
@@ -145,7 +145,7 @@ def test_no_pulse_with_an_open_lid_and_the_step_can_be_skipped(
     assert "missing: lid closed" in result.output
     assert document(settings_path)["led_power"]["validity"] == "missing"
     records = Records(tmp_path / DATABASE_NAME)
-    assert records.judge_led("1", 1.0, sound=False).exposures == 0
+    assert records.light.judge("1", 1.0, sound=False).exposures == 0
     records.close()
 
 

@@ -16,7 +16,13 @@ from typing import Any
 import click
 
 from device.assembly import DATABASE_NAME, records_folder, simulated_settings
-from device.calibration.camera_check import FrameSource, measure_noise, measure_rate, write_frame
+from device.calibration.camera_check import (
+    FrameSource,
+    measure_noise,
+    measure_rate,
+    require_frame_name,
+    write_frame,
+)
 from device.calibration.effective import effective_now
 from device.calibration.steps.photon_transfer import PhotonTransfer
 from device.imaging.field import Field
@@ -98,7 +104,7 @@ def features(settings: Settings, name: str | None, json_path: Path | None) -> No
 
 
 @camera.command()
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", type=OutputFile())
 @click.option(
     "--exposure-ms", type=Number(0, min_open=True), help="Instead of the one of the settings."
 )
@@ -110,6 +116,7 @@ def grab(settings: Settings, path: Path, exposure_ms: float | None, light: bool)
     With --light the frame before it is dropped while the LED warms up; the light of both is entered
     in the records.
     """
+    require_frame_name(path)
     with _source(settings, light=light) as source:
         if exposure_ms is not None:
             source.set_exposure(exposure_ms)

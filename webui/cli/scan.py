@@ -12,14 +12,14 @@ import click
 
 from device.assembly import Assembly, assembled, simulated_settings
 from device.engine.state.states import State
+from device.errors import SampleRefusedError
 from device.instrument import Instrument
 from device.laboratory.truth import compare_with_truth
 from device.records.reader import RecordsReader
 from device.settings.file import changed_settings, load_settings
 from webui.cli.option_types import Number, OutputFile, WholeNumber
 
-EXIT_BY_STATE = {"complete": 0, "aborted": 4, "failed": 3, "interrupted": 3}
-EXIT_REFUSED = 5
+EXIT_BY_STATE = {"complete": 0, "aborted": 7, "failed": 3, "interrupted": 3}
 _POLL_S = 0.5
 _FOUND = ("found", "missed", "false_finds")
 
@@ -72,7 +72,9 @@ def scan(
 ) -> None:
     """Scan one sample and print its differential.
 
-    Exit code: 0 complete, 3 failed, 4 aborted, 5 refused (for example too few cells).
+    Exit code: 0 complete, 3 failed, 6 refused (for example too few cells), 7 aborted; 2, 4 and 5 if
+    there is no run: wrong options or settings, records or networks that fail, a start that is
+    refused.
     """
     settings = load_settings(settings_path)
     if (smear or speed is not None or sim_wire) and not sim:
@@ -97,7 +99,9 @@ def scan(
             json_path.write_text(text, encoding="utf-8")
     else:
         click.echo(_table(document))
-    sys.exit(EXIT_REFUSED if document["refusal"] else EXIT_BY_STATE[document["state"]])
+    sys.exit(
+        SampleRefusedError.exit_code if document["refusal"] else EXIT_BY_STATE[document["state"]]
+    )
 
 
 def _scan(assembly: Assembly) -> dict[str, Any]:

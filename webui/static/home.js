@@ -4,7 +4,7 @@
 // enter the text; leaving the field does not.
 
 import { call, onStatus, refresh } from "./screen.js";
-import { openKeypad } from "./keypad.js";
+import { beingTyped, openKeypad, overrideKeypad } from "./keypad.js";
 
 const SCAN_PAUSE_MS = 400;
 const STALE_MS = 2000;
@@ -47,7 +47,7 @@ function show(latest) {
   if (older && (sending || Date.now() - sentAt < STALE_MS)) return;
   view = latest;
   start.disabled = sending || !(view.can.start || (typedHere && view.can.start_draft));
-  if (sending || keypad.open) return;
+  if (sending) return;
   fill(input, view.sample.sample_id);
   fill(operator, view.sample.operator);
   typedHere = typedHere && view.sample.half_entered;
@@ -59,6 +59,9 @@ function show(latest) {
 
 // What another screen entered, or is typing, replaces what is shown here.
 function fill(field, text) {
+  const typing = beingTyped(field);
+  if (typing === text) return;
+  if (typing !== null) overrideKeypad();
   if (field.value === text) return;
   field.value = text;
   typedHere = false;

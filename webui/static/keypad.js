@@ -19,6 +19,17 @@ export function openKeypad(field, { typed = () => {}, filled = () => {}, dropped
   keypad.showModal();
 }
 
+// The text that is being typed for a field, null if its keypad is not open or nothing was typed.
+export function beingTyped(field) {
+  return keypad?.open && target === field && value.textContent ? value.textContent : null;
+}
+
+// Closes the keypad because somebody else has entered what it was opened for.
+export function overrideKeypad() {
+  followers.dropped = () => {};
+  keypad.close("");
+}
+
 function showKeys(shown) {
   if (!letters || !document.getElementById(shown).hidden) return;
   for (const keys of ["keys-digits", "keys-letters"]) document.getElementById(keys).hidden = keys !== shown;

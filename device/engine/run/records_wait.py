@@ -23,6 +23,8 @@ class RecordsWait:
 
     Attributes:
         held_s: seconds of the instrument's clock that the run was paused for this.
+        lid_opened: whether the lid was open while the run was paused for this; whoever has seen
+            to it resets this.
 
     Args:
         services: shared parts of the instrument.
@@ -40,6 +42,7 @@ class RecordsWait:
         scanning: Callable[[], bool],
     ) -> None:
         self.held_s = 0.0
+        self.lid_opened = False
         self._services = services
         self._writer = services.records.writer
         self._check = check
@@ -128,6 +131,8 @@ class RecordsWait:
             services.snapshots.put(activity=ACTIVITY, error=RECORDS_WAITING)
         while not free() and not self._gives_up.is_set():
             self._pass()
+            if lit:
+                self._watch_lid()
             self._writer.pass_time()
         if lit:
             services.machine.fire(Event.RESUME, activity=former.activity, error=former.error)
@@ -136,3 +141,34 @@ class RecordsWait:
         else:
             services.snapshots.put(activity=former.activity, error=former.error)
         self.held_s += services.clock.monotonic_s() - begin_s
+
+    def _watch_lid(self) -> None:
+        """No pulse is given meanwhile that would notice an open lid."""
+        closed = self._services.hardware.panel.lid_closed
+        self.lid_opened = self.lid_opened or not closed
+        if closed != self._services.snapshots.snapshot.lid_closed:
+            self._services.snapshots.put(lid_closed=closed)
+
+
+@contextmanager
+def waiting_for_records(services: Services) -> Iterator[None]:
+    """Let the writes of checks and calibrations wait for other programs, until a person aborts."""
+    writer = services.records.writer
+    cancel = services.requests.cancel
+
+    def wait(waited_s: float) -> None:
+        services.heartbeat()
+        if cancel.is_set():
+            raise locked_error(services.records.path)
+        if waited_s < writer.busy_timeout_s:
+            writer.pass_time()
+            return
+        former = services.snapshots.snapshot
+        services.snapshots.put(activity=ACTIVITY, error=RECORDS_WAITING)
+        while writer.is_locked() and not cancel.is_set():
+            services.heartbeat()
+            writer.pass_time()
+        services.snapshots.put(activity=former.activity, error=former.error)
+
+    with writer.patience(wait):
+        yield

@@ -280,6 +280,9 @@ class Run:
     def _pass_checkpoint(self) -> None:
         """Resolve requests; called between exposures only."""
         self.records_wait.attend()
+        if self.records_wait.lid_opened:
+            self.records_wait.lid_opened = False
+            self._hold(Event.LID_OPENED)
         if self.services.requests.take(Event.PAUSE):
             self._hold(Event.PAUSE)
 

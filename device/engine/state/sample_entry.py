@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from device.engine.state.waiting_sample import (
     MAX_NAME_LENGTH,
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from device.engine.state.snapshot import Snapshot, SnapshotStore
     from device.records.records import Records
+
+
+LOT_LOOK_S: Final = 1.0
+"""Time between two looks at a chosen lot; real seconds."""
 
 
 class SampleChanges(TypedDict, total=False):
@@ -42,6 +47,7 @@ class SampleEntry:
     def __init__(self, snapshots: SnapshotStore, records: Records) -> None:
         self._snapshots = snapshots
         self._records = records
+        self._looked_s = time.monotonic()
 
     @property
     def waiting(self) -> WaitingSample:
@@ -101,9 +107,7 @@ class SampleEntry:
 
         Raises RecordsError.
         """
-        with self._records.reader() as reader:
-            newest = reader.list_runs(limit=1, newest_first=True)
-        number = newest[0].id + 1 if newest else 1
+        number = self._records.next_run()
 
         def suggested(waiting: WaitingSample) -> WaitingSample:
             if waiting.sample_id and not waiting.suggested:
@@ -124,6 +128,17 @@ class SampleEntry:
                 replace(waiting, lot_in_use=in_use) if waiting.control_lot == lot else waiting
             )
         )
+
+    def watch_lot(self) -> None:
+        """Look up now and then whether a chosen lot is still in use: another program may close it.
+
+        Raises RecordsError.
+        """
+        now_s = time.monotonic()
+        if self.waiting.control_lot is None or now_s - self._looked_s < LOT_LOOK_S:
+            return
+        self._looked_s = now_s
+        self.recheck()
 
     def _change(self, change: Callable[[WaitingSample], WaitingSample]) -> WaitingSample:
         def changed(now: Snapshot) -> Snapshot:

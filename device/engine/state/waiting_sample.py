@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from device.status import StartCondition
@@ -103,6 +103,21 @@ class WaitingSample:
             StartCondition(name, name not in wrong, wrong.get(name, ""))
             for name in ("sample_id", "control_lot", "operator")
         )
+
+    def without(self, started: WaitingSample) -> WaitingSample:
+        """Return what waits after a start: nothing, unless a person entered another sample."""
+        shown = (self.draft_sample_id, self.draft_operator)
+        sample_id, operator = (
+            entered if draft is None else draft.strip()
+            for entered, draft in zip((self.sample_id, self.operator), shown, strict=True)
+        )
+        waits = (sample_id, operator, self.control_lot)
+        if waits != (started.sample_id, started.operator, started.control_lot):
+            if not self.suggested:
+                return self
+            # The number that was suggested is that of the run which has begun.
+            return replace(self, sample_id="", suggested=False, revision=self.revision + 1)
+        return WaitingSample(revision=self.revision + 1)
 
     def _sample_id_problem(self) -> SampleProblem | None:
         draft = self.draft_sample_id

@@ -9,13 +9,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from device.records.database import insert_row
 from hal.errors import InputError
-
-
-def insert_row(db: Database, table: str, row: Mapping[str, Any]) -> int:
-    """Insert one row and return its id."""
-    db.table(table).insert(dict(row))
-    return int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 
 class QualityRecords:

@@ -1,0 +1,1 @@
+"""Checks and controls in the records."""
