@@ -235,13 +235,14 @@ def test_a_closed_supervisor_leaves_place_for_the_next_one(
 
 @pytest.mark.parametrize("opened", [True, False])
 def test_closing_again_closes_nothing_else(gpio: FakeGpio, socket_path: Path, opened: bool) -> None:
+    before = open_files()
     supervisor = LightSupervisor(gpio, PIN, socket_path, max_pulse_ms=LONG_PULSE_MS)
     if opened:
         supervisor.open()
     supervisor.close()
-    before = open_files()
     supervisor.close()
     assert open_files() == before
+    os.fstat(0)
     os.fstat(1)
 
 
