@@ -198,6 +198,22 @@ def test_an_instrument_that_does_not_hear_the_answers_is_dropped_and_the_line_go
         wait_for_low(gpio)
 
 
+def test_an_instrument_that_ends_without_having_read_its_answers_is_dropped(
+    gpio: FakeGpio, socket_path: Path, supervisor: LightSupervisor
+) -> None:
+    with serving(supervisor):
+        with connected(socket_path) as connection:
+            until_s = time.monotonic() + LONG_PULSE_MS / 1000.0 - 0.1
+            connection.send(f"on 1 {until_s!r}".encode())
+            give_up_s = time.monotonic() + PATIENCE_S
+            while gpio.level(PIN) != gpio.HIGH:
+                assert time.monotonic() < give_up_s, "never lit"
+                time.sleep(0.001)
+        wait_for_low(gpio)
+        with connected(socket_path) as connection:
+            assert connection.recv(256) == b"hello 0 ok"
+
+
 @pytest.mark.parametrize(("flags", "ending"), [(0x400104, True), (0x400103, False)])
 def test_a_process_is_ending_when_the_kernel_s_flag_says_so(
     monkeypatch: pytest.MonkeyPatch, flags: int, ending: bool
