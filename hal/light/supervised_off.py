@@ -22,7 +22,7 @@ from hal.light.switch_off import RETRY_S, supervisor_listens, take_line_low
 
 log = logging.getLogger(__name__)
 
-END_S: Final = 2.0
+END_MS: Final = 2000.0
 """How long to wait for the end of a killed supervisor: the kernel frees its memory first."""
 
 
@@ -96,7 +96,7 @@ def _kill_supervisor(path: Path, pin: int) -> None:
         signal.pidfd_send_signal(process, signal.SIGKILL)
         poll = select.poll()
         poll.register(process, select.POLLIN)
-        if not poll.poll(END_S * 1000.0):
+        if not poll.poll(END_MS):
             raise LightError("LIGHT-UNVERIFIED-ALIVE", pin=pin, pid=pid)
     except (OSError, ValueError) as error:
         raise LightError("LIGHT-UNVERIFIED-KILL", pin=pin, pid=pid, reason=error) from error

@@ -15,7 +15,7 @@ import pytest
 from device.analysis.pipeline import STUCK_S
 from device.settings.file import Settings, load_settings
 from hal.light.supervised_line import ANSWER_TIMEOUT_S
-from hal.light.supervised_off import END_S
+from hal.light.supervised_off import END_MS
 from hal.light.supervisor import HEARTBEAT_S
 from webui.cli.main import cli
 
@@ -132,7 +132,7 @@ def test_light_off_has_the_time_to_kill_a_frozen_supervisor_and_to_try_again() -
     words = shlex.split(line)
     patience_s = float(words[words.index("--patience-s") + 1])
     (timeout,) = values("leukolux-light-off.service", "TimeoutStartSec")
-    assert float(timeout) > 2 * (patience_s + ANSWER_TIMEOUT_S) + END_S
+    assert float(timeout) > 2 * (patience_s + ANSWER_TIMEOUT_S) + END_MS / 1000.0
 
 
 def test_the_supervisor_outlives_the_instrument() -> None:

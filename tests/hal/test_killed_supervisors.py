@@ -96,7 +96,7 @@ def test_a_supervisor_that_outlives_its_kill_is_a_failure(
     silent: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid_file(silent).write_text(str(sleeper.pid), encoding="ascii")
-    monkeypatch.setattr(supervised_off, "END_S", 0.01)
+    monkeypatch.setattr(supervised_off, "END_MS", 10.0)
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: None)
     with pytest.raises(LightError) as caught:
         line_low_or_fail(FakeGpio(), PIN, silent, SystemClock(), PATIENCE_S)
