@@ -39,7 +39,7 @@ from device.status import StartCondition, StopReason
 from device.system.events import EventBus, EventKind
 from device.system.service_manager import NoWatchdog, Watchdog
 from hal.clock import Clock
-from hal.errors import DeviceError, InterlockError, LeukoluxError
+from hal.errors import DeviceError, InputError, InterlockError, LeukoluxError
 from hal.factory import Hardware
 from models.runtime import ModelSet, builds_engines
 
@@ -335,9 +335,9 @@ class Engine:
                 order,
                 self._services(),
                 self._front_panel,
-                stands=lambda: not pressed or self.sample.waiting.revision == order.work.revision,
+                check=lambda: self.sample.require_unchanged(order.work, shown=pressed),
             )
-        except (RecordsLockedError, RequestRefusedError) as error:
+        except (InputError, RecordsLockedError, RequestRefusedError) as error:
             self._refuse(order, error, pressed=pressed)
             return
         except Exception as error:

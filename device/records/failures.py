@@ -13,6 +13,7 @@ from device.errors import RecordsError, RecordsLockedError
 
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BROKEN_WORDS: Final = ("decode", "unsupported file format")
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -32,8 +33,9 @@ def is_locked(error: sqlite3.Error) -> bool:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the part of the database that was read is damaged."""
-    # What is no text is found by Python, which has no code for it.
-    return _code(error) in _BROKEN or "decode" in str(error)
+    # What is no text is found by Python, which has no code for it; an impossible version of the
+    # format has the code of any other error.
+    return _code(error) in _BROKEN or any(word in str(error) for word in _BROKEN_WORDS)
 
 
 def locked_error(path: Path) -> RecordsLockedError:
@@ -50,7 +52,7 @@ def _explained(path: Path, error: sqlite3.Error | OSError) -> RecordsError:
     code, number = _code(error), getattr(error, "errno", None)
     if code in _LOCKED:
         return locked_error(path)
-    if code in _BROKEN:
+    if isinstance(error, sqlite3.Error) and is_damage(error):
         return damaged_error(path, str(error))
     if code == sqlite3.SQLITE_FULL or number in _NO_SPACE:
         return RecordsError("RECORDS-DISK-FULL", path=path, problem=str(error))

@@ -129,7 +129,8 @@ class LightRecords:
 
     def _note(self, entry: LightEntry) -> None:
         with records_errors(self._database), self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(entry)) + "\n")
+            # On a line of its own, even if a power cut left half a line.
+            file.write("\n" + json.dumps(asdict(entry)) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -151,7 +152,7 @@ def unbooked(database: Path) -> Iterator[LightEntry]:
         lines = database.with_name(UNBOOKED_NAME).read_text("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return
-    for line in lines:
+    for line in filter(None, lines):
         try:
             yield LightEntry(**json.loads(line))
         except (ValueError, TypeError):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
+from device.errors import RecordsError
 from device.records.calibrations import CalibrationStore
 from device.records.cell_rows import cell_row
 from device.records.database import insert_row, open_database
@@ -32,6 +33,9 @@ from hal.clock import Clock, SystemClock
 
 HISTORY_UNKNOWN: Final = "history_unknown"
 """Kind of the event that says that the records before it are incomplete."""
+
+_DISCARDED: Final = "run_discarded"
+"""Kind of the event of a run that was stored and never began."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +178,13 @@ class Records:
                 "operator": operator,
             }
             run_id = insert_row(db, "runs", row)
-            self._traces.note_run(run_id)
             confirm()
+        try:
+            with records_errors(self.path):
+                self._traces.note_run(run_id)
+        except RecordsError:
+            self.discard_run(run_id)
+            raise
         return run_id
 
     def next_run(self) -> int:
@@ -184,9 +193,10 @@ class Records:
             return self._next_run(db)
 
     def discard_run(self, run_id: int) -> None:
-        """Remove a run that was stored and never began."""
+        """Remove a run that was stored and never began; its number stays used."""
         with self.writer.transaction() as db:
             db.table("runs").delete(run_id)
+            self._insert_event(db, None, _DISCARDED, {"run": run_id})
 
     def set_plan(self, run_id: int, tiles_planned: int) -> None:
         """Store the size of the plan."""
@@ -305,7 +315,12 @@ class Records:
 
 
 def _highest_run(db: Database) -> int:
-    return int(db.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()[0])
+    row = db.execute(
+        "SELECT max((SELECT coalesce(max(id), 0) FROM runs), (SELECT coalesce(max(json_extract("
+        "data, '$.run')), 0) FROM events WHERE run_id IS NULL AND kind = ?))",
+        [_DISCARDED],
+    ).fetchone()
+    return int(row[0])
 
 
 def _json_or_none(value: Mapping[str, Any] | None) -> str | None:

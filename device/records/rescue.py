@@ -81,6 +81,7 @@ def recover(database: Path) -> Rescue:
             rows, incomplete = _copy_readable(database, db)
             highest_run = _highest_run(db)
         if not any(rows.values()):
+            _fresh(database)  # nothing is left of the attempt
             raise RecordsError("RECORDS-UNREADABLE", path=database)
         set_aside = _put_in_place(fresh, database)
         Traces(database).note_run(highest_run)

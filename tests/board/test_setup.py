@@ -219,7 +219,7 @@ def package_gone(venv: Path) -> None:
     listed = venv / PACKAGES / "numpy-2.0.0.dist-info"
     listed.mkdir()
     (listed / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 2.0.0\n")
-    (listed / "RECORD").write_text("numpy/__init__.py,,\n")
+    (listed / "RECORD").write_text("numpy/linalg/__init__.py,,\nnumpy/__pycache__/a.pyc,,\n")
 
 
 def not_isolated(venv: Path) -> None:

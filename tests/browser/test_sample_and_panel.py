@@ -215,6 +215,37 @@ def test_an_open_keypad_gives_way_to_what_another_screen_entered(
     assert press(rig).sample_id == "OTHER"
 
 
+def test_a_keypad_that_nobody_touched_takes_nothing_back(
+    parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
+) -> None:
+    rig, server = parts
+    page.goto(server.url)
+    second.goto(server.url)
+    page.get_by_role("button", name="Keypad").tap()
+    second.locator("#sample-id").focus()
+    second.keyboard.type("HALF")
+    wait_for_draft(rig, "HALF")
+    page.get_by_role("button", name="Cancel").tap()
+    expect(page.locator("#sample-id")).to_have_value("HALF")
+    second.keyboard.type("WAY")
+    expect(page.locator("#sample-id")).to_have_value("HALFWAY")
+
+
+def test_a_keypad_that_was_cleared_gives_way_too(
+    parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
+) -> None:
+    rig, server = parts
+    page.goto(server.url)
+    second.goto(server.url)
+    page.get_by_role("button", name="Keypad").tap()
+    page.get_by_role("button", name="7", exact=True).tap()
+    page.get_by_role("button", name="Clear").tap()
+    wait_for_draft(rig, "")
+    scan(second, "OTHER")
+    expect(page.locator("#keypad")).to_be_hidden()
+    expect(page.locator("#sample-id")).to_have_value("OTHER")
+
+
 def test_the_suggested_number_is_started_by_one_press_of_the_panel(
     parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:

@@ -14,16 +14,15 @@ import pytest
 from small_instrument import SmallInstrument, small_instrument
 from test_records import a_cell, a_tile, open_records
 
-from device.checks.report import Level
 from device.engine.state.states import State
 from device.errors import RecordsError, RequestRefusedError
 from device.imaging import moving
 from device.imaging.moving import Mover
-from device.records.light import UNBOOKED_NAME, LightEntry
+from device.records.light import LightEntry
 from device.records.record_types import RunState
 from device.records.records import Records, RunEnd
 from device.settings.sections import ScanConfig
-from device.status import StopReason
+from device.status import Status, StopReason
 from hal.clock import ManualClock
 from hal.interfaces.stage import Position, Stage
 
@@ -56,6 +55,10 @@ class OtherProgram:
         self._connection = sqlite3.connect(
             path, timeout=5.0, isolation_level=None, check_same_thread=False
         )
+
+    @property
+    def free(self) -> bool:
+        return not self._connection.in_transaction
 
     def lock(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -97,6 +100,10 @@ def waits(rig: SmallInstrument) -> None:
     assert status.error["code"] == "RECORDS-WAITING"
     assert status.activity == "The records are locked by another program; waiting."
     assert rig.light_is_off()
+
+
+def lid_is_closed(status: Status) -> bool:
+    return all(c.met for c in status.start_conditions if c.name == "lid_closed")
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -274,11 +281,9 @@ def test_a_lid_opened_and_closed_while_the_run_waits_asks_for_a_person(tmp_path:
         program.lock()
         waits(rig)
         rig.world.set_lid(closed=False)
-        rig.wait_until(
-            lambda s: any(not c.met for c in s.start_conditions if c.name == "lid_closed")
-        )
+        rig.wait_until(lambda now: not lid_is_closed(now))
         rig.world.set_lid(closed=True)
-        rig.wait_until(lambda s: all(c.met for c in s.start_conditions if c.name == "lid_closed"))
+        rig.wait_until(lid_is_closed)
         exposures = rig.camera.exposures
         program.release()
         rig.wait_until(lambda s: s.error is not None and s.error["code"] == "RUN-LID-OPENED")
@@ -288,71 +293,25 @@ def test_a_lid_opened_and_closed_while_the_run_waits_asks_for_a_person(tmp_path:
         assert "LID-OPENED" in {flag["code"] for flag in rig.result(run_id)["flags"]}
 
 
-def test_the_light_of_a_check_is_booked_whoever_holds_the_database(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        rig.idle()
-        rig.camera.at[rig.camera.exposures + 2] = program.lock
-        rig.instrument.check(Level.DAILY)
-        status = rig.wait_until(lambda s: s.error is not None)
-        assert (status.state, status.error) == (State.CHECKING, status.error)
-        assert status.error is not None
-        assert status.error["code"] == "RECORDS-WAITING"
-        program.release()
-        assert rig.idle().error is None
-        pulses = len(rig.world.gpio.edges(rig.settings.light.pin)) // 2
-        assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses
-
-
-def test_an_abort_ends_a_check_that_waits_and_its_light_is_booked_later(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        rig.idle()
-        rig.camera.at[rig.camera.exposures + 2] = program.lock
-        rig.instrument.check(Level.DAILY)
-        rig.wait_until(lambda s: s.error is not None)
-        rig.instrument.abort()
-        assert rig.idle().error is None
-        pulses = len(rig.world.gpio.edges(rig.settings.light.pin)) // 2
-        program.release()
-        rig.records.light.add(LightEntry("1", "S", 1, 0.1, 0.1))
-        assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses + 1
-
-
-def test_light_that_nobody_could_book_counts_for_the_dose_and_is_booked_later(
+def test_a_lid_opened_and_closed_before_the_run_pauses_for_the_records_asks_for_a_person(
     tmp_path: Path,
 ) -> None:
-    records = Records(tmp_path / "records.db", busy_timeout_s=0.0)
-    with other_program(records.path) as program, records.reader() as reader:
-        program.lock()
-        records.light.add(LightEntry("led", "S", 2, 1.0, 0.5))
-        records.light.add(LightEntry("led", "S", 3, 1.0, 0.25))
-        assert reader.sample_dose_j_per_cm2("S") == 0.75
-        assert reader.sample_dose_j_per_cm2("T") == 0.0
+    with (
+        small_instrument(tmp_path, busy_timeout_s=100.0) as rig,
+        other_program(rig.records.path) as program,
+    ):
+        rig.idle()
+        rig.camera.at[rig.camera.exposures + 12] = program.lock
+        rig.start()
+        rig.wait_until(lambda _: not program.free)
+        rig.world.set_lid(closed=False)
+        rig.wait_until(lambda now: not lid_is_closed(now))
+        rig.world.set_lid(closed=True)
+        rig.wait_until(lid_is_closed)
         program.release()
-        records.light.add(LightEntry("led", "T", 1, 1.0, 4.0))
-        assert reader.sample_dose_j_per_cm2("S") == 0.75
-        assert reader.sample_dose_j_per_cm2("T") == 4.0
-    led = records.light.judge("led", 1.0, sound=False)
-    assert (led.exposures, led.light_s) == (6, 3.0)
-    records.close()
-
-
-def test_a_note_of_light_that_the_power_cut_short_spoils_no_other(tmp_path: Path) -> None:
-    records = Records(tmp_path / "records.db", busy_timeout_s=0.0)
-    with other_program(records.path) as program:
-        program.lock()
-        records.light.add(LightEntry("led", "S", 2, 1.0, 0.5))
-        with (tmp_path / UNBOOKED_NAME).open("a") as file:
-            file.write('{"led": "led", "sam')
-        program.release()
-    records.light.add(LightEntry("led", "S", 1, 1.0, 0.5))
-    assert records.light.judge("led", 1.0, sound=False).exposures == 3
-    records.close()
+        rig.wait_until(lambda s: s.error is not None and s.error["code"] == "RUN-LID-OPENED")
+        rig.instrument.resume()
+        assert rig.wait_for(State.COMPLETE, State.FAULT).error is None
 
 
 def test_the_stage_has_arrived_before_a_waiting_run_stops_it(

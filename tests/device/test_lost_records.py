@@ -230,6 +230,22 @@ def test_new_records_suggest_no_id_that_was_given_before(tmp_path: Path) -> None
     assert status.waiting_sample.sample_id == f"S-{RUNS + 1:04d}"
 
 
+@pytest.mark.parametrize("discard", [False, True])
+def test_a_start_that_was_refused_or_failed_is_no_loss_of_records(
+    discard: bool, database: Path
+) -> None:
+    used(database)
+    with closing(Records(database)) as records:
+        if discard:
+            records.discard_run(records.begin_run("S-13", {}, {}))
+        else:
+            with pytest.raises(ZeroDivisionError):
+                records.begin_run("S-13", {}, {}, confirm=lambda: 1 // 0)
+    with closing(Records(database)) as records:
+        assert records.history_unknown_utc() is None
+        assert records.next_run() == RUNS + 1 + discard
+
+
 def test_a_run_whose_number_cannot_be_noted_is_not_kept(database: Path) -> None:
     used(database)
     (database.parent / f"history.{os.getpid()}.part").mkdir()

@@ -93,6 +93,31 @@ def test_what_is_entered_while_the_run_is_stored_is_not_passed_over(
         assert reader.list_runs() == []
 
 
+@pytest.mark.parametrize("by_panel", [True, False])
+def test_a_lot_that_is_closed_while_the_run_is_stored_is_not_used(
+    rig: SmallInstrument, by_panel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lot = rig.records.quality.add_lot("Q7", "normal", None)
+    rig.idle()
+    rig.instrument.sample.enter(sample_id="Q7-1", control_lot=lot)
+    begin_run = rig.records.begin_run
+
+    def begin(*run: Any) -> int:
+        rig.records.quality.close_lot(lot)
+        return begin_run(*run)
+
+    monkeypatch.setattr(rig.records, "begin_run", begin)
+    if by_panel:
+        status = press(rig)
+        assert status.refusal is not None
+        assert status.refusal["code"] in {"INPUT-LOT", "START-SAMPLE-CHANGED"}
+    else:
+        with pytest.raises(InputError, match="no lot"):
+            rig.instrument.start()
+    with rig.records.reader() as reader:
+        assert reader.list_runs() == []
+
+
 def test_a_start_that_names_its_sample_leaves_another_one_waiting(rig: SmallInstrument) -> None:
     rig.idle()
     rig.instrument.sample.enter(sample_id="WARD-7", operator="AB")

@@ -6,12 +6,14 @@ const label = document.getElementById("keypad-label");
 const letters = document.getElementById("keypad-letters");
 let target = null;
 let followers = {};
+let touched = false;
 
 // Opens the keypad for a field.  Its followers are called with each text that is being typed, when
 // it has filled the field, or when it was closed without filling it.
 export function openKeypad(field, { typed = () => {}, filled = () => {}, dropped = () => {} } = {}) {
   target = field;
   followers = { typed, filled, dropped };
+  touched = false;
   value.textContent = "";
   label.textContent = field.labels[0]?.textContent.trim() || field.getAttribute("aria-label");
   showKeys("keys-digits");
@@ -19,9 +21,9 @@ export function openKeypad(field, { typed = () => {}, filled = () => {}, dropped
   keypad.showModal();
 }
 
-// The text that is being typed for a field, null if its keypad is not open or nothing was typed.
+// The text that is being typed for a field, null if its keypad is not open or was not touched.
 export function beingTyped(field) {
-  return keypad?.open && target === field && value.textContent ? value.textContent : null;
+  return keypad?.open && target === field && touched ? value.textContent : null;
 }
 
 // Closes the keypad because somebody else has entered what it was opened for.
@@ -37,6 +39,7 @@ function showKeys(shown) {
 }
 
 function type(text) {
+  touched = true;
   value.textContent = text;
   followers.typed(text);
 }
@@ -76,7 +79,8 @@ if (keypad) {
   keypad.addEventListener("close", () => {
     const filled = keypad.returnValue;
     keypad.returnValue = "";
-    if (!filled) return followers.dropped();
+    // A keypad that nobody touched has changed nothing, so there is nothing to take back.
+    if (!filled) return touched && followers.dropped();
     target.value = filled;
     return followers.filled();
   });

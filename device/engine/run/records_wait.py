@@ -23,8 +23,8 @@ class RecordsWait:
 
     Attributes:
         held_s: seconds of the instrument's clock that the run was paused for this.
-        lid_opened: whether the lid was open while the run was paused for this; whoever has seen
-            to it resets this.
+        lid_opened: whether the lid was open while the run waited; reset when a person has resumed
+            the run with the lid closed.
 
     Args:
         services: shared parts of the instrument.
@@ -93,11 +93,13 @@ class RecordsWait:
         Raises what ``check`` raises, unless the run is ending.
         """
         self._pass()
+        self._watch_lid()
         if self._analysis_waits.is_set():
             self._hold(lambda: not self._analysis_waits.is_set())
 
     def _wait_as_owner(self, waited_s: float) -> None:
         self._pass()
+        self._watch_lid()
         self._require_patience(waited_s)
         if waited_s >= self._writer.busy_timeout_s:
             self._hold(lambda: not self._writer.is_locked())
@@ -131,8 +133,7 @@ class RecordsWait:
             services.snapshots.put(activity=ACTIVITY, error=RECORDS_WAITING)
         while not free() and not self._gives_up.is_set():
             self._pass()
-            if lit:
-                self._watch_lid()
+            self._watch_lid()
             self._writer.pass_time()
         if lit:
             services.machine.fire(Event.RESUME, activity=former.activity, error=former.error)
@@ -143,7 +144,9 @@ class RecordsWait:
         self.held_s += services.clock.monotonic_s() - begin_s
 
     def _watch_lid(self) -> None:
-        """No pulse is given meanwhile that would notice an open lid."""
+        """Look at the lid while no pulse is given that would notice it."""
+        if self._ending:
+            return
         closed = self._services.hardware.panel.lid_closed
         self.lid_opened = self.lid_opened or not closed
         if closed != self._services.snapshots.snapshot.lid_closed:

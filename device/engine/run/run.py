@@ -281,7 +281,6 @@ class Run:
         """Resolve requests; called between exposures only."""
         self.records_wait.attend()
         if self.records_wait.lid_opened:
-            self.records_wait.lid_opened = False
             self._hold(Event.LID_OPENED)
         if self.services.requests.take(Event.PAUSE):
             self._hold(Event.PAUSE)
@@ -303,6 +302,7 @@ class Run:
                 self._pipeline.drain(self.records_wait.attend)
             services.machine.fire(Event.HELD, activity="Paused.")
         self._wait_for_resume()
+        self.records_wait.lid_opened = False
         services.requests.take(Event.PAUSE)
         if not services.hardware.stage.homed:
             raise StageError("RUN-POSITION-LOST")

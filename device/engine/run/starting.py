@@ -12,7 +12,6 @@ from device.engine.state.progress import Counts
 from device.engine.state.services import Services
 from device.engine.state.states import Event
 from device.engine.state.waiting_sample import WaitingSample
-from device.errors import RequestRefusedError
 from device.system.version import versions_with
 
 log = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ def start_run(
     services: Services,
     front_panel: FrontPanel,
     *,
-    stands: Callable[[], bool] = lambda: True,
+    check: Callable[[], object] = lambda: None,
 ) -> Run | None:
     """Enter the preparing state with a new run in the records; the order is answered then.
 
@@ -34,18 +33,17 @@ def start_run(
         order: the sample.
         services: shared parts of the instrument.
         front_panel: forgets what was pressed before.
-        stands: asked last, before the run is stored for good: whether the order still fits.
+        check: called last, before the run is stored for good; raises if the order no longer fits,
+            and the records do not keep the run.
 
     Raises:
-        RequestRefusedError: it does not; the records do not keep the run.
         RecordsError: the run cannot be stored.
         DeviceError: a device does not follow into the preparing state.
     """
     sample, settings = order.work, services.settings
 
     def confirm() -> None:
-        if not stands():
-            raise RequestRefusedError("START-SAMPLE-CHANGED", sample_id=sample.sample_id)
+        check()
         if not order.accept():
             raise _WithdrawnError
 

@@ -12,6 +12,7 @@ from device.engine.state.waiting_sample import (
     check_operator,
     check_sample_id,
 )
+from device.errors import RequestRefusedError
 from hal.errors import InputError
 
 if TYPE_CHECKING:
@@ -139,6 +140,23 @@ class SampleEntry:
             return
         self._looked_s = now_s
         self.recheck()
+
+    def require_unchanged(self, sample: WaitingSample, *, shown: bool) -> None:
+        """Raise if a sample that is about to be started can no longer be started.
+
+        Args:
+            sample: as it was when somebody asked for the start.
+            shown: whether it was the waiting one, as the screens showed it.
+
+        Raises:
+            RequestRefusedError: another one was entered or typed meanwhile.
+            InputError: its control lot is no longer in use.
+            RecordsError: the lots cannot be read.
+        """
+        if shown and self.waiting.revision != sample.revision:
+            raise RequestRefusedError("START-SAMPLE-CHANGED", sample_id=sample.sample_id)
+        if not self._lot_in_use(sample.control_lot):
+            raise _no_such_lot(sample.control_lot)
 
     def _change(self, change: Callable[[WaitingSample], WaitingSample]) -> WaitingSample:
         def changed(now: Snapshot) -> Snapshot:
