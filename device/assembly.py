@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 
 from device.instrument import Instrument
-from device.records.owner import owned
+from device.records.folder.owner import owned
+from device.records.folder.traces import RECORDER_FOLDER
 from device.records.records import Records
-from device.records.traces import RECORDER_FOLDER
 from device.settings.file import Settings, changed_settings
 from device.system.service_manager import Watchdog
 from hal.factory import Hardware, build_clock, build_hardware

@@ -238,6 +238,7 @@ def virtual_microscope(
     *,
     composition: Mapping[str, float] | None = None,
     class_overlap: float = 0.0,
+    camera_rotation_deg: float = 0.0,
 ) -> VirtualMicroscope:
     """Return a microscope over a simulated smear, without an instrument around it.
 
@@ -247,6 +248,7 @@ def virtual_microscope(
             fields are needed; their composition stays.
         composition: shares of the kinds of white cells in place of the donor's.
         class_overlap: how far the kinds are drawn alike, 0 to 1.
+        camera_rotation_deg: of the camera against the stage.
 
     Raises:
         InputError: there is no such donor, composition or overlap.
@@ -254,11 +256,14 @@ def virtual_microscope(
     from hal.sim.blood.donors import make_donor, with_class_overlap
     from hal.sim.blood.smear import Smear
     from hal.sim.optics.microscope import VirtualMicroscope
+    from hal.sim.optics.mounting import Mounting
 
     donor = with_class_overlap(make_donor(smear), class_overlap)
-    return VirtualMicroscope(
+    microscope = VirtualMicroscope(
         Smear(donor, white_cell_enrichment=white_cell_enrichment, composition=composition)
     )
+    microscope.mounting = Mounting(camera_rotation_deg)
+    return microscope
 
 
 def _simulated(

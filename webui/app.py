@@ -8,9 +8,12 @@ from flask import Flask
 from werkzeug.routing import IntegerConverter
 
 from device.analysis.staining import VirtualStain
+from device.mosaic.pictures import MosaicPictures
+from device.mosaic.staining import MosaicStainer
 from hal.errors import LeukoluxError
 from webui import context, problems, trust
 from webui.api import calibration as calibration_api
+from webui.api import mosaic as mosaic_api
 from webui.api import quality as quality_api
 from webui.api import results as api
 from webui.api import run_requests, stream
@@ -61,14 +64,21 @@ def create_app(
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(t=text, label=label, duration=duration, language=LANGUAGE)
     app.jinja_env.globals["no_connection"] = LeukoluxError("WEB-CONNECTION")
+    stain = stain if stain is not None else VirtualStain()
     parts = context.Context(
-        instrument, records, settings, StreamGate(), stain if stain is not None else VirtualStain()
+        instrument,
+        records,
+        settings,
+        StreamGate(),
+        stain,
+        MosaicPictures(records, stain),
+        MosaicStainer(records, stain),
     )
     context.install(app, parts)
     trust.install(app, settings.web)
     problems.install(app)
     for part in (
-        *(api, calibration_api, quality_api, stain_api, run_requests, stream),
+        *(api, calibration_api, mosaic_api, quality_api, stain_api, run_requests, stream),
         *(pages, calibration_pages, quality_pages),
     ):
         app.register_blueprint(part.blueprint)

@@ -10,6 +10,8 @@ from flask import Flask, current_app
 if TYPE_CHECKING:
     from device.analysis.staining import VirtualStain
     from device.instrument import Instrument
+    from device.mosaic.pictures import MosaicPictures
+    from device.mosaic.staining import MosaicStainer
     from device.records.records import Records
     from device.settings.file import Settings
     from webui.stream_gate import StreamGate
@@ -19,13 +21,15 @@ _KEY: Final = "leukolux"
 
 @dataclass(frozen=True)
 class Context:
-    """The instrument, its records, its settings, the event streams' gate, the virtual stain."""
+    """The instrument, its records and settings, the event streams' gate, stain and mosaics."""
 
     instrument: Instrument
     records: Records
     settings: Settings
     streams: StreamGate
     stain: VirtualStain
+    mosaics: MosaicPictures
+    stainer: MosaicStainer
 
 
 def install(app: Flask, parts: Context) -> None:

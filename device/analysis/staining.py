@@ -107,6 +107,14 @@ class VirtualStain:
         key = self.tag(gray_jpeg, cells)
         return self._make(key, lambda: jpeg(self._stained(gray_jpeg, cells, wide_field=True)))
 
+    def colours(self, gray: Image, cells: Sequence[CellView]) -> Image:
+        """Return a part of a field stained, uint8 (h, w, 3) RGB, its ``cells`` as their classes.
+
+        Raises: as :meth:`cell_png`.
+        """
+        with self._turn():
+            return self._coloured(gray, cells, wide_field=True)
+
     def _make(self, key: str, make: Callable[[], bytes]) -> bytes:
         if (found := self._made.get(key)) is not None:
             return found
@@ -127,7 +135,10 @@ class VirtualStain:
         return self._colours
 
     def _stained(self, gray: bytes, cells: Sequence[CellView], *, wide_field: bool) -> Image:
-        rgb = self._opened().stain(_gray(gray), wide_field=wide_field)
+        return self._coloured(_gray(gray), cells, wide_field=wide_field)
+
+    def _coloured(self, gray: Image, cells: Sequence[CellView], *, wide_field: bool) -> Image:
+        rgb = self._opened().stain(gray, wide_field=wide_field)
         for cell in cells:
             if cell.kind is not None:
                 _give_colours(rgb, cell, cell.kind)

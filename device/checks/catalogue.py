@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from device.analysis.registry import STAGE_ERROR_UM
+from device.analysis.registration.links import STAGE_ERROR_UM
 from device.calibration.effective import Effective
 from device.checks import devices, mechanics, optics, software
 from device.checks.report import Check, Level, Limit, Verdict

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from device.analysis.cell_finder import FoundCell
 from device.analysis.flatfield import Background, Image, flat_field
-from device.analysis.registry import CellRegistry
+from device.analysis.registry import CellRegistry, Settled
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis, TileAnalyzer
 from device.laboratory.cell_samples import CellSamples
 from device.laboratory.figures import ObjectCount
+from device.laboratory.mosaic_truth import BorderCells, MosaicScore, position_errors_px
 from device.laboratory.scores import DonorResult, Outline
 from device.laboratory.truth import Comparison, CountedCell, compare, kind_of
 from device.laboratory.virtual_scan import (
@@ -95,10 +96,11 @@ def evaluate_donor(
         seen.add(tile, analysis, found, true_um)
         if samples is not None:
             seen.images[tile.sequence] = flat_field(tile.pixels, background)
-    comparison = compare(registry.cells, seen.places_um, microscope)
+    settled = registry.settle()
+    comparison = compare(settled.cells, seen.true_um, microscope)
     if samples is not None:
         samples.add(name, comparison, seen.images, seen.truth)
-    counts, unidentified = tally(registry.cells)
+    counts, unidentified = tally(settled.cells)
     return DonorResult(
         name=name,
         comparison=_without_pictures(comparison),
@@ -107,9 +109,10 @@ def evaluate_donor(
         outlines=tuple(seen.outlines),
         red_cells=seen.red_cells,
         platelets=seen.platelets,
-        area_mm2=len(seen.places_um) * _field_mm2(microscope),
+        area_mm2=len(seen.true_um) * _field_mm2(microscope),
         analysis_ms=tuple(seen.analysis_ms),
-        tiles_refused=len(seen.analysis_ms) - len(seen.places_um),
+        tiles_refused=len(seen.analysis_ms) - len(seen.true_um),
+        mosaic=seen.mosaic_score(settled, comparison),
     )
 
 
@@ -121,10 +124,17 @@ class _Seen:
     outlines: list[Outline] = field(default_factory=list)
     red_cells: ObjectCount = field(default_factory=ObjectCount)
     platelets: ObjectCount = field(default_factory=ObjectCount)
-    places_um: dict[int, tuple[float, float]] = field(default_factory=dict)
     true_um: dict[int, tuple[float, float]] = field(default_factory=dict)
     images: dict[int, Image] = field(default_factory=dict)
     analysis_ms: list[float] = field(default_factory=list)
+    every_true_um: list[tuple[float, float]] = field(default_factory=list)
+    border_cells: BorderCells = field(init=False)
+
+    def __post_init__(self) -> None:
+        pixel_um, width_px = self.microscope.pixel_um, self.microscope.width_px
+        self.border_cells = BorderCells(
+            (width_px * pixel_um / 2.0, self.microscope.height_px * pixel_um / 2.0)
+        )
 
     def add(
         self,
@@ -134,14 +144,30 @@ class _Seen:
         true_um: tuple[float, float],
     ) -> None:
         self.analysis_ms.append(analysis.elapsed_ms)
+        self.every_true_um.append(true_um)
         if not analysis.quality.usable:
             return
-        self.places_um[tile.sequence] = (tile.x_um, tile.y_um)
         self.true_um[tile.sequence] = true_um
         truth = self.truth(tile.sequence)
+        self.border_cells.add(true_um, truth.cells)
         self.outlines += _outlines(found, truth)
         self.red_cells += ObjectCount(analysis.red_cell_count, len(truth.red_cells))
         self.platelets += ObjectCount(analysis.platelet_count, len(truth.platelets))
+
+    def mosaic_score(self, settled: Settled, comparison: Comparison) -> MosaicScore:
+        lost = self.border_cells.lost(comparison.found_ids)
+        return MosaicScore(
+            errors_px=position_errors_px(
+                settled.placement.centres_um,
+                np.array(self.every_true_um),
+                self.microscope.camera_axes,
+                self.microscope.pixel_um,
+            ),
+            counted=len(settled.cells),
+            counted_twice=comparison.counted_twice,
+            border_cells=lost.n,
+            border_lost=lost.k,
+        )
 
     def truth(self, sequence: int) -> OutlinedField:
         return self.microscope.truth(*self.true_um[sequence])

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from device.laboratory.figures import Mean, ObjectCount, Proportion
+from device.laboratory.mosaic_truth import MosaicScore
 from device.laboratory.scores import LEAST_COUNTED, DonorResult, Evaluation
 from device.results.cell import UNIDENTIFIED, CellKind
 
@@ -122,6 +125,37 @@ def rows(cohort: Evaluation, balanced: Evaluation | None = None) -> list[Row]:
             calibration.n,
         ),
         _share("class shares inside their interval", cohort.interval_coverage),
+        *_mosaic_rows(cohort.mosaic),
+    ]
+
+
+def _mosaic_rows(mosaic: MosaicScore) -> list[Row]:
+    errors_px = np.array(mosaic.errors_px) if mosaic.errors_px else np.array([math.nan])
+    n = len(mosaic.errors_px)
+    twice = Proportion(mosaic.counted_twice, mosaic.counted)
+    lost = Proportion(mosaic.border_lost, mosaic.border_cells)
+    return [
+        Row(
+            "tiles off their place, median",
+            float(np.median(errors_px)),
+            None,
+            None,
+            n,
+            "px",
+            Bar(at_most=0.5),
+        ),
+        Row(
+            "the same, 99 % of the tiles",
+            float(np.quantile(errors_px, 0.99)),
+            None,
+            None,
+            n,
+            "px",
+            Bar(at_most=2.0),
+        ),
+        Row("the same, worst tile", float(errors_px.max()), None, None, n, "px", Bar(at_most=5.0)),
+        _share("cells counted twice among the counted", twice, Bar(at_most=0.0)),
+        _share("cells at borders of tiles not counted", lost, Bar(at_most=1.0)),
     ]
 
 

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from device.laboratory.figures import Mean, ObjectCount, Proportion
+from device.laboratory.mosaic_truth import MosaicScore, pooled
 from device.laboratory.reliability import Calibration
 from device.laboratory.truth import Comparison, CountedCell
 from device.results.cell import FIVE_TYPES, CellKind
@@ -48,6 +49,7 @@ class DonorResult:
         area_mm2: of all usable tiles.
         analysis_ms: time of each tile.
         tiles_refused: tiles that quality refused.
+        mosaic: the mosaic against the truth.
     """
 
     name: str
@@ -60,6 +62,7 @@ class DonorResult:
     area_mm2: float
     analysis_ms: tuple[float, ...]
     tiles_refused: int
+    mosaic: MosaicScore
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -72,6 +75,7 @@ class DonorResult:
             "platelets": {"counted": self.platelets.counted, "true": self.platelets.true},
             "area_mm2": self.area_mm2,
             "tiles_refused": self.tiles_refused,
+            "mosaic": self.mosaic.as_dict(),
         }
 
 
@@ -167,6 +171,11 @@ class Evaluation:
     def tiles_refused(self) -> int:
         """Number of tiles that quality refused."""
         return sum(donor.tiles_refused for donor in self.donors)
+
+    @property
+    def mosaic(self) -> MosaicScore:
+        """The mosaics of all donors."""
+        return pooled(donor.mosaic for donor in self.donors)
 
     def dice(self) -> tuple[float, float]:
         """Return the mean Dice coefficients of cell and nucleus; NaN without cells."""

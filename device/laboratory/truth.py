@@ -118,12 +118,16 @@ class Comparison:
         missed_cells: true cells that were imaged but not counted, each with the sequence number
             of a tile that shows it whole.
         false_cells: counted cells where there is no cell, or a second count of one.
+        found_ids: of the true cells that were counted.
+        counted_twice: those of the false cells that are a second count.
     """
 
     true_counts: Mapping[CellKind, int]
     matches: tuple[tuple[CellKind, CountedCell], ...]
     missed_cells: tuple[tuple[int, TrueCell], ...]
     false_cells: tuple[CountedCell, ...]
+    found_ids: frozenset[str] = frozenset()
+    counted_twice: int = 0
 
     @property
     def missed(self) -> Counter[CellKind]:
@@ -195,6 +199,7 @@ def compare(
     imaged: dict[str, tuple[int, TrueCell]] = {}
     matched: dict[str, CountedCell] = {}
     false_cells: list[CountedCell] = []
+    counted_twice = 0
     by_tile: dict[int, list[CountedCell]] = {}
     for cell in counted:
         by_tile.setdefault(cell.tile_sequence, []).append(cell)
@@ -209,6 +214,7 @@ def compare(
             match = pairs.get(i)
             if match is None or match.id in matched:
                 false_cells.append(cell)
+                counted_twice += match is not None
             else:
                 imaged[match.id] = (sequence, match)
                 matched[match.id] = cell
@@ -217,6 +223,8 @@ def compare(
         matches=tuple((kind_of(imaged[key][1].kind), cell) for key, cell in matched.items()),
         missed_cells=tuple(place for key, place in imaged.items() if key not in matched),
         false_cells=tuple(false_cells),
+        found_ids=frozenset(matched),
+        counted_twice=counted_twice,
     )
 
 

@@ -14,14 +14,15 @@ from device.acquisition.plan import make_plan
 from device.analysis.flatfield import Background
 from device.analysis.tile import Tile
 from device.imaging.field import Field
-from device.laboratory.truth import Microscope, TrueField
+from device.laboratory.truth import Microscope, TrueCell, TrueField
 from device.settings.sections import ScanConfig
 from hal.config import CameraConfig
 
 _FULL_SCALE = 4095
 _TILE_PERIOD_S = 0.5
-_STAGE_ERROR_UM = 1.5
-_LARGEST_STAGE_ERROR_UM = 3.0
+_LARGEST_STAGE_ERROR = 2.0
+"""In standard deviations."""
+
 _BLANK_FRAMES = 8
 _BLANK_STEP_UM = 300.0
 
@@ -39,11 +40,16 @@ class Conditions:
             :data:`FOCUS_LEFT_UM` says.
         exposure_ms: of tiles and blank frames.
         x_um: middle of the tiles along the smear; None for the middle of the scan area.
+        stage_error_um: standard deviation of what the stage is off by, x and y; never more than
+            twice that.
+        backlash_um: by how much rows that are scanned backwards lie farther right.
     """
 
     defocus_um: float | None = None
     exposure_ms: float = 50.0
     x_um: float | None = None
+    stage_error_um: float = 1.5
+    backlash_um: float = 0.0
 
 
 ORDINARY = Conditions()
@@ -56,8 +62,20 @@ class FocalPlane(Protocol):
         """Return the focus at a place of the stage frame."""
 
 
+class OutlinedCell(TrueCell, Protocol):
+    """A true cell with its size."""
+
+    @property
+    def area_um2(self) -> float:
+        """Of the whole cell, whether or not the field cuts it."""
+
+
 class OutlinedField(TrueField, Protocol):
     """A true field with the outlines of its cells."""
+
+    @property
+    def cells(self) -> Sequence[OutlinedCell]:
+        """White cells with at least one pixel in the field."""
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -83,6 +101,10 @@ class RenderingMicroscope(Microscope, Protocol):
     def smear(self) -> FocalPlane:
         """What lies under it."""
 
+    @property
+    def camera_axes(self) -> NDArray[np.float64]:
+        """From steps of the stage to steps in the image, (2, 2)."""
+
     def truth(self, x_um: float, y_um: float) -> OutlinedField:
         """Return what is in the field around a place."""
 
@@ -106,8 +128,8 @@ def virtual_tiles(
 ) -> Iterator[tuple[Tile, tuple[float, float]]]:
     """Yield a block of tiles in the middle of a smear, each with where it truly lies, um.
 
-    The stage is off by up to 3 um, the focus as the conditions say, and the lamp drifts, as they
-    would in the instrument.
+    Stage and focus are off as the conditions say, and the lamp drifts, as they would in the
+    instrument.
 
     Args:
         microscope: over the smear.
@@ -117,9 +139,10 @@ def virtual_tiles(
     """
     rng = np.random.default_rng(seed)
     for sequence, place in enumerate(_block(ScanConfig(), microscope, tiles, conditions.x_um)):
-        error_um = np.clip(
-            rng.normal(0.0, _STAGE_ERROR_UM, 2), -_LARGEST_STAGE_ERROR_UM, _LARGEST_STAGE_ERROR_UM
-        )
+        largest_um = _LARGEST_STAGE_ERROR * conditions.stage_error_um
+        error_um = np.clip(rng.normal(0.0, conditions.stage_error_um, 2), -largest_um, largest_um)
+        if place.row % 2:
+            error_um[0] += conditions.backlash_um
         true_um = (place.x_um + float(error_um[0]), place.y_um + float(error_um[1]))
         left_um = float(rng.normal(*FOCUS_LEFT_UM))
         focus_error_um = left_um if conditions.defocus_um is None else conditions.defocus_um

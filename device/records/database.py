@@ -12,8 +12,8 @@ from sqlite_utils import Database
 
 from device.errors import RecordsError
 from device.records.failures import damaged_error
+from device.records.folder.traces import Traces, is_blank
 from device.records.migrations import MIGRATIONS
-from device.records.traces import Traces, is_blank
 
 
 def open_database(path: Path, busy_timeout_s: float, *, begin_new: bool = False) -> Database:

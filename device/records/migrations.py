@@ -219,3 +219,12 @@ def _calibrations(db: Database) -> None:
 @MIGRATIONS(name="0005_run_operators")
 def _operators(db: Database) -> None:
     db.table("runs").add_column("operator", str, not_null_default="")
+
+
+@MIGRATIONS(name="0006_mosaic_positions")
+def _mosaic_positions(db: Database) -> None:
+    tiles = db.table("tiles")
+    tiles.add_column("links", str, not_null_default="[]")
+    tiles.add_column("mosaic_x_um", float)
+    tiles.add_column("mosaic_y_um", float)
+    tiles.create_index(["run_id", "sequence"])

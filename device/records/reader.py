@@ -167,6 +167,14 @@ class RecordsReader(QualityReader):
         )
         return [row[0] for row in rows]
 
+    def mosaic_revision(self, run_id: int) -> tuple[int, float]:
+        """Return what changes whenever a tile of a run comes or is placed elsewhere."""
+        row = self._query(
+            "SELECT count(*), total(mosaic_x_um + 1.7 * mosaic_y_um) FROM tiles WHERE run_id = ?",
+            (run_id,),
+        )[0]
+        return int(row[0]), float(row[1])
+
     def counted_cells(self, run_id: int) -> dict[int, int]:
         """Return the number of counted cells per tile, sequence number first, of tiles with any."""
         rows = self._query(
@@ -175,10 +183,19 @@ class RecordsReader(QualityReader):
         )
         return {row[0]: row[1] for row in rows}
 
+    def cells_of_tile(self, run_id: int, sequence: int) -> list[CellRecord]:
+        """Return the counted cells of a run that were measured in one tile."""
+        rows = self._query(
+            f"SELECT {_CELL_COLUMNS} FROM cells "  # noqa: S608 (a constant)
+            "WHERE run_id = ? AND tile_sequence = ? ORDER BY id",
+            (run_id, sequence),
+        )
+        return [_cell(row) for row in rows]
+
     def cells_within(
         self, run_id: int, left_um: float, top_um: float, right_um: float, bottom_um: float
     ) -> list[CellRecord]:
-        """Return the counted cells of a run whose centres lie in a rectangle of the stage frame."""
+        """Return the counted cells of a run whose centres lie in a rectangle of the mosaic."""
         rows = self._query(
             f"SELECT {_CELL_COLUMNS} FROM cells WHERE run_id = ? "  # noqa: S608 (a constant)
             "AND x_um BETWEEN ? AND ? AND y_um BETWEEN ? AND ? ORDER BY id",
@@ -258,6 +275,7 @@ def _tile(row: sqlite3.Row) -> TileRecord:
             **dict(row),
             "state": TileState(row["state"]),
             "usable": bool(row["usable"]),
+            "links": tuple(json.loads(row["links"])),
             "error": _json_or_none(row["error"]),
         }
     )

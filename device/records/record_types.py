@@ -76,6 +76,11 @@ class TileRecord(_Row):
         exposures: exposures this field received, focus search included.
         dose_mj_per_cm2: dose this field received.
         cell_od: median optical density of what the cells cover.
+        links: measured steps from earlier tiles: ``tile``, its sequence number; ``x_um`` and
+            ``y_um``, between the centres; ``sigma_um``, the standard error; ``correlation``.
+        mosaic_x_um: centre in the mosaic, preliminary until the run has ended; None if
+            missing, and in runs of former versions.
+        mosaic_y_um: the same along y.
     """
 
     id: int
@@ -101,6 +106,16 @@ class TileRecord(_Row):
     dose_mj_per_cm2: float
     error: Mapping[str, str] | None
     cell_od: float | None = None
+    links: tuple[Mapping[str, float], ...] = ()
+    mosaic_x_um: float | None = None
+    mosaic_y_um: float | None = None
+
+    @property
+    def centre_um(self) -> tuple[float, float]:
+        """Where the tile lies among the cells of its run."""
+        if self.mosaic_x_um is None or self.mosaic_y_um is None:
+            return self.x_um, self.y_um
+        return self.mosaic_x_um, self.mosaic_y_um
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ from device.records.calibrations import CalibrationStore
 from device.records.cell_rows import cell_row
 from device.records.database import insert_row, open_database
 from device.records.failures import records_errors
+from device.records.folder.traces import PICTURES_FOLDER, Traces
 from device.records.light import LightRecords
+from device.records.mosaic_positions import MosaicPositions
 from device.records.quality.writer import QualityRecords
 from device.records.reader import BUSY_TIMEOUT_S, RecordsReader
 from device.records.record_types import RunState, TileState
 from device.records.tile_pictures import TilePictures
-from device.records.traces import PICTURES_FOLDER, Traces
 from device.records.writer import Writer
 from device.results.cell import Cell
 from device.status import StopReason
@@ -62,6 +63,9 @@ class TileEntry:
     analysis_ms: float | None = None
     exposure_ms: float | None = None
     cell_od: float | None = None
+    links: Sequence[Mapping[str, float]] = ()
+    mosaic_x_um: float | None = None
+    mosaic_y_um: float | None = None
     error: Mapping[str, str] | None = None
 
 
@@ -93,6 +97,7 @@ class Records:
         quality: writes checks of the instrument and runs of the control slide.
         calibrations: of the instrument, in the database.
         light: life of the LEDs and doses of the samples.
+        mosaic_positions: writes where the tiles of a run lie in the field.
 
     Args:
         path: the database file; created with its folder if missing.
@@ -120,6 +125,7 @@ class Records:
         self.quality = QualityRecords(self.writer.transaction, self._stamp)
         self.calibrations = CalibrationStore(self.writer, now)
         self.light = LightRecords(path, self.writer.transaction, self._stamp)
+        self.mosaic_positions = MosaicPositions(self.writer.transaction)
         try:
             self._compare_with_traces()
         except BaseException:
@@ -221,7 +227,11 @@ class Records:
         rows = [cell_row(run_id, cell) for cell in cells]
         changes = {cell_id: cell_row(run_id, cell) for cell_id, cell in (better or {}).items()}
         with self.writer.transaction() as db:
-            values = vars(entry) | {"run_id": run_id, "error": _json_or_none(entry.error)}
+            values = vars(entry) | {
+                "run_id": run_id,
+                "links": json.dumps(entry.links),
+                "error": _json_or_none(entry.error),
+            }
             db.table("tiles").insert(values)
             for cell_id, row in changes.items():
                 db.table("cells").update(cell_id, row)

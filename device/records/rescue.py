@@ -18,9 +18,9 @@ from sqlite_utils import Database
 from device.errors import RecordsError
 from device.records.database import open_database
 from device.records.failures import is_damage, records_errors
+from device.records.folder.traces import Traces, is_blank, sync_folder
 from device.records.reader import BUSY_TIMEOUT_S
 from device.records.records import Records
-from device.records.traces import Traces, is_blank, sync_folder
 from hal.errors import InputError
 
 _SUFFIXES: Final = ("-wal", "-shm", "")

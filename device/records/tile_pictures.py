@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -19,10 +19,18 @@ from device.records.failures import records_errors
 from device.settings.sections import RecordsConfig
 
 JPEG_QUALITY: Final = 90
+SMALL_STEP: Final = 8
+"""Pixels of a tile per pixel of its small picture."""
+
+STAINED_STEP: Final = 4
+"""The same of its stained picture."""
+
 _RESERVE: Final = 2.0
 """Pictures leave this many times the space that a run needs, so that they never stop the next."""
 
 _SUFFIX: Final = ".jpg"
+_SMALL: Final = ".small.jpg"
+_STAINED: Final = ".stained.jpg"
 _UNFINISHED: Final = ".part"
 # The markers that every JPEG begins and ends with.
 _BEGIN: Final = b"\xff\xd8"
@@ -54,40 +62,43 @@ class TilePictures:
     def save(self, run_id: int, sequence: int, image: NDArray[np.uint8]) -> int:
         """Keep one normalised tile, uint8 (height, width); return the bytes it takes.
 
-        The file appears whole or not at all.  It is not forced to the disk, so after a power cut
-        its content may be missing, which :meth:`read` notices.
+        It is kept small, too, for looks at the whole mosaic.  Each file appears whole or not at
+        all.  They are not forced to the disk, so after a power cut their content may be missing,
+        which :meth:`read` notices.
         """
-        data = bytes(cv2.imencode(_SUFFIX, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+        height, width = (max(1, -(-side // SMALL_STEP)) for side in image.shape)
+        small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
         path = self._path(run_id, sequence)
-        unfinished = path.with_suffix(_UNFINISHED)
         with records_errors(self._directory):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                unfinished.write_bytes(data)
-                unfinished.replace(path)
-            except OSError:
-                with suppress(OSError):
-                    unfinished.unlink()
-                raise
-        return len(data)
+            return _write(path.with_suffix(_SMALL), small) + _write(path, image)
 
     def read(self, run_id: int, sequence: int) -> bytes | None:
         """Return the JPEG of a tile, or None if it was not kept, or not completely."""
+        return self._read(self._path(run_id, sequence))
+
+    def read_small(self, run_id: int, sequence: int) -> bytes | None:
+        """Return the JPEG of a tile at an eighth of its size, or None as :meth:`read`."""
+        return self._read(self._path(run_id, sequence).with_suffix(_SMALL))
+
+    def save_stained(self, run_id: int, sequence: int, image: NDArray[np.uint8]) -> None:
+        """Keep a tile stained and reduced, uint8 (h, w, 3), BGR, if it is kept gray."""
+        path = self._path(run_id, sequence)
         with records_errors(self._directory):
-            try:
-                data = self._path(run_id, sequence).read_bytes()
-            except _ABSENT:
-                return None
-        return data if data.startswith(_BEGIN) and data.endswith(_END) else None
+            if path.exists():
+                _write(path.with_suffix(_STAINED), image)
+
+    def read_stained(self, run_id: int, sequence: int) -> bytes | None:
+        """Return the JPEG of a stained tile, or None as :meth:`read`."""
+        return self._read(self._path(run_id, sequence).with_suffix(_STAINED))
+
+    def stained(self, run_id: int) -> frozenset[int]:
+        """Return the sequence numbers of the tiles that are kept stained."""
+        return self._numbers(run_id, _STAINED)
 
     def kept(self, run_id: int) -> frozenset[int]:
         """Return the sequence numbers of the tiles whose pictures are kept."""
-        with records_errors(self._directory):
-            try:
-                names = [path.stem for path in self._run(run_id).iterdir() if _is_picture(path)]
-            except _ABSENT:
-                return frozenset()
-        return frozenset(int(name) for name in names if _is_number(name))
+        return self._numbers(run_id, _SUFFIX)
 
     def make_room(self, config: RecordsConfig, *, spare: int | None = None) -> bool:
         """Delete the pictures of the oldest runs until the limits hold; return whether they do.
@@ -106,6 +117,23 @@ class TilePictures:
                 shutil.rmtree(self._run(run_id))
                 del sizes[run_id]
         return True
+
+    def _numbers(self, run_id: int, suffix: str) -> frozenset[int]:
+        with records_errors(self._directory):
+            try:
+                names = [path.name for path in self._run(run_id).iterdir()]
+            except _ABSENT:
+                return frozenset()
+        numbers = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+        return frozenset(int(number) for number in numbers if _is_number(number))
+
+    def _read(self, path: Path) -> bytes | None:
+        with records_errors(self._directory):
+            try:
+                data = path.read_bytes()
+            except _ABSENT:
+                return None
+        return data if data.startswith(_BEGIN) and data.endswith(_END) else None
 
     def _fits(self, taken_bytes: int, config: RecordsConfig) -> bool:
         free_bytes = shutil.disk_usage(_existing(self._directory)).free
@@ -129,8 +157,17 @@ class TilePictures:
         return self._run(run_id) / f"{sequence:06d}{_SUFFIX}"
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix == _SUFFIX
+def _write(path: Path, image: NDArray[Any]) -> int:
+    data = bytes(cv2.imencode(_SUFFIX, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+    unfinished = path.with_suffix(_UNFINISHED)
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+    return len(data)
 
 
 def _existing(path: Path) -> Path:

@@ -23,6 +23,7 @@ class DrawnCell:
     y_um: float
     bbox_px: tuple[int, int, int, int]
     cut: bool
+    area_um2: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class DrawnMicroscope:
 
     height_px, width_px = TILE_SHAPE
     pixel_um = PIXEL_UM
+    camera_axes = np.eye(2)
 
     def __init__(
         self, radius_um=5.0, true_radius_um=5.0, dead_kind=CellKind.DEAD, spacing_um=15, hidden=0
@@ -110,7 +112,8 @@ class DrawnMicroscope:
             x0, y0, width, height = cv2.boundingRect(region)
             box = (x0, y0, x0 + width, y0 + height)
             cut = width < 2 * radius + 1 or height < 2 * radius + 1
-            cells.append(DrawnCell(str(i), self.kinds[i].value, *world, box, cut))
+            area_um2 = np.pi * self.true_radius_um**2
+            cells.append(DrawnCell(str(i), self.kinds[i].value, *world, box, cut, area_um2))
             instances[region > 0] = len(cells)
             labels[region > 0] = 1
             cv2.circle(labels, centre, round(0.6 * self.true_radius_um / PIXEL_UM), 2, -1)

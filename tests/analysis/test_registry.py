@@ -27,7 +27,7 @@ def stage_errors(count, seed, sigma_um=2.0):
 
 def count_all(analyses, places):
     registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
-    counted = [registry.add(one, *places[one.sequence]) for one in analyses]
+    counted = [registry.add(one, *places[one.sequence]).new for one in analyses]
     return registry, [cell for cells in counted for cell in cells]
 
 
@@ -96,7 +96,7 @@ def test_registered_positions_agree_between_tiles(smear):
     errors = [(0.0, 0.0), (2.5, -1.8)]
     first, second = look(smear, *places, errors=errors)
     registry, _ = count_all([first], places)
-    new = registry.add(second, *places[1])
+    new = registry.add(second, *places[1]).new
     by_place = {(round(x), round(y)) for x, y, _ in smear.white_cells}
     assert new
     for cell in new:
@@ -153,13 +153,13 @@ def test_tile_visited_again_adds_nothing(smear):
     places = grid(2, 2)
     analyses = look(smear, *places)
     registry, counted = count_all(analyses, places)
-    assert registry.add(analyses[3], *places[3]) == ()
+    assert registry.add(analyses[3], *places[3]).new == ()
     assert len(registry.cells) == len(counted)
 
 
 def test_distant_tiles_are_not_compared(smear):
     (analysis,) = look(smear, (100, 100))
     registry = CellRegistry(PIXEL_UM, merge_distance_um=3.0)
-    first = registry.add(analysis, 100.0, 100.0)
-    second = registry.add(analysis, 1100.0, 100.0)
+    first = registry.add(analysis, 100.0, 100.0).new
+    second = registry.add(analysis, 1100.0, 100.0).new
     assert len(first) == len(second) > 0

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from device.laboratory import report
 from device.laboratory.figures import Mean, ObjectCount, Proportion
+from device.laboratory.mosaic_truth import MosaicScore
 from device.laboratory.reliability import Calibration
 from device.laboratory.report import Bar
 from device.laboratory.scores import DonorResult, Evaluation, Outline
@@ -56,6 +57,7 @@ class Outcome:
     red_cells: ObjectCount = ObjectCount(1000, 1000)  # noqa: RUF009
     platelets: ObjectCount = ObjectCount(100, 100)  # noqa: RUF009
     name: str = "healthy:3000"
+    mosaic: MosaicScore = MosaicScore((0.1, 0.2, 0.3), 100, 0, 20, 0)  # noqa: RUF009
 
     def result(self):
         return DonorResult(
@@ -74,6 +76,7 @@ class Outcome:
             area_mm2=1.0,
             analysis_ms=(10.0,),
             tiles_refused=0,
+            mosaic=self.mosaic,
         )
 
 

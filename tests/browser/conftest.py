@@ -27,6 +27,9 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
+MISSING = ("Failed to load resource", "failed to load: %s - error")
+"""What browser and viewer say of a picture that the server refuses, as some tests want it to."""
+
 PANEL = {"width": 1024, "height": 600}
 # What never comes fails late; what comes slowly on a busy computer does not fail.
 expect.set_options(timeout=60_000)
@@ -77,7 +80,8 @@ def page(browser: Browser) -> Iterator[Page]:
     defects: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        if message.type == "error" and "Failed to load resource" not in message.text:
+        missing = any(words in message.text for words in MISSING)
+        if message.type == "error" and not missing:
             defects.append(message.text)
 
     opened.on("console", listen)

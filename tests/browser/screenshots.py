@@ -85,14 +85,26 @@ def take_run(page: Page) -> None:
     page.locator("#outlines").wait_for()
     page.wait_for_load_state("networkidle")
     take(page, "cell")
-    page.get_by_role("link", name="Field", exact=True).click()
-    page.locator("#field .marked").wait_for()
-    page.wait_for_load_state("networkidle")
-    take(page, "field")
+    take_mosaic(page)
     page.goto(f"{result}/details")
     take(page, "details")
     page.goto("/runs")
     take(page, "history")
+
+
+def take_mosaic(page: Page) -> None:
+    """Keep a cell in the blood around it, and more of the blood."""
+    page.get_by_role("link", name="In the blood").click()
+    page.wait_for_url("**width_um=*")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(SETTLE_MS)
+    take(page, "mosaic-cell")
+    for _ in range(3):
+        page.get_by_role("button", name="Smaller").click()
+    page.locator("#staining").wait_for(state="hidden")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(SETTLE_MS)
+    take(page, "mosaic")
 
 
 def take_live(page: Page) -> None:

@@ -279,8 +279,8 @@ def test_everything_fits_a_finger_and_can_be_read(
         "/fault": {"state": State.FAULT, "error": PROBLEM},
         run: {"state": State.COMPLETE, "run_id": 1, "error": None},
     }
-    fields = (f"{run}/fields/0", f"{run}/fields/3")
-    results = (f"{run}/cells", f"{run}/details", "/cells/1", "/runs", "/runs/2", *fields)
+    mosaics = (f"{run}/mosaic", "/runs/2/mosaic")
+    results = (f"{run}/cells", f"{run}/details", "/cells/1", "/runs", "/runs/2", *mosaics)
     for path in (*states, *results):
         page.goto("about:blank")
         instrument.become(**states.get(path, {}))

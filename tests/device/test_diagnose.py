@@ -29,8 +29,8 @@ from device.diagnosis.self_test import self_test
 from device.diagnosis.system import system_state
 from device.engine.state.states import State
 from device.instrument import Instrument
+from device.records.folder.owner import owned
 from device.records.light import LightEntry
-from device.records.owner import owned
 from device.records.records import Records
 from device.settings.file import Settings, changed_settings
 from hal.clock import ManualClock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,14 @@ from device.analysis.tile_analyzer import TileAnalysis
 from device.engine.state.progress import Counts, Progress
 from device.engine.state.snapshot import SnapshotStore
 from device.results.cell import CellKind
+
+
+@dataclass(frozen=True)
+class Named:
+    """A cell that was named."""
+
+    kind: CellKind
+    identified: bool
 
 
 def counts(analysed: int, cells: int, planned: int = 1000, scan_s: float = 100.0) -> Counts:
@@ -60,9 +70,11 @@ def test_tiles_are_summed_by_what_became_of_them() -> None:
     for reason in (None, Unusable.TOO_THICK, Unusable.TOO_THICK):
         quality = TileQuality(1.0, 0.3, 0.0, usable=reason is None, reason=reason)
         seen = TileAnalysis(0, quality, (), 5, 2, 1.0, np.zeros((1, 1), np.uint8))
-        progress.analyse(seen, {CellKind.MONOCYTE: 3}, unidentified=1)
+        progress.analyse(seen, gone=[], come=[Named(CellKind.MONOCYTE, identified=True)])
+    unidentified = Named(CellKind.LYMPHOCYTE, identified=False)
+    progress.recount(gone=[Named(CellKind.MONOCYTE, identified=True)], come=[unidentified])
     now = progress.counts
     assert (now.planned, now.acquired, now.missing, now.analysed) == (9, 1, 1, 3)
     assert (now.scan_s, now.red_cells, now.platelets) == (5.0, 15, 6)
     assert now.unusable == {"too thick": 2}
-    assert (now.classified, now.unidentified) == (3, 1)
+    assert (now.classified, now.unidentified) == (2, 1)

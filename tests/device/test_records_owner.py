@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from device.assembly import DATABASE_NAME
 from device.errors import RecordsError, RecordsInUseError
-from device.records.owner import LOCK_NAME, owned
+from device.records.folder.owner import LOCK_NAME, owned
 from device.records.reader import RecordsReader
 from device.records.records import Records
 from webui.cli.main import cli
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
-from device.records.owner import owned
+from device.records.folder.owner import owned
 with owned(Path(sys.argv[1])):
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
     print(child.pid, flush=True)

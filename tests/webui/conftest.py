@@ -12,6 +12,8 @@ from instrument_double import TOKEN, InstrumentDouble, TwoTones, open_records, s
 
 from device.analysis.staining import VirtualStain
 from device.instrument import Instrument
+from device.mosaic.pictures import MosaicPictures
+from device.mosaic.staining import MosaicStainer
 from device.records.records import Records
 from device.settings.file import Settings
 from device.settings.sections import WebConfig
@@ -73,7 +75,15 @@ def app(
     colours: TwoTones,
 ) -> Flask:
     stain = VirtualStain(lambda: colours)
-    parts = Context(cast("Instrument", instrument), records, settings, StreamGate(), stain)
+    parts = Context(
+        cast("Instrument", instrument),
+        records,
+        settings,
+        StreamGate(),
+        stain,
+        MosaicPictures(records, stain),
+        MosaicStainer(records, stain),
+    )
     context.install(shared_app, parts)
     return shared_app
 

@@ -291,7 +291,7 @@ def test_texts_from_records_are_escaped(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/runs", "/runs/1", "/runs/1/cells", "/cells/1", "/runs/1/fields/0"]
+    "path", ["/", "/runs", "/runs/1", "/runs/1/cells", "/cells/1", "/runs/1/mosaic"]
 )
 def test_pages_hold_no_inline_script_or_style_and_nothing_from_elsewhere(
     screen: FlaskClient, run_id: int, path: str

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -17,7 +18,7 @@ from device.analysis.staining import StainBusyError, VirtualStain
 from device.records.records import Records
 from device.settings.file import Settings
 from models.errors import ModelError
-from webui.context import Context, install, parts_of
+from webui.context import install, parts_of
 from webui.views.palette import bgr
 
 NEUTROPHIL_PX = (696, 520)
@@ -57,7 +58,7 @@ def chroma(image: NDArray[np.uint8]) -> NDArray[np.int_]:
 
 def use(app: Flask, stain: VirtualStain) -> None:
     parts = parts_of(app)
-    install(app, Context(parts.instrument, parts.records, parts.settings, parts.streams, stain))
+    install(app, replace(parts, stain=stain))
 
 
 def of_kind(client: FlaskClient, run_id: int, kind: str) -> list[dict[str, Any]]:

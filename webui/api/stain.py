@@ -5,15 +5,14 @@ A stained picture is computed from the ultraviolet image; no dye has touched the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import cv2
 import numpy as np
-from flask import Blueprint, Response, jsonify, make_response, request, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 
 from device.results.cell import THUMBNAIL_PX
-from webui import trust
+from webui.conditional import conditional
 from webui.context import context
 from webui.parameters import choice
 from webui.reading import find_cell, find_cell_picture, find_run, open_reader
@@ -56,7 +55,7 @@ def gray_tile(run_id: int, sequence: int) -> Response:
         marks = boxes(seen_cells(reader, run, found)) if boxed else []
     picture = tile_picture(found)
     tag = context().stain.tag(picture + repr(marks).encode(), [])
-    return _conditional(tag, "image/jpeg", lambda: _boxed(picture, marks) if boxed else picture)
+    return conditional(tag, "image/jpeg", lambda: _boxed(picture, marks) if boxed else picture)
 
 
 @blueprint.get("/runs/<int:run_id>/tiles/<int:sequence>/stained.jpg")
@@ -80,7 +79,7 @@ def stained_tile(run_id: int, sequence: int) -> Response:
         stained = stain.tile_jpeg(picture, views)
         return _boxed(stained, marks) if boxed else stained
 
-    return _conditional(stain.tag(picture + repr(marks).encode(), views), "image/jpeg", make)
+    return conditional(stain.tag(picture + repr(marks).encode(), views), "image/jpeg", make)
 
 
 @blueprint.get("/cells/<int:cell_id>/stained.png")
@@ -91,22 +90,9 @@ def stained_cell(cell_id: int) -> Response:
         picture = find_cell_picture(reader, cell_id)
         view = cell_view(reader, cell, THUMBNAIL_PX // 2, THUMBNAIL_PX // 2)
     stain = context().stain
-    return _conditional(
+    return conditional(
         stain.tag(picture, [view]), "image/png", lambda: stain.cell_png(picture, view)
     )
-
-
-def _conditional(tag: str, mimetype: str, make: Callable[[], bytes]) -> Response:
-    """Answer with a picture, or with 304 and no work if the client has the one of this ``tag``."""
-    if tag in request.if_none_match:
-        response = make_response("", 304)
-    else:
-        response = Response(make(), mimetype=mimetype)
-    response.set_etag(tag)
-    if trust.from_screen():
-        # The built-in screen may keep what it requests repeatedly; a picture names no sample.
-        response.headers["Cache-Control"] = "private, no-cache"
-    return response
 
 
 def _boxed(picture: bytes, marks: list[Box]) -> bytes:

@@ -28,7 +28,7 @@ from device.calibration.steps.photon_transfer import PhotonTransfer
 from device.imaging.field import Field
 from device.imaging.imager import take_unlit, with_retries
 from device.imaging.rig import ImagingRig, RigUser, end_at_open_lid, sample_of_the_day
-from device.records.owner import owned
+from device.records.folder.owner import owned
 from device.records.records import Records
 from device.settings.file import Settings, changed_settings, load_settings
 from hal.camera.genicam.driver import GenicamCamera

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from device.assembly import DATABASE_NAME, records_folder
-from device.records.owner import owned
+from device.records.folder.owner import owned
 from device.records.rescue import begin_new
 from device.records.rescue import recover as recover_rows
 from device.settings.file import load_settings

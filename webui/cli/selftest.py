@@ -22,7 +22,7 @@ from device.checks.catalogue import CATALOGUE
 from device.checks.context import CheckContext
 from device.checks.report import Check, CheckReport, CheckResult, Level, Verdict
 from device.checks.runner import choose, run_checks
-from device.records.owner import owned
+from device.records.folder.owner import owned
 from device.records.records import Records
 from device.settings.file import Settings, changed_settings, load_settings
 from device.system.signals import setter

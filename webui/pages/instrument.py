@@ -22,7 +22,6 @@ from webui.views.outline import outlines
 from webui.views.palette import style_sheet
 from webui.views.status import OUTSIDE_KINDS, screen_path, status_view_of
 from webui.views.tables import all_cells
-from webui.views.tile import find_tile, picture_shape, seen_cells
 
 if TYPE_CHECKING:
     from device.records.reader import RecordsReader
@@ -160,47 +159,19 @@ def cells(run_id: int) -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/runs/<int:run_id>/fields")
-def fields(run_id: int) -> ResponseReturnValue:
-    """The first tile of one run that holds counted cells, or the first of all."""
-    with open_reader() as reader:
-        run = find_run(reader, run_id)
-        sequences = sorted(reader.counted_cells(run_id)) or reader.sequences(run_id)
-    if not sequences:
-        return _render_run("no_fields.html", run, tab="fields")
-    return redirect(url_for("pages.field", run_id=run_id, sequence=sequences[0]))
-
-
-@blueprint.get("/runs/<int:run_id>/fields/<int:sequence>")
-def field(run_id: int, sequence: int) -> ResponseReturnValue:
-    """One tile with its counted cells boxed; ``every=yes`` also steps to tiles without cells."""
-    every = choice(request, "every", ("no", "yes"), "no") == "yes"
-    boxed = choice(request, "boxes", ("yes", "no"), "yes") == "yes"
+@blueprint.get("/runs/<int:run_id>/mosaic")
+def mosaic(run_id: int) -> ResponseReturnValue:
+    """The whole blood that was scanned, to zoom into, with every counted cell boxed."""
     marked = whole_number(request, "cell", default=0, low=0, high=LARGEST_ID)
     with open_reader() as reader:
         run = find_run(reader, run_id)
-        tile = find_tile(reader, run_id, sequence)
-        counted = reader.counted_cells(run_id)
-        sequences = reader.sequences(run_id) if every else sorted({*counted, sequence})
-        cells = seen_cells(reader, run, tile)
-    previous, following = result_view.neighbours(sequences, sequence)
-    height_px, width_px = picture_shape(run)
     return _render_run(
-        "field.html",
+        "mosaic.html",
         run,
-        tile=tile,
-        cells=sorted(cells, key=lambda cell: cell.here),
-        legend={group: sum(c.group == group for c in cells) for group in result_view.GROUPS},
-        kept=sequence in context().records.tile_pictures.kept(run_id),
+        groups=result_view.GROUPS,
+        kept=bool(context().records.tile_pictures.kept(run_id)),
         marked=marked,
-        boxed=boxed,
-        every=every,
-        previous=previous,
-        following=following,
-        place=sequences.index(sequence) + 1,
-        places=len(sequences),
-        width_px=width_px,
-        height_px=height_px,
+        tab="mosaic",
         **_look(),
     )
 

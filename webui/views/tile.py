@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from device.analysis.picture import PictureScale, network_pixel_um
 from device.analysis.staining import CellView
 from device.analysis.tile_analyzer import centre_px
+from device.mosaic.layout import TilePicture
 from webui.catalogue import label
 from webui.context import context
 from webui.errors import NotFoundError
@@ -105,31 +105,15 @@ def tile_picture(tile: TileRecord) -> bytes:
     return picture
 
 
-def picture_shape(run: RunRecord) -> tuple[int, int]:
-    """Return height and width of the pictures of a run's tiles."""
-    camera = context().settings.camera
-    taken = run.settings.get("camera", {})
-    height_px = taken.get("height_px", camera.height_px)
-    return _scale(run).shape((height_px, taken.get("width_px", camera.width_px)))
-
-
-def _scale(run: RunRecord) -> PictureScale:
-    camera = context().settings.camera
-    pixel_um = run.settings.get("camera", {}).get("pixel_um", camera.pixel_um)
-    return PictureScale(pixel_um, network_pixel_um())
-
-
 def seen_cells(reader: RecordsReader, run: RunRecord, tile: TileRecord) -> list[SeenCell]:
     """Return the counted cells of the run whose centres lie in the tile."""
-    pixel_um = _scale(run).pixel_um
-    middle_x_px, middle_y_px = centre_px(picture_shape(run))
+    picture = TilePicture.of(run)
+    pixel_um = picture.pixel_um
+    middle_x_px, middle_y_px = centre_px((picture.height_px, picture.width_px))
     half_x_um, half_y_um = middle_x_px * pixel_um, middle_y_px * pixel_um
+    x_um, y_um = tile.centre_um
     found = reader.cells_within(
-        run.id,
-        tile.x_um - half_x_um,
-        tile.y_um - half_y_um,
-        tile.x_um + half_x_um,
-        tile.y_um + half_y_um,
+        run.id, x_um - half_x_um, y_um - half_y_um, x_um + half_x_um, y_um + half_y_um
     )
     seen = []
     for cell in found:
@@ -137,8 +121,8 @@ def seen_cells(reader: RecordsReader, run: RunRecord, tile: TileRecord) -> list[
         x0, y0, x1, y1 = cell.bbox_px
         right_px = down_px = 0.0
         if not here:
-            right_px = middle_x_px + (cell.x_um - tile.x_um) / pixel_um - cell.x_px
-            down_px = middle_y_px + (cell.y_um - tile.y_um) / pixel_um - cell.y_px
+            right_px = middle_x_px + (cell.x_um - x_um) / pixel_um - cell.x_px
+            down_px = middle_y_px + (cell.y_um - y_um) / pixel_um - cell.y_px
         bbox_px = (x0 + right_px, y0 + down_px, x1 + right_px, y1 + down_px)
         seen.append(SeenCell(cell, bbox_px, here))
     return seen

@@ -226,7 +226,7 @@ def _analyze_scan(scan: ScanFolder, setup: _Setup, report: Report) -> Counter[st
             masks[cell.tile_sequence],
             setup.models.pixel_um,
         )
-        for cell in registry.cells
+        for cell in registry.settle().cells
     ]
     return unusable
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from device.analysis.quality import cell_density
-from device.analysis.registry import CellRegistry
+from device.analysis.registration.links import Link
+from device.analysis.registry import CellRegistry, Counted
 from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
 from device.engine.state.latest_tile import LatestTile
 from device.engine.state.progress import Progress
 from device.imaging.dose import DoseLedger
+from device.records.mosaic_positions import SettledMosaic
 from device.records.record_types import TileState
 from device.records.records import Records, TileEntry
 from device.results.cell import Cell
-from device.results.differential import tally
 from device.system.events import EventBus, EventKind
 
 
@@ -38,26 +39,73 @@ class CellCounter:
         self._progress = progress
         self._latest = latest
         self._events = events
+        self._sequences: list[int] = []
         self._ids: list[int] = []
-        self._stored: list[Cell] = []
+        self._cells: list[Cell] = []
+        self._settled_tiles = 0
 
     def accept(self, tile: Tile, analysis: TileAnalysis) -> None:
         """Count, journal and publish one tile.  Raises RecordsError; nothing is counted then."""
-        new = self._registry.add(analysis, tile.x_um, tile.y_um)
-        cells = self._registry.cells
-        known = len(self._stored)
-        better = {self._ids[i]: cells[i] for i in range(known) if cells[i] is not self._stored[i]}
-        entry = self._entry(tile, analysis)
-        ids = self._records.add_tile(self._run_id, entry, cells[known:], better)
+        counted = self._registry.add(analysis, tile.x_um, tile.y_um)
+        self._sequences.append(tile.sequence)
+        entry = self._entry(tile, analysis, counted)
+        better = {self._ids[index]: cell for index, cell in counted.better.items()}
+        ids = self._records.add_tile(self._run_id, entry, counted.new, better)
         self._ids += ids
-        self._stored = list(cells)
-        counts, unidentified = tally(cells)
+        former = [self._cells[index] for index in counted.better]
+        for index, cell in counted.better.items():
+            self._cells[index] = cell
+        self._cells += counted.new
         # The picture first: a screen fetches it when it learns of the tile.
         self._latest.put(analysis)
-        self._progress.analyse(analysis, counts, unidentified)
-        self._publish(tile, entry, dict(zip(ids, new, strict=True)))
+        self._progress.analyse(analysis, gone=former, come=[*counted.better.values(), *counted.new])
+        self._publish(tile, entry, dict(zip(ids, counted.new, strict=True)))
 
-    def _entry(self, tile: Tile, analysis: TileAnalysis) -> TileEntry:
+    def settle(self) -> None:
+        """Fit the positions of all tiles, and count on them.  Raises RecordsError.
+
+        The count so far stays if nothing was accepted since the last time.
+        """
+        if self._settled_tiles == len(self._sequences):
+            return
+        settled = self._registry.settle()
+        ids: list[int | None] = []
+        free = set(range(len(self._ids)))
+        for former in settled.former:
+            index = min(former & free, default=None)
+            free.discard(index)
+            ids.append(self._ids[index] if index is not None else None)
+        centres_um = settled.placement.centres_um.tolist()
+        mosaic = SettledMosaic(
+            {self._sequences[i]: (x_um, y_um) for i, (x_um, y_um) in enumerate(centres_um)},
+            {i: cell for i, cell in zip(ids, settled.cells, strict=True) if i is not None},
+            [cell for i, cell in zip(ids, settled.cells, strict=True) if i is None],
+            [self._ids[index] for index in free],
+        )
+        self._records.mosaic_positions.store(self._run_id, mosaic)
+        self._records.add_event(
+            self._run_id,
+            "mosaic",
+            {
+                **settled.placement.summary(),
+                "cells_merged": len(mosaic.merged),
+                "cells_added": len(mosaic.added),
+            },
+        )
+        self._progress.recount(gone=self._cells, come=settled.cells)
+        self._cells = list(settled.cells)
+        self._settled_tiles = len(self._sequences)
+
+    def _link(self, link: Link) -> dict[str, float]:
+        return {
+            "tile": self._sequences[link.fixed],
+            "x_um": link.x_um,
+            "y_um": link.y_um,
+            "sigma_um": link.sigma_um,
+            "correlation": link.correlation,
+        }
+
+    def _entry(self, tile: Tile, analysis: TileAnalysis, counted: Counted) -> TileEntry:
         field = (tile.row, tile.column)
         quality = analysis.quality
         return TileEntry(
@@ -81,6 +129,9 @@ class CellCounter:
             analysis_ms=analysis.elapsed_ms,
             exposure_ms=tile.exposure_ms,
             cell_od=cell_density(analysis.preview),
+            links=[self._link(link) for link in counted.links],
+            mosaic_x_um=float(counted.centre_um[0]),
+            mosaic_y_um=float(counted.centre_um[1]),
         )
 
     def _publish(self, tile: Tile, entry: TileEntry, new: Mapping[int, Cell]) -> None:

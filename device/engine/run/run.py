@@ -76,6 +76,7 @@ class Run:
         self._scan = settings.scan
         self._plan = make_plan(settings.scan, settings.camera)
         self.progress = Progress(services.snapshots)
+        self._counter: CellCounter | None = None
         self._pipeline: AnalysisPipeline | None = None
         self._picture_writer: TilePictureWriter | None = None
         self._scanning = False
@@ -117,7 +118,7 @@ class Run:
             return self._scan_plan()
 
     def drain(self) -> None:
-        """Wait until all tiles taken are analysed and kept, and all light is logged.
+        """Wait until all tiles taken are analysed, kept and placed, and all light is logged.
 
         Nothing more is acquired.
 
@@ -125,6 +126,8 @@ class Run:
         """
         self.records_wait.end()
         self._drain()
+        if self._counter is not None:
+            self._counter.settle()
 
     def _drain(self) -> None:
         if self._pipeline is not None:
@@ -168,7 +171,7 @@ class Run:
         background = self._rig.glass.take_background()
         self._say("Measuring the focus over the smear.")
         self._acquisition.map_focus()
-        counter = CellCounter(
+        counter = self._counter = CellCounter(
             self.id,
             CellRegistry(scale.pixel_um, services.settings.analysis.merge_distance_um),
             services.records,

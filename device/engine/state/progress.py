@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from device.results.cell import FIVE_TYPES, CellKind
+from device.results.differential import Named, tally
 
 if TYPE_CHECKING:
     from device.analysis.tile_analyzer import TileAnalysis
@@ -97,24 +98,35 @@ class Progress:
         )
 
     def analyse(
-        self, analysis: TileAnalysis, cells: Mapping[CellKind, int], unidentified: int
+        self, analysis: TileAnalysis, *, gone: Iterable[Named], come: Iterable[Named]
     ) -> None:
-        """Enter one analysed tile and the cells of the whole run so far."""
+        """Enter one analysed tile and the cells that it changes in the count of the run."""
         reason = analysis.quality.reason
 
         def counted(now: Counts) -> Counts:
             refused = Counter(now.unusable) + Counter([reason] if reason else [])
             return replace(
-                now,
+                _exchanged(now, gone, come),
                 analysed=now.analysed + 1,
                 unusable={str(name): tiles for name, tiles in refused.items()},
-                cells=dict(cells),
-                unidentified=unidentified,
                 red_cells=now.red_cells + analysis.red_cell_count,
                 platelets=now.platelets + analysis.platelet_count,
             )
 
         self._count(counted)
 
+    def recount(self, *, gone: Iterable[Named], come: Iterable[Named]) -> None:
+        """Enter cells that take the place of others."""
+        self._count(lambda now: _exchanged(now, gone, come))
+
     def _count(self, change: Callable[[Counts], Counts]) -> None:
         self._snapshots.update(lambda now: replace(now, counts=change(now.counts)))
+
+
+def _exchanged(now: Counts, gone: Iterable[Named], come: Iterable[Named]) -> Counts:
+    (less, less_unidentified), (more, more_unidentified) = tally(gone), tally(come)
+    return replace(
+        now,
+        cells={kind: now.cells.get(kind, 0) + more[kind] - less[kind] for kind in CellKind},
+        unidentified=now.unidentified + more_unidentified - less_unidentified,
+    )

@@ -81,8 +81,6 @@ class VirtualMicroscope:
 
     Attributes:
         mounting: how the camera sits; a switch.
-
-    Attributes:
         faults: switches of what goes wrong with the light.
         sensor: camera chip; another one may be put in at any time.
 
@@ -121,6 +119,11 @@ class VirtualMicroscope:
         self._specimen = Specimen(smear, pixel_um)
         self._imager = lru_cache(maxsize=3)(self._make_imager)
         self._spectrum = lru_cache(maxsize=1)(self._make_spectrum)
+
+    @property
+    def camera_axes(self) -> NDArray[np.float64]:
+        """From steps of the stage to steps in the image, (2, 2)."""
+        return np.asarray(np.linalg.inv(self.mounting.turn))
 
     def render(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
 from hal.sim.blood.masses import Float32Array
 
@@ -25,6 +26,17 @@ class Mounting:
     scale: float = 1.0
     mirrored: bool = False
 
+    @property
+    def turn(self) -> NDArray[np.float64]:
+        """From steps in the image to steps of the stage, (2, 2)."""
+        angle, hand = math.radians(self.rotation_deg), -1.0 if self.mirrored else 1.0
+        return self.scale * np.array(
+            [
+                [math.cos(angle), -hand * math.sin(angle)],
+                [math.sin(angle), hand * math.cos(angle)],
+            ]
+        )
+
     def seen(self, image: Float32Array) -> Float32Array:
         """Return what this camera sees of ``image``, the image of a straight one.
 
@@ -34,20 +46,13 @@ class Mounting:
         if self == STRAIGHT:
             return image
         height, width = image.shape
-        angle, hand = math.radians(self.rotation_deg), -1.0 if self.mirrored else 1.0
-        turn = self.scale * np.array(
-            [
-                [math.cos(angle), -hand * math.sin(angle)],
-                [math.sin(angle), hand * math.cos(angle)],
-            ]
-        )
+        turn = self.turn
         centre = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
-        # A pixel p of this camera looks at the place centre + turn (p - centre).
-        warp = np.column_stack([turn, centre - turn @ centre])
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpAffine(
-            image, warp, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101
-        )
+        # A pixel p of this camera looks at the place centre + turn (p - centre).  Not by OpenCV,
+        # which rounds these places to 1/32 pixel and so shears the image at small angles.
+        by_row = turn[::-1, ::-1]
+        middle = centre[::-1]
+        warped = affine_transform(image, by_row, middle - by_row @ middle, mode="mirror")
         return np.asarray(np.maximum(warped, 0.0), np.float32)
 
 

@@ -21,7 +21,7 @@ from device.laboratory.donors import (
 )
 from device.laboratory.output_files import write_text
 from device.laboratory.scores import DonorResult, Evaluation
-from device.laboratory.virtual_scan import virtual_background
+from device.laboratory.virtual_scan import ORDINARY, Conditions, virtual_background
 from device.settings.sections import AnalysisConfig
 from device.system.version import versions_with
 from hal.factory import virtual_microscope
@@ -102,6 +102,27 @@ def cohort_options(donors: int, tiles: int, enrichment: float) -> Callable[[_Com
     help="Further tiles of each donor with all kinds of white cells equally often.",
 )
 @click.option(
+    "--stage-error-um",
+    type=Number(0.0, 5.0),
+    default=ORDINARY.stage_error_um,
+    show_default=True,
+    help="Standard deviation of what the stage is off by.",
+)
+@click.option(
+    "--backlash-um",
+    type=Number(0.0, 10.0),
+    default=ORDINARY.backlash_um,
+    show_default=True,
+    help="By how much rows that are scanned backwards lie farther right.",
+)
+@click.option(
+    "--rotation-deg",
+    type=Number(-2.0, 2.0),
+    default=0.0,
+    show_default=True,
+    help="Of the camera against the stage.",
+)
+@click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),
     help="Draw confusion, reliability and example cells into this folder (needs leukolux[lab]).",
@@ -114,6 +135,9 @@ def evaluate(
     folder: Path | None,
     json_path: Path | None,
     balanced_tiles: int,
+    stage_error_um: float,
+    backlash_um: float,
+    rotation_deg: float,
     pictures: Path | None,
 ) -> None:
     """Measure detection, outlines, names, counts and calibration on unseen simulated donors.
@@ -128,18 +152,24 @@ def evaluate(
     results: list[DonorResult] = []
     balanced: list[DonorResult] = []
     for number, name in enumerate(unseen_donors(donors, seed)):
-        microscope = virtual_microscope(name, enrichment)
+        microscope = virtual_microscope(name, enrichment, camera_rotation_deg=rotation_deg)
         measure = partial(
             evaluate_donor,
             name,
             models=models,
             config=AnalysisConfig(),
             seed=seed + number,
+            conditions=Conditions(stage_error_um=stage_error_um, backlash_um=backlash_um),
             background=virtual_background(microscope),
         )
         results.append(measure(microscope=microscope, tiles=tiles, samples=samples))
         if balanced_tiles:
-            even = virtual_microscope(name, 2.0 * enrichment, composition=_ALL_KINDS_ALIKE)
+            even = virtual_microscope(
+                name,
+                2.0 * enrichment,
+                composition=_ALL_KINDS_ALIKE,
+                camera_rotation_deg=rotation_deg,
+            )
             balanced.append(measure(microscope=even, tiles=balanced_tiles))
         click.echo(f"{name:28}{Evaluation((results[-1],)).found}", err=True)
     cohort = Evaluation(tuple(results))

@@ -1,0 +1,1 @@
+"""Where overlapping tiles really lie: pairwise shifts, and the positions that fit them all."""

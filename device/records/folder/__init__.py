@@ -1,0 +1,1 @@
+"""The folder of the records: who owns it, and what shows that it was used."""
