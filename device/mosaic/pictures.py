@@ -21,11 +21,11 @@ import numpy as np
 from device.analysis.staining import CellView, VirtualStain
 from device.mosaic.drawing import NOT_SEEN, PIECE_PX, Image, draw_piece, draw_region, piece_px
 from device.mosaic.layout import MosaicLayout
-from device.mosaic.priority import give_way
 from device.records.reader import RecordsReader
 from device.records.record_types import RunRecord
 from device.records.records import Records
 from device.records.tile_pictures import SMALL_STEP, STAINED_STEP
+from device.system.priority import give_way
 from hal.errors import LeukoluxError
 from models.layout import BLANK_LEVEL
 

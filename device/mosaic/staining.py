@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from device.analysis.staining import CellView, VirtualStain
-from device.mosaic.priority import give_way
 from device.records.records import Records
 from device.records.tile_pictures import STAINED_STEP
+from device.system.priority import give_way
 from hal.errors import LeukoluxError
 
 log = logging.getLogger(__name__)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from threading import Thread, get_native_id
+from threading import Thread
 from typing import Any, Final
 
 from device.analysis.flatfield import Background
@@ -18,6 +16,7 @@ from device.analysis.tile import Tile
 from device.analysis.tile_analyzer import TileAnalysis
 from device.records.tile_pictures import TilePictures
 from device.settings.sections import RecordsConfig
+from device.system.priority import give_way
 from hal.errors import LeukoluxError
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,6 @@ CLOSE_S: Final = 10.0
 """Longest wait for the last pictures at the end of a run; real seconds."""
 
 _QUEUE_TILES: Final = 6
-_NICENESS: Final = 10
 _CHECK_TILES: Final = 16
 """Tiles between two looks at the space that is left."""
 
@@ -115,8 +113,7 @@ class TilePictureWriter:
             log.warning("the note about them was not stored: %s", error)
 
     def _work(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)
+        give_way()
         written = 0
         while (tile := self._tiles.get()) is not None:
             if self._reason is None and written % _CHECK_TILES == 0:
