@@ -106,6 +106,7 @@ def test_a_cell_leads_to_its_place_in_the_blood(server: WebServer, run_id: int, 
     page.wait_for_url("**/cells/2?*")
 
 
+@pytest.mark.slow
 def test_a_mosaic_that_cannot_be_stained_is_shown_as_taken_with_the_reason(
     instrument: InstrumentDouble, records: Records, settings: Settings, run_id: int, page: Page
 ) -> None:

@@ -37,6 +37,7 @@ def run(settings: Path, *words: str, sim: bool = True) -> Result:
     return CliRunner().invoke(cli, [*first, *words], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_list_shows_the_camera(gentl: None, settings: Path) -> None:
     result = run(settings, "list")
     assert result.exit_code == 0

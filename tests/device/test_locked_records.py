@@ -176,7 +176,10 @@ def test_a_run_outlasts_a_locked_database_and_loses_no_tile(tmp_path: Path) -> N
     assert result["tiles"]["acquired"] == len(tiles)
 
 
-@pytest.mark.parametrize("exposure", [1, 12, 40])
+@pytest.mark.parametrize(
+    "exposure",
+    [pytest.param(1, marks=pytest.mark.slow), 12, pytest.param(40, marks=pytest.mark.slow)],
+)
 def test_a_database_locked_at_any_time_of_a_run_only_delays_it(
     tmp_path: Path, exposure: int
 ) -> None:
@@ -238,6 +241,7 @@ def test_the_program_ends_while_the_run_waits_and_the_journal_tells_of_the_run(
         assert rig.result(run_id)["tiles"]["analysed"] >= 3
 
 
+@pytest.mark.slow
 def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
     with (
         small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
@@ -253,6 +257,7 @@ def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
         assert rig.wait_for(State.COMPLETE, State.FAULT).error is None
 
 
+@pytest.mark.slow
 def test_a_lid_opened_while_the_run_waits_still_asks_for_a_person(tmp_path: Path) -> None:
     with (
         small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,

@@ -143,6 +143,7 @@ def test_a_recording_of_apt_is_stepped_through(tmp_path: Path, clock: Adjustable
         list(step_through(path, clock))
 
 
+@pytest.mark.slow
 def test_of_two_controllers_the_first_deviation_is_told(
     tmp_path: Path, clock: AdjustableClock
 ) -> None:
