@@ -42,7 +42,7 @@ def view(canvas: np.ndarray, x_px: float, y_px: float, seed: int = 0) -> np.ndar
     y_px=st.floats(-9.0, 9.0),
     wide=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_shift_is_found_to_a_twentieth_of_a_pixel(
     canvas: np.ndarray, x_px: float, y_px: float, wide: bool
 ) -> None:

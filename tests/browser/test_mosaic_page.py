@@ -124,6 +124,7 @@ def test_a_mosaic_that_cannot_be_stained_is_shown_as_taken_with_the_reason(
         expect(page.get_by_text("As taken in ultraviolet")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_stain_is_switched_and_comes_for_all_tiles(
     server: WebServer, run_id: int, page: Page, records: Records
 ) -> None:

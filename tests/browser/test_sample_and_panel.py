@@ -231,6 +231,7 @@ def test_a_keypad_that_nobody_touched_takes_nothing_back(
     expect(page.locator("#sample-id")).to_have_value("HALFWAY")
 
 
+@pytest.mark.slow
 def test_a_keypad_that_was_cleared_gives_way_too(
     parts: tuple[SmallInstrument, WebServer], page: Page, second: Page
 ) -> None:

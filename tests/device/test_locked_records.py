@@ -319,6 +319,7 @@ def test_a_lid_opened_and_closed_before_the_run_pauses_for_the_records_asks_for_
         assert rig.wait_for(State.COMPLETE, State.FAULT).error is None
 
 
+@pytest.mark.slow
 def test_the_stage_has_arrived_before_a_waiting_run_stops_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

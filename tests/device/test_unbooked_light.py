@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from small_instrument import small_instrument
 from test_locked_records import SHORT_S, other_program
 
@@ -31,6 +32,7 @@ def test_the_light_of_a_check_is_booked_whoever_holds_the_database(tmp_path: Pat
         assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses
 
 
+@pytest.mark.slow
 def test_an_abort_ends_a_check_that_waits_and_its_light_is_booked_later(tmp_path: Path) -> None:
     with (
         small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
