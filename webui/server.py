@@ -100,10 +100,11 @@ class WebServer:
                 raise
 
     def close(self) -> None:
-        """End the event streams, then the listeners; safe to call twice."""
+        """End the event streams, the listeners and the staining; safe to call twice."""
         parts_of(self.app).streams.close()
         self._network.close()
         self._screen.close()
+        parts_of(self.app).stainer.close()
 
     def __enter__(self) -> WebServer:
         self.start()

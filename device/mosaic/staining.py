@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Iterable
 from queue import Empty
@@ -18,6 +19,9 @@ from device.system.priority import give_way
 from hal.errors import LeukoluxError
 
 log = logging.getLogger(__name__)
+
+CLOSE_S: Final = 10.0
+"""Longest wait for the tile that is being stained at the end; real seconds."""
 
 IDLE_S: Final = 30.0
 """A thread that has had nothing to do for this long ends; real seconds."""
@@ -39,6 +43,17 @@ class MosaicStainer:
         self._changed = Condition()
         self._wanted: dict[tuple[int, int], None] = {}
         self._thread: Thread | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """End after the tile that is being stained.  Safe to call twice."""
+        with self._changed:
+            self._closed = True
+            self._wanted.clear()
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(CLOSE_S)
 
     def want(self, run_id: int, sequences: Iterable[int]) -> None:
         """Have tiles stained that are kept; returns at once."""
@@ -46,7 +61,9 @@ class MosaicStainer:
             for sequence in sequences:
                 self._wanted.pop((run_id, sequence), None)
                 self._wanted[run_id, sequence] = None
-            if self._wanted and self._thread is None:
+            if self._wanted and self._thread is None and not self._closed:
+                # A thread that Python ends in the middle of a network would end the program badly.
+                atexit.register(self.close)
                 self._thread = Thread(target=self._work, name="mosaic-stain", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -67,8 +84,10 @@ class MosaicStainer:
 
     def _next(self) -> tuple[int, int]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._wanted, IDLE_S):
+            self._changed.wait_for(lambda: self._wanted or self._closed, IDLE_S)
+            if not self._wanted or self._closed:
                 self._thread = None
+                atexit.unregister(self.close)
                 raise Empty
             return self._wanted.popitem()[0]
 

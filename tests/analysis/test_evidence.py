@@ -100,7 +100,7 @@ def test_command_writes_the_sections(tmp_path, evaluation):
 
 @pytest.mark.slow
 def test_evaluate_command_reports_writes_and_draws(tmp_path, monkeypatch):
-    def drawn(name, enrichment, composition=None):
+    def drawn(name, enrichment, composition=None, camera_rotation_deg=0.0):
         return DrawnMicroscope()
 
     monkeypatch.setattr(evaluate_command, "virtual_microscope", drawn)

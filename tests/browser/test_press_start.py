@@ -24,6 +24,7 @@ from instrument_double import TwoTones
 from small_instrument import TIMEOUT_S, SmallInstrument, small_instrument, small_settings
 
 SCAN_TIMEOUT_MS = 540_000
+PIECE = re.compile(r"/mosaic/stained/")
 
 
 def press_start(page: Page, url: str, sample_id: str, timeout_ms: float) -> int:
@@ -90,7 +91,7 @@ def test_the_result_of_the_engine_reaches_the_screen(tmp_path: Path, page: Page)
 
 
 @pytest.mark.slow
-def test_the_counted_cells_are_seen_stained_and_each_opens_its_field(
+def test_the_counted_cells_are_seen_stained_and_each_leads_to_its_place(
     tmp_path: Path, page: Page
 ) -> None:
     with instrument_with_screen(tmp_path) as (_, server):
@@ -100,12 +101,11 @@ def test_the_counted_cells_are_seen_stained_and_each_opens_its_field(
         expect(thumbnail).to_have_attribute("src", re.compile("stained"))
         expect(thumbnail).to_have_js_property("naturalWidth", 160)
         thumbnail.tap()
-        page.get_by_role("link", name="Field", exact=True).tap()
-        expect(page.locator("#field .box.marked")).to_be_visible()
+        with page.expect_response(PIECE) as drawn:
+            page.get_by_role("link", name="In the blood").tap()
+        assert drawn.value.ok
         expect(page.get_by_text("computed from the ultraviolet image")).to_be_visible()
         expect(page.get_by_text("Research use only")).to_be_visible()
-        page.get_by_role("button", name="Boxes").tap()
-        expect(page.locator("#boxes")).to_be_hidden()
 
 
 def test_an_open_lid_is_explained_and_resume_waits_for_it(tmp_path: Path, page: Page) -> None:
@@ -153,6 +153,7 @@ def test_the_differential_on_the_screen_agrees_with_the_simulated_donor(
         page.get_by_role("link", name="Cells", exact=True).tap()
         page.locator(".thumbs a").first.tap()
         expect(page.locator("polygon.outline.cell").first).to_be_visible()
-        page.get_by_role("link", name="Field", exact=True).tap()
-        expect(page.locator("#field .box.marked")).to_be_visible()
         _check_that_pictures_loaded(page)
+        with page.expect_response(PIECE) as drawn:
+            page.get_by_role("link", name="In the blood").tap()
+        assert drawn.value.ok

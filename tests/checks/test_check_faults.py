@@ -144,7 +144,7 @@ def damaged_records(rig: CheckRig) -> None:
     connection.execute("PRAGMA writable_schema = ON")
     connection.execute(
         "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE "
-        "name = 'events') WHERE type = 'index' AND tbl_name = 'tiles' AND rootpage > 0"
+        "name = 'events') WHERE name = 'idx_tiles_run_id_row_column'"
     )
     connection.commit()
     connection.execute("PRAGMA writable_schema = RESET")

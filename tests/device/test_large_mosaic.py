@@ -14,7 +14,7 @@ MOST_MB = 300.0
 
 # A process of its own, whose peak is that of the mosaic and of nothing else.
 DRAW = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import cv2
 import numpy as np
@@ -22,6 +22,13 @@ from device.analysis.staining import VirtualStain
 from device.mosaic.layout import MosaicLayout, TilePicture
 from device.mosaic.pictures import Look, MosaicPictures, Piece
 from device.records.records import Records
+
+
+def peak_mb():
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
 
 cv2.setNumThreads(1)
 tiles = int(sys.argv[2])
@@ -42,7 +49,7 @@ layout = MosaicLayout(
 )
 mosaics = MosaicPictures(records, VirtualStain())
 kept = records.tile_pictures.kept(1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mb()
 drawn = 0
 for step in (128, 64, 32, 16, 8, 4, 2, 1):
     across, down = -(-layout.width_px // (512 * step)), -(-layout.height_px // (512 * step))
@@ -50,8 +57,7 @@ for step in (128, 64, 32, 16, 8, 4, 2, 1):
         place = number * max(1, across * down // 60)
         piece = Piece(1, layout, Look.GRAY, step, place % across, place // across, kept)
         drawn += len(mosaics.jpeg(piece)) > 0
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"drawn": drawn, "grown_mb": (after - before) / 1024, "peak_mb": after / 1024}))
+print(json.dumps({"drawn": drawn, "grown_mb": peak_mb() - before, "peak_mb": peak_mb()}))
 """
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from test_records import a_tile, open_records
 
 from device.analysis.staining import CellView, VirtualStain
+from device.mosaic import staining
 from device.mosaic.drawing import NOT_SEEN, PIECE_PX, draw_piece, piece_px
 from device.mosaic.layout import MosaicLayout, TilePicture
 from device.mosaic.pictures import WAITING, Look, MosaicBusyError, MosaicPictures, Piece
@@ -311,3 +312,29 @@ def test_pieces_never_take_more_than_some_threads(records: Records) -> None:
         let.set()
         assert {type(answer.exception()) for answer in refused} == {MosaicBusyError}
         assert all(answer.result() for answer in answers if answer not in refused)
+
+
+def test_staining_ends_after_the_tile_that_is_being_stained(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = kept(records, blood(), grid(2, 2))
+    entered, let = Event(), Event()
+
+    class Slow(TwoTones):
+        def stain(self, image: Image, *, wide_field: bool = False) -> Image:
+            entered.set()
+            assert let.wait(60.0)
+            return super().stain(image, wide_field=wide_field)
+
+    stainer = MosaicStainer(records, VirtualStain(Slow))
+    stainer.want(run_id, range(4))
+    assert entered.wait(60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(staining, "CLOSE_S", 0.0)
+        stainer.close()
+    let.set()
+    stainer.close()
+    assert records.tile_pictures.stained(run_id) == {3}
+    stainer.want(run_id, range(4))
+    stainer.close()
+    assert records.tile_pictures.stained(run_id) == {3}
