@@ -65,16 +65,7 @@ def create_app(
     app.jinja_env.globals.update(t=text, label=label, duration=duration, language=LANGUAGE)
     app.jinja_env.globals["no_connection"] = LeukoluxError("WEB-CONNECTION")
     stain = stain if stain is not None else VirtualStain()
-    parts = context.Context(
-        instrument,
-        records,
-        settings,
-        StreamGate(),
-        stain,
-        MosaicPictures(records, stain),
-        MosaicStainer(records, stain),
-    )
-    context.install(app, parts)
+    context.install(app, parts_with(instrument, records, settings, stain))
     trust.install(app, settings.web)
     problems.install(app)
     for part in (
@@ -83,3 +74,18 @@ def create_app(
     ):
         app.register_blueprint(part.blueprint)
     return app
+
+
+def parts_with(
+    instrument: Instrument, records: Records, settings: Settings, stain: VirtualStain
+) -> context.Context:
+    """Return what the views work on."""
+    return context.Context(
+        instrument,
+        records,
+        settings,
+        StreamGate(),
+        stain,
+        MosaicPictures(records, stain),
+        MosaicStainer(records, stain),
+    )

@@ -59,16 +59,16 @@ class LightLog:
         run_j_per_cm2 = ledger.run_j_per_cm2
         if exposures == self._exposures:
             return
-        self._records.light.add(
-            LightEntry(
-                led=self._config.led,
-                sample_id=self._sample_id,
-                exposures=exposures - self._exposures,
-                light_s=light_s - self._light_s,
-                sample_j_per_cm2=run_j_per_cm2 - self._j_per_cm2,
-            )
+        entry = LightEntry(
+            led=self._config.led,
+            sample_id=self._sample_id,
+            exposures=exposures - self._exposures,
+            light_s=light_s - self._light_s,
+            sample_j_per_cm2=run_j_per_cm2 - self._j_per_cm2,
         )
+        # Before the records raise, they note the light: entered again, it would count twice.
         self._exposures, self._light_s, self._j_per_cm2 = exposures, light_s, run_j_per_cm2
+        self._records.light.add(entry)
 
     def judge(self, brightness_per_s: float, sound: bool) -> None:
         """Compare the LED with its first brightness; exposures make up for what is missing.

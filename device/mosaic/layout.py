@@ -22,7 +22,7 @@ _LEAST_MARGIN_UM: Final = 20.0
 
 
 @dataclass(frozen=True)
-class TilePicture:
+class TileGeometry:
     """How large the pictures of the tiles of a run are.
 
     Attributes:
@@ -38,7 +38,7 @@ class TilePicture:
     overlap_px: int
 
     @classmethod
-    def of(cls, run: RunRecord) -> TilePicture:
+    def of(cls, run: RunRecord) -> TileGeometry:
         """Return that of a run, from the settings that it was done with."""
         camera, scan = CameraConfig(), ScanConfig()
         taken = run.settings.get("camera", {})
@@ -66,7 +66,7 @@ class MosaicLayout:
         corners_px: x and y of their upper left pixels on the canvas, (N, 2).
     """
 
-    picture: TilePicture
+    picture: TileGeometry
     left_um: float
     top_um: float
     width_px: int
@@ -77,7 +77,7 @@ class MosaicLayout:
     @classmethod
     def of(cls, run: RunRecord, tiles: Iterable[TileRecord]) -> MosaicLayout:
         """Return the layout of a run: all its tiles that were taken, usable or not."""
-        picture = TilePicture.of(run)
+        picture = TileGeometry.of(run)
         scan = ScanConfig().model_dump() | dict(run.settings.get("scan", {}))
         taken = [tile for tile in tiles if tile.sequence is not None]
         centres_um = np.array([tile.centre_um for tile in taken]).reshape(-1, 2)
@@ -120,8 +120,9 @@ class MosaicLayout:
         pixel_um = self.picture.pixel_um
         return (x_um - self.left_um) / pixel_um, (y_um - self.top_um) / pixel_um
 
-    def within(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.int64]:
+    def within(self, left_px: int, top_px: int, right_px: int, bottom_px: int) -> NDArray[np.int64]:
         """Return the indices of the tiles that show some of a rectangle of the canvas."""
         size = np.array([self.picture.width_px, self.picture.height_px])
-        inside = (self.corners_px < (right, bottom)) & (self.corners_px + size > (left, top))
+        ends_px = self.corners_px + size
+        inside = (self.corners_px < (right_px, bottom_px)) & (ends_px > (left_px, top_px))
         return np.flatnonzero(inside.all(axis=1)).astype(np.int64)

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
+from device.errors import RecordsLockedError
 from device.records.failures import records_errors
 from device.records.record_types import LedRecord
 from hal.errors import LeukoluxError
@@ -69,8 +70,8 @@ class LightRecords:
         """Add to the life of the LED and to the dose of the sample.
 
         Raises:
-            Cancelled: the work was ended while it waited for another program; the light is noted.
-            RecordsError: it can be neither booked nor noted.
+            RecordsError: the disk or the database fails; the light is noted, if that can be done.
+            LeukoluxError: what ended the wait for another program; the light is noted.
         """
         try:
             with self._transaction() as db:
@@ -80,7 +81,7 @@ class LightRecords:
         except LeukoluxError as error:
             log.warning("light is noted in %s and booked later: %s", self._file, error)
             self._note(entry)
-            if error.error_code != "RECORDS-LOCKED":
+            if not isinstance(error, RecordsLockedError):
                 raise
         else:
             with records_errors(self._database):

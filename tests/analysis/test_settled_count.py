@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from device.engine.run.counting import CellCounter
 from device.engine.state.latest_tile import LatestTile
 from device.engine.state.progress import Progress
 from device.engine.state.snapshot import SnapshotStore
+from device.errors import RecordsError
 from device.imaging.dose import DoseLedger, DoseLimits
 from device.records.records import Records
 from device.system.events import EventBus
@@ -188,6 +189,23 @@ def test_records_and_status_follow_the_final_count(
     assert places_um[1][0] - places_um[0][0] == pytest.approx(7.0, abs=0.05)
     assert event.data["links"] == 2
     assert event.data["cells_added"] - event.data["cells_merged"] == final - live
+
+
+def test_a_count_that_is_stored_is_not_stored_again_if_what_follows_fails(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, progress, counter = counted(records, TWO_TAKEN_FOR_ONE)
+
+    def fail(run_id: int | None, kind: str, data: Mapping[str, Any]) -> None:
+        raise RecordsError("RECORDS-LOCKED", path=records.path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "add_event", fail)
+        with pytest.raises(RecordsError):
+            counter.settle()
+    counter.settle()
+    with records.reader() as reader:
+        assert len(list(reader.every_cell(run_id))) == progress.counts.classified == 2
 
 
 def test_links_are_journalled_with_their_tile(records: Records) -> None:

@@ -55,6 +55,11 @@ def scan(page: Page, barcode: str) -> None:
     expect(page.locator(".waiting")).to_have_text(f"Next sample{barcode}")
 
 
+def tap_keypad(page: Page, *keys: str) -> None:
+    for key in ("Keypad", *keys):
+        page.get_by_role("button", name=key, exact=True).tap()
+
+
 def test_a_chosen_control_lot_and_operator_reach_the_run_of_the_panel(
     parts: tuple[SmallInstrument, WebServer], page: Page
 ) -> None:
@@ -187,9 +192,7 @@ def test_the_keypad_half_way_keeps_the_panel_from_starting_and_cancel_gives_the_
     rig, server = parts
     page.goto(server.url)
     scan(page, "WARD-8")
-    page.get_by_role("button", name="Keypad").tap()
-    for key in ("7", "4"):
-        page.get_by_role("button", name=key, exact=True).tap()
+    tap_keypad(page, "7", "4")
     wait_for_draft(rig, "74")
     assert press(rig).run_id is None
     page.get_by_role("button", name="Cancel").tap()
@@ -204,9 +207,7 @@ def test_an_open_keypad_gives_way_to_what_another_screen_entered(
     rig, server = parts
     page.goto(server.url)
     second.goto(server.url)
-    page.get_by_role("button", name="Keypad").tap()
-    for key in ("7", "4"):
-        page.get_by_role("button", name=key, exact=True).tap()
+    tap_keypad(page, "7", "4")
     expect(second.locator("#sample-id")).to_have_value("74")
     scan(second, "OTHER")
     expect(page.locator("#keypad")).to_be_hidden()
@@ -221,7 +222,7 @@ def test_a_keypad_that_nobody_touched_takes_nothing_back(
     rig, server = parts
     page.goto(server.url)
     second.goto(server.url)
-    page.get_by_role("button", name="Keypad").tap()
+    tap_keypad(page)
     second.locator("#sample-id").focus()
     second.keyboard.type("HALF")
     wait_for_draft(rig, "HALF")
@@ -238,9 +239,7 @@ def test_a_keypad_that_was_cleared_gives_way_too(
     rig, server = parts
     page.goto(server.url)
     second.goto(server.url)
-    page.get_by_role("button", name="Keypad").tap()
-    page.get_by_role("button", name="7", exact=True).tap()
-    page.get_by_role("button", name="Clear").tap()
+    tap_keypad(page, "7", "Clear")
     wait_for_draft(rig, "")
     scan(second, "OTHER")
     expect(page.locator("#keypad")).to_be_hidden()

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from device.analysis.staining import VirtualStain
-from device.mosaic.layout import MosaicLayout, TilePicture
+from device.mosaic.layout import MosaicLayout, TileGeometry
 from device.mosaic.pictures import Look, MosaicPictures, Piece
 from device.records.records import Records
 
@@ -44,7 +44,7 @@ corners = [(200 + 1247 * (i % 30), 200 + 895 * (i // 30)) for i in range(tiles)]
 for i in range(tiles):
     records.tile_pictures.save(1, i, images[i % 5])
 layout = MosaicLayout(
-    TilePicture(0.165, 1040, 1392, 145), 0.0, 0.0, 38_400, 23_200,
+    TileGeometry(0.165, 1040, 1392, 145), 0.0, 0.0, 38_400, 23_200,
     np.arange(tiles), np.array(corners),
 )
 mosaics = MosaicPictures(records, VirtualStain())

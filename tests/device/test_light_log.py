@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from small_instrument import SmallInstrument, small_instrument
+from test_locked_records import other_program
 
 from device.engine.state.states import State
 from device.imaging.dose import DoseLedger, DoseLimits
 from device.imaging.light_log import LightLog
 from device.records.records import Records
 from hal.config import LightConfig
-from hal.errors import LedError
+from hal.errors import Cancelled, LedError
 
 FIELD = (0, 0)
 
@@ -67,6 +68,27 @@ def test_what_is_not_entered_yet_is_less_than_a_second_of_light(records: Records
         ledger.add(FIELD, 0.1)
         light_log.enter()
     assert life(records)[1] > 3.3 - 1.0 - 0.1
+
+
+def test_light_whose_entry_was_ended_while_it_waited_counts_once(tmp_path: Path) -> None:
+    def end(_waited_s: float) -> None:
+        raise Cancelled("The run")
+
+    records = Records(tmp_path / "records.db", busy_timeout_s=0.0)
+    light_log, ledger = open_log(records)
+    with other_program(records.path) as program, records.writer.patience(end):
+        ledger.add(FIELD, 2.0)
+        program.lock()
+        with pytest.raises(Cancelled):
+            light_log.enter()
+        program.release()
+        light_log.enter_rest()
+        assert sample_dose(records) == pytest.approx(0.02)
+        ledger.add(FIELD, 1.0)
+        light_log.enter()
+    assert life(records) == (2, pytest.approx(3.0))
+    assert sample_dose(records) == pytest.approx(0.03)
+    records.close()
 
 
 def test_a_new_led_begins_a_new_life(records: Records) -> None:

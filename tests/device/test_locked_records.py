@@ -106,6 +106,20 @@ def lid_is_closed(status: Status) -> bool:
     return all(c.met for c in status.start_conditions if c.name == "lid_closed")
 
 
+@contextmanager
+def a_run_that_waits(folder: Path) -> Iterator[tuple[SmallInstrument, OtherProgram, int]]:
+    """Give an instrument whose run is paused, the program that holds its records, and the run."""
+    with (
+        small_instrument(folder, busy_timeout_s=SHORT_S) as rig,
+        other_program(rig.records.path) as program,
+    ):
+        run_id = rig.start()
+        rig.wait_until(lambda status: status.tiles_analysed >= 3)
+        program.lock()
+        waits(rig)
+        yield rig, program, run_id
+
+
 @pytest.mark.parametrize("name", WRITES)
 def test_every_write_waits_for_another_program(name: str, tmp_path: Path) -> None:
     records = open_records(tmp_path)
@@ -150,14 +164,7 @@ def test_reading_does_not_wait_for_who_writes(tmp_path: Path) -> None:
 
 
 def test_a_run_outlasts_a_locked_database_and_loses_no_tile(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        run_id = rig.start()
-        rig.wait_until(lambda status: status.tiles_analysed >= 3)
-        program.lock()
-        waits(rig)
+    with a_run_that_waits(tmp_path) as (rig, program, run_id):
         exposures = rig.camera.exposures
         taken = len(rig.script.tiles)
         assert rig.records.writer.is_locked()
@@ -199,14 +206,7 @@ def test_a_database_locked_at_any_time_of_a_run_only_delays_it(
 
 
 def test_an_abort_is_obeyed_while_the_run_waits_and_keeps_every_tile(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        run_id = rig.start()
-        rig.wait_until(lambda status: status.tiles_analysed >= 3)
-        program.lock()
-        waits(rig)
+    with a_run_that_waits(tmp_path) as (rig, program, run_id):
         rig.instrument.abort()
         rig.wait_for(State.ABORTING)
         status = rig.wait_until(lambda s: s.error is not None and s.state == State.ABORTING)
@@ -224,14 +224,7 @@ def test_an_abort_is_obeyed_while_the_run_waits_and_keeps_every_tile(tmp_path: P
 def test_the_program_ends_while_the_run_waits_and_the_journal_tells_of_the_run(
     tmp_path: Path,
 ) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        run_id = rig.start()
-        rig.wait_until(lambda status: status.tiles_analysed >= 3)
-        program.lock()
-        waits(rig)
+    with a_run_that_waits(tmp_path) as (rig, _, run_id):
         rig.instrument.close()
         assert rig.instrument.status().state == State.SHUTTING_DOWN
         assert rig.light_is_off()
@@ -243,14 +236,7 @@ def test_the_program_ends_while_the_run_waits_and_the_journal_tells_of_the_run(
 
 @pytest.mark.slow
 def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        rig.start()
-        rig.wait_until(lambda status: status.tiles_analysed >= 3)
-        program.lock()
-        waits(rig)
+    with a_run_that_waits(tmp_path) as (rig, program, _):
         with pytest.raises(RequestRefusedError, match="until another program releases"):
             rig.instrument.resume()
         program.release()
@@ -259,32 +245,18 @@ def test_resume_is_refused_while_the_run_waits(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_lid_opened_while_the_run_waits_still_asks_for_a_person(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        rig.start()
-        rig.wait_until(lambda status: status.tiles_analysed >= 3)
-        program.lock()
-        waits(rig)
+    with a_run_that_waits(tmp_path) as (rig, program, _):
         rig.world.set_lid(closed=False)
         program.release()
         rig.wait_until(lambda s: s.error is not None and s.error["code"] == "RUN-LID-OPENED")
         rig.world.set_lid(closed=True)
-        rig.wait_until(lambda s: all(c.met for c in s.start_conditions if c.name == "lid_closed"))
+        rig.wait_until(lid_is_closed)
         rig.instrument.resume()
         assert rig.wait_for(State.COMPLETE, State.FAULT).error is None
 
 
 def test_a_lid_opened_and_closed_while_the_run_waits_asks_for_a_person(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        run_id = rig.start()
-        rig.wait_until(lambda status: status.tiles_analysed >= 3)
-        program.lock()
-        waits(rig)
+    with a_run_that_waits(tmp_path) as (rig, program, run_id):
         rig.world.set_lid(closed=False)
         rig.wait_until(lambda now: not lid_is_closed(now))
         rig.world.set_lid(closed=True)

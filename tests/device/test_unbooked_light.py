@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from small_instrument import small_instrument
-from test_locked_records import SHORT_S, other_program
+from small_instrument import SmallInstrument, small_instrument
+from test_locked_records import SHORT_S, OtherProgram, other_program
 
 from device.checks.report import Level
 from device.engine.state.states import State
@@ -14,40 +16,42 @@ from device.records.light import UNBOOKED_NAME, LightEntry
 from device.records.records import Records
 
 
-def test_the_light_of_a_check_is_booked_whoever_holds_the_database(tmp_path: Path) -> None:
+@contextmanager
+def a_check_that_waits(folder: Path) -> Iterator[tuple[SmallInstrument, OtherProgram]]:
+    """Give an instrument whose check has given light, and the program that holds its records."""
     with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
+        small_instrument(folder, busy_timeout_s=SHORT_S) as rig,
         other_program(rig.records.path) as program,
     ):
         rig.idle()
         rig.camera.at[rig.camera.exposures + 2] = program.lock
         rig.instrument.check(Level.DAILY)
-        status = rig.wait_until(lambda s: s.error is not None)
-        assert (status.state, status.error) == (State.CHECKING, status.error)
+        status = rig.wait_until(lambda now: now.error is not None)
+        assert status.state == State.CHECKING
         assert status.error is not None
         assert status.error["code"] == "RECORDS-WAITING"
+        yield rig, program
+
+
+def pulses(rig: SmallInstrument) -> int:
+    return len(rig.world.gpio.edges(rig.settings.light.pin)) // 2
+
+
+def test_the_light_of_a_check_is_booked_whoever_holds_the_database(tmp_path: Path) -> None:
+    with a_check_that_waits(tmp_path) as (rig, program):
         program.release()
         assert rig.idle().error is None
-        pulses = len(rig.world.gpio.edges(rig.settings.light.pin)) // 2
-        assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses
+        assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses(rig)
 
 
 @pytest.mark.slow
 def test_an_abort_ends_a_check_that_waits_and_its_light_is_booked_later(tmp_path: Path) -> None:
-    with (
-        small_instrument(tmp_path, busy_timeout_s=SHORT_S) as rig,
-        other_program(rig.records.path) as program,
-    ):
-        rig.idle()
-        rig.camera.at[rig.camera.exposures + 2] = program.lock
-        rig.instrument.check(Level.DAILY)
-        rig.wait_until(lambda s: s.error is not None)
+    with a_check_that_waits(tmp_path) as (rig, program):
         rig.instrument.abort()
         assert rig.idle().error is None
-        pulses = len(rig.world.gpio.edges(rig.settings.light.pin)) // 2
         program.release()
         rig.records.light.add(LightEntry("1", "S", 1, 0.1, 0.1))
-        assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses + 1
+        assert rig.records.light.judge("1", 1.0, sound=False).exposures == pulses(rig) + 1
 
 
 def test_light_that_nobody_could_book_counts_for_the_dose_and_is_booked_later(

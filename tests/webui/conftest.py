@@ -12,15 +12,11 @@ from instrument_double import TOKEN, InstrumentDouble, TwoTones, open_records, s
 
 from device.analysis.staining import VirtualStain
 from device.instrument import Instrument
-from device.mosaic.pictures import MosaicPictures
-from device.mosaic.staining import MosaicStainer
 from device.records.records import Records
 from device.settings.file import Settings
 from device.settings.sections import WebConfig
 from webui import context
-from webui.app import create_app
-from webui.context import Context
-from webui.stream_gate import StreamGate
+from webui.app import create_app, parts_with
 from webui.trust import ENVIRON_KEY, Listener
 
 
@@ -75,15 +71,7 @@ def app(
     colours: TwoTones,
 ) -> Flask:
     stain = VirtualStain(lambda: colours)
-    parts = Context(
-        cast("Instrument", instrument),
-        records,
-        settings,
-        StreamGate(),
-        stain,
-        MosaicPictures(records, stain),
-        MosaicStainer(records, stain),
-    )
+    parts = parts_with(cast("Instrument", instrument), records, settings, stain)
     context.install(shared_app, parts)
     return shared_app
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from device.analysis.staining import CellView
 from device.analysis.tile_analyzer import centre_px
-from device.mosaic.layout import TilePicture
+from device.mosaic.layout import TileGeometry
 from webui.catalogue import label
 from webui.context import context
 from webui.errors import NotFoundError
@@ -107,7 +107,7 @@ def tile_picture(tile: TileRecord) -> bytes:
 
 def seen_cells(reader: RecordsReader, run: RunRecord, tile: TileRecord) -> list[SeenCell]:
     """Return the counted cells of the run whose centres lie in the tile."""
-    picture = TilePicture.of(run)
+    picture = TileGeometry.of(run)
     pixel_um = picture.pixel_um
     middle_x_px, middle_y_px = centre_px((picture.height_px, picture.width_px))
     half_x_um, half_y_um = middle_x_px * pixel_um, middle_y_px * pixel_um

@@ -134,12 +134,11 @@ class TileLinker:
         half_um = np.array([columns, rows]) * self._pixel_um / 2.0
         tile = _Shown(self._tiles, np.array([x_um, y_um]), half_um, preview)
         near = self._near(tile)
-        links = [link for other in near if (link := self._link(other, tile)) is not None]
-        for link in links:
-            other_um = next(o.reported_um for o in near if o.index == link.fixed)
-            self.axes.learn(tile.reported_um - other_um, link.step_um)
+        found = [(other, link) for other in near if (link := self._link(other, tile)) is not None]
+        for other, link in found:
+            self.axes.learn(tile.reported_um - other.reported_um, link.step_um)
         self._keep(tile)
-        return tuple(other.index for other in near), tuple(links)
+        return tuple(other.index for other in near), tuple(link for _, link in found)
 
     def _near(self, tile: _Shown) -> list[_Shown]:
         reach_um = 2.0 * tile.half_um + STAGE_ERROR_UM

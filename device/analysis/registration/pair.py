@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from device.analysis.flatfield import Image
 
 MIN_CORRELATION: Final = 0.8
-"""Of the whole overlap after refinement.  Tiles of one smear reach 0.99, wrong matches 0.7."""
+"""Of the whole overlap after refinement.  Neighbours of a simulated smear reach 0.99; 4 of 3,073
+pairs of tiles with nothing in common passed all the same: the fit of all positions must bear it."""
 
 _FIRST_CORRELATION: Final = 0.6
 """Of the strip that is searched for, which lies up to half a pixel off."""

@@ -83,6 +83,10 @@ class CellCounter:
             [self._ids[index] for index in free],
         )
         self._records.mosaic_positions.store(self._run_id, mosaic)
+        # At once: what was stored must not be stored again if the event below fails.
+        self._settled_tiles = len(self._sequences)
+        self._progress.recount(gone=self._cells, come=settled.cells)
+        self._cells = list(settled.cells)
         self._records.add_event(
             self._run_id,
             "mosaic",
@@ -92,9 +96,6 @@ class CellCounter:
                 "cells_added": len(mosaic.added),
             },
         )
-        self._progress.recount(gone=self._cells, come=settled.cells)
-        self._cells = list(settled.cells)
-        self._settled_tiles = len(self._sequences)
 
     def _link(self, link: Link) -> dict[str, float]:
         return {

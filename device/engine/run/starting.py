@@ -22,7 +22,7 @@ def start_run(
     services: Services,
     front_panel: FrontPanel,
     *,
-    check: Callable[[], object] = lambda: None,
+    check: Callable[[], object],
 ) -> Run | None:
     """Enter the preparing state with a new run in the records; the order is answered then.
 
